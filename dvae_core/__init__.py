@@ -1,0 +1,77 @@
+"""dvae: label-guided, disentangled VAE latent spaces, made of plugins.
+
+What a plugin author needs, and what a notebook needs. Names are resolved on first use, so that
+importing this package loads neither torch nor matplotlib.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dvae_core.components import KL as KL
+    from dvae_core.components import Callback as Callback
+    from dvae_core.components import Dataset as Dataset
+    from dvae_core.components import Decoder as Decoder
+    from dvae_core.components import Encoder as Encoder
+    from dvae_core.components import Head as Head
+    from dvae_core.components import LabelledImages as LabelledImages
+    from dvae_core.components import Metric as Metric
+    from dvae_core.components import Plot as Plot
+    from dvae_core.components import RecipePath as RecipePath
+    from dvae_core.components import Reconstruction as Reconstruction
+    from dvae_core.components import Schedule as Schedule
+    from dvae_core.components import Term as Term
+    from dvae_core.errors import DataError as DataError
+    from dvae_core.errors import DvaeError as DvaeError
+    from dvae_core.errors import RecipeError as RecipeError
+    from dvae_core.hookspecs import hookimpl as hookimpl
+    from dvae_core.recipe import load_recipe as load_recipe
+    from dvae_core.run_folder import RunFolder as RunFolder
+    from dvae_core.snapshot import Snapshot as Snapshot
+    from dvae_core.train import resume_run as resume_run
+    from dvae_core.train import run_recipe as run_recipe
+
+_HOMES = {
+    "components": (
+        "Encoder",
+        "Decoder",
+        "Reconstruction",
+        "KL",
+        "Head",
+        "Term",
+        "Schedule",
+        "Dataset",
+        "Metric",
+        "Plot",
+        "Callback",
+        "LabelledImages",
+        "RecipePath",
+    ),
+    "errors": ("DvaeError", "DataError", "RecipeError"),
+    "hookspecs": ("hookimpl",),
+    "recipe": ("load_recipe",),
+    "run_folder": ("RunFolder",),
+    "snapshot": ("Snapshot",),
+    "train": ("run_recipe", "resume_run"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = list(_HOME)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("dvae-core")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,60 @@
+"""Images on the device, in order, by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dvae_core.randomness import generator
+
+
+class Batches:
+    """The training images as uint8 on the device, scaled to [0, 1] a batch at a time.
+
+    The order is a function of (seed, epoch) and of nothing else.
+
+    Args:
+        images: uint8 [N, C, H, W].
+        labels: int64 [N], -1 where guidance may not see the label.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.images = to_device(images, device)
+        self.labels = torch.from_numpy(np.require(labels, requirements=["C", "W"])).to(device)
+        self.batch_size = batch_size
+        self.seed = seed
+
+    def __len__(self) -> int:
+        """Batches in an epoch; the last one may be small."""
+        return -(-len(self.images) // self.batch_size)
+
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The epoch's batches from number `skip` on: images [B, C, H, W] and labels [B]."""
+        n = len(self.images)
+        order = torch.randperm(n, generator=generator(self.seed, "order", epoch))
+        order = order.to(self.images.device)
+        for start in range(skip * self.batch_size, n, self.batch_size):
+            chosen = order[start : start + self.batch_size]
+            yield scaled(self.images[chosen]), self.labels[chosen]
+
+
+def to_device(images: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 images [N, C, H, W] as a tensor with channels last, which convolutions prefer."""
+    tensor = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(device)
+    return tensor.contiguous(memory_format=torch.channels_last)
+
+
+def scaled(images: Tensor) -> Tensor:
+    """uint8 images as float32 in [0, 1]."""
+    return images.float().div_(255)

@@ -1,0 +1,363 @@
+"""The kinds of component: one short base class each.
+
+A component is a frozen pydantic model. Its fields are its recipe keys, its docstring is its
+help, its one method does its job. A subclass sets `name`, the name that recipes use:
+
+    class Halving(Schedule):
+        "Halves the weight every `every` units of time."
+
+        name = "halving"
+        start: float = 1.0
+        every: float = 1000.0
+
+        def value(self, t):
+            return self.start * 0.5 ** (t / self.every)
+
+Shapes: B images in a batch, C channels, H x W pixels, D latent dimensions, F features,
+K classes. Heavy imports (torch, matplotlib) belong inside the methods, so that listing and
+validating stay quick.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    model_serializer,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+    from torch import Tensor, nn
+
+    from dvae_core.model import GuidedVAE
+    from dvae_core.run_folder import RunFolder
+    from dvae_core.snapshot import Snapshot
+
+ImageShape = tuple[int, int, int]
+"""(C, H, W)."""
+
+
+class Component(BaseModel):
+    """One interchangeable part. Subclass a kind below, not this."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+    kind: ClassVar[str]
+    """The kind, set by the base class of the kind."""
+    name: ClassVar[str]
+    """The name in recipes."""
+    name_key: ClassVar[str] = "name"
+    """The recipe key that holds the name."""
+    core_keys: ClassVar[frozenset[str]] = frozenset()
+    """Keys of the component's table that belong to the core and so cannot be fields."""
+
+    _asked_as: str | None = None
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first line of the docstring."""
+        own = cls.__dict__.get("__doc__") or ""
+        return inspect.cleandoc(own).split("\n\n")[0].replace("\n", " ").strip()
+
+    @classmethod
+    def from_table(
+        cls, table: Mapping[str, Any], *, asked_as: str | None = None, context: Any = None
+    ) -> Self:
+        """The component described by a recipe table (without its name).
+
+        TOML types are exact: "3" and 3.0 are not the integer 3. Going through JSON gives just
+        that strictness and still turns lists into tuples and strings into paths.
+
+        Raises:
+            pydantic.ValidationError: with a location for each wrong key.
+        """
+        text = json.dumps(table, default=str)
+        component = cls.model_validate_json(text, strict=True, context=context)
+        if asked_as is not None:
+            component._asked_as = asked_as
+        return component
+
+    @model_serializer(mode="wrap")
+    def _to_table(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The recipe table that gives this component again, its name first."""
+        return {self.name_key: self._asked_as or self.name, **handler(self)}
+
+
+def _find_path(path: Path, info: ValidationInfo) -> Path:
+    folders = (info.context or {}).get("folders", ())
+    candidates = [folder / path.expanduser() for folder in (*folders, Path.cwd())]
+    return next((p for p in candidates if p.exists()), candidates[0]).resolve()
+
+
+RecipePath = Annotated[Path, AfterValidator(_find_path)]
+"""A path in a recipe: looked for beside the recipe's file, then in the working directory."""
+
+
+class Encoder(Component):
+    """Turns images into features; the core adds the linear maps to mean and log_var."""
+
+    kind = "encoder"
+
+    @abstractmethod
+    def build(self, image_shape: ImageShape) -> nn.Module:
+        """A module from images [B, C, H, W], float in [0, 1], to features [B, F].
+
+        Raises:
+            ValueError: the images have a size that this encoder cannot take.
+        """
+
+
+class Decoder(Component):
+    """Turns latent points into images, as logits."""
+
+    kind = "decoder"
+
+    @abstractmethod
+    def build(self, latent_dim: int, image_shape: ImageShape) -> nn.Module:
+        """A module from z [B, D] to logits [B, C, H, W], with no output activation.
+
+        Raises:
+            ValueError: this decoder cannot make images of that size.
+        """
+
+
+class Reconstruction(Component):
+    """Owns the output activation and says how far a decoded image is from the true one."""
+
+    kind = "reconstruction"
+    core_keys = frozenset({"weight"})
+
+    @abstractmethod
+    def image(self, logits: Tensor) -> Tensor:
+        """Images in [0, 1] from logits, both [B, C, H, W]."""
+
+    @abstractmethod
+    def loss(self, logits: Tensor, images: Tensor) -> Tensor:
+        """The loss [B] of each image, summed over channels and pixels."""
+
+
+class KL(Component):
+    """Pulls the approximate posterior towards a prior."""
+
+    kind = "kl"
+    core_keys = frozenset({"weight"})
+    divergence: ClassVar[bool] = False
+    """Whether this is a true Kullback-Leibler divergence, so that bounds may be reported."""
+
+    @abstractmethod
+    def build(
+        self, latent_dim: int, classes: tuple[str, ...]
+    ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        """A function of (mean [B, D], log_var [B, D], labels [B]) that gives the term [B].
+
+        Summed over dimensions. It may be an nn.Module with parameters, which are then trained
+        and saved with the model. Labels are -1 where they are hidden.
+        """
+
+
+class Head(Component):
+    """The guidance head: classifies latent samples while training."""
+
+    kind = "head"
+    core_keys = frozenset({"weight"})
+
+    @abstractmethod
+    def build(self, latent_dim: int, classes: tuple[str, ...]) -> nn.Module:
+        """A module from z [B, D] to class logits [B, K] (not probabilities)."""
+
+
+class Term(Component):
+    """An extra summand of the loss: what is neither reconstruction, KL nor guidance."""
+
+    kind = "term"
+    core_keys = frozenset({"weight"})
+
+    @abstractmethod
+    def build(self, model: GuidedVAE) -> Callable[[Any, Tensor], Tensor]:
+        """A function of (outputs, labels [B]) that gives a scalar.
+
+        `outputs` has images, mean, log_var, z, logits and class_logits (None without
+        guidance). Labels are -1 where they are hidden.
+        """
+
+
+class Schedule(Component):
+    """A weight as a function of training time."""
+
+    kind = "schedule"
+    name_key = "schedule"
+
+    unit: Literal["step", "epoch", "run"] = "step"
+    """What time is counted in: steps, epochs (with fractions), or the run from 0 to 1."""
+    allow_unfinished: bool = False
+    """Accept a run that ends before the schedule has settled."""
+
+    @abstractmethod
+    def value(self, t: float) -> float:
+        """The weight at time t >= 0. Pure: the same t gives the same weight."""
+
+    def settles_at(self) -> float | None:
+        """The time from which the weight stays (nearly) the same, in `unit`.
+
+        A run that ends earlier is refused unless `allow_unfinished`. None makes no promise,
+        and is never refused.
+        """
+        return None
+
+
+class Dataset(Component):
+    """Labelled images for training and testing."""
+
+    kind = "dataset"
+
+    train_limit: int | None = Field(default=None, ge=1)
+    """Take only so many training images, the first ones of each class alike."""
+    test_limit: int | None = Field(default=None, ge=1)
+    """Take only so many test images, the first ones of each class alike."""
+    labelled_fraction: float = Field(default=1.0, ge=0.0, le=1.0)
+    """The share of the training labels that guidance may see; evaluation sees them all."""
+
+    @abstractmethod
+    def load(self, cache: Path) -> LabelledImages:
+        """The images and labels. `cache` is a folder for files worth keeping.
+
+        Raises:
+            DataError: the data cannot be had or is damaged; the message says what to do.
+        """
+
+    def size(self) -> int | None:
+        """How many training images `load` gives, where that is known without loading."""
+        return None
+
+
+class Metric(Component):
+    """Measures a snapshot."""
+
+    kind = "metric"
+
+    @abstractmethod
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        """Finite numbers by name; they are kept as `test/<name>`."""
+
+
+class Plot(Component):
+    """Draws a snapshot."""
+
+    kind = "plot"
+
+    @abstractmethod
+    def draw(self, snapshot: Snapshot) -> Figure:
+        """A matplotlib figure, made without pyplot so that no global state is left behind."""
+
+
+class Callback(Component):
+    """Listens to a run. A callback that raises is reported once and switched off."""
+
+    kind = "callback"
+
+    def run_started(self, run: RunFolder) -> None:
+        """Before the first step, or before the first step after a resume."""
+
+    def epoch_finished(
+        self, run: RunFolder, metrics: dict[str, float], figures: dict[str, Path]
+    ) -> None:
+        """After an epoch's metrics and figures are on disk. `metrics` is its metrics.jsonl row."""
+
+    def run_finished(self, run: RunFolder, status: str) -> None:
+        """At the end. `status` is finished, interrupted or failed."""
+
+
+KINDS: dict[str, type[Component]] = {
+    cls.kind: cls
+    for cls in (
+        Encoder,
+        Decoder,
+        Reconstruction,
+        KL,
+        Head,
+        Term,
+        Schedule,
+        Dataset,
+        Metric,
+        Plot,
+        Callback,
+    )
+}
+"""The base class of each kind, by its name."""
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """What a data set gives: NumPy arrays (torch tensors are converted).
+
+    Raises:
+        ValueError: a wrong dtype, shape or label; the message says which.
+    """
+
+    train_images: np.ndarray
+    """uint8 [N, C, H, W]."""
+    train_labels: np.ndarray
+    """int64 [N]; -1 is unlabelled."""
+    test_images: np.ndarray
+    """uint8 [M, C, H, W]."""
+    test_labels: np.ndarray
+    """int64 [M]."""
+    classes: tuple[str, ...]
+    """Class names in the order of the labels."""
+
+    def __post_init__(self) -> None:
+        import numpy as np
+
+        object.__setattr__(self, "classes", tuple(str(c) for c in self.classes))
+        for part in ("train", "test"):
+            images = np.asarray(getattr(self, f"{part}_images"))
+            labels = np.asarray(getattr(self, f"{part}_labels"))
+            object.__setattr__(self, f"{part}_images", images)
+            object.__setattr__(self, f"{part}_labels", labels)
+            if images.dtype != np.uint8 or images.ndim != 4:
+                raise ValueError(
+                    f"{part}_images must be uint8 [N, C, H, W], not {images.dtype} "
+                    f"{list(images.shape)}"
+                )
+            if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+                raise ValueError(
+                    f"{part}_labels must be int64 [{len(images)}], not {labels.dtype} "
+                    f"{list(labels.shape)}"
+                )
+            if len(images) == 0:
+                raise ValueError(f"there are no {part} images")
+            if labels.min() < -1 or labels.max() >= len(self.classes):
+                raise ValueError(
+                    f"{part}_labels must lie in -1..{len(self.classes) - 1} for "
+                    f"{len(self.classes)} classes, not {labels.min()}..{labels.max()}"
+                )
+        if self.train_images.shape[1:] != self.test_images.shape[1:]:
+            raise ValueError(
+                f"train images are {self.train_images.shape[1:]}, "
+                f"test images {self.test_images.shape[1:]}"
+            )
+
+    @property
+    def image_shape(self) -> ImageShape:
+        c, h, w = self.train_images.shape[1:]
+        return (c, h, w)

@@ -1,0 +1,57 @@
+"""What can go wrong, sorted by what the user has to do about it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class DvaeError(Exception):
+    """Something failed while running: data, disk, a plugin. Exit code 1."""
+
+    exit_code = 1
+
+
+class RecipeError(DvaeError):
+    """The recipe, or the way it was asked for, is wrong. Exit code 2.
+
+    `problems` holds one line each, all of them at once.
+    """
+
+    exit_code = 2
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class DataError(DvaeError):
+    """A data set is missing, damaged, or not what its plugin promised."""
+
+
+class RunFolderError(DvaeError):
+    """A run folder cannot be written, read, or resumed."""
+
+
+class Diverged(DvaeError):
+    """The loss stopped being a finite number."""
+
+
+class Interrupted(DvaeError):
+    """The user stopped the run; `resume` is the line that goes on with it."""
+
+    exit_code = 130
+
+    def __init__(self, message: str, exit_code: int = 130) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint to append to a message, or nothing.
+
+    >>> did_you_mean("wieght", ["name", "weight"])
+    ', did you mean "weight"?'
+    """
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f', did you mean "{close[0]}"?' if close else ""

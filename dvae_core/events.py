@@ -1,0 +1,48 @@
+"""Tells callbacks and plugins what happens to a run. One that fails is switched off."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from dvae_core.components import Callback
+from dvae_core.hookspecs import EVENTS
+from dvae_core.registry import Registry
+
+
+class Events:
+    """Calls the run events of the configured callbacks, and of plugins that implement them.
+
+    Args:
+        warn: told once about each listener that raised; the listener is not called again.
+    """
+
+    def __init__(
+        self, registry: Registry, callbacks: Iterable[Callback], warn: Callable[[str], None]
+    ) -> None:
+        self._warn = warn
+        self._off: set[int] = set()
+        self._listeners: dict[str, list[tuple[object, str, Callable[..., Any]]]] = {
+            event: [] for event in EVENTS
+        }
+        for event, listeners in self._listeners.items():
+            for impl in getattr(registry.manager.hook, event).get_hookimpls():
+                listeners.append((impl.plugin, f'plugin "{impl.plugin_name}"', impl.function))
+            for callback in callbacks:
+                label = f'callback "{callback.name}"'
+                listeners.append((callback, label, getattr(callback, event)))
+
+    def tell(self, event: str, **arguments: Any) -> None:
+        """Call everyone who listens to `event`, with the arguments that each one wants."""
+        for owner, label, function in self._listeners[event]:
+            if id(owner) in self._off:
+                continue
+            try:
+                wanted = inspect.signature(function).parameters
+                function(**{name: arguments[name] for name in wanted if name in arguments})
+            except Exception as error:
+                self._off.add(id(owner))
+                self._warn(
+                    f"{label} failed in {event} and is switched off: {type(error).__name__}: {error}"
+                )

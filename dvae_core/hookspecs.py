@@ -1,0 +1,94 @@
+"""Every hook. Mark an implementation with `dvae_core.hookimpl`.
+
+The `register_` hooks return component classes and are called once, when plugins are loaded.
+The three run events are called by each run; a configured callback has them as methods.
+Hooks are for set-up and for each epoch, never for each step. Arguments are only ever added:
+an implementation takes those it wants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from dvae_core import components
+    from dvae_core.run_folder import RunFolder
+
+PROJECT = "dvae"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+EVENTS = ("run_started", "epoch_finished", "run_finished")
+
+
+@hookspec
+def register_encoders() -> Sequence[type[components.Encoder]]:  # type: ignore[empty-body]
+    """Encoders: images to features."""
+
+
+@hookspec
+def register_decoders() -> Sequence[type[components.Decoder]]:  # type: ignore[empty-body]
+    """Decoders: latent points to images."""
+
+
+@hookspec
+def register_reconstructions() -> Sequence[type[components.Reconstruction]]:  # type: ignore[empty-body]
+    """Reconstruction losses with their output activation."""
+
+
+@hookspec
+def register_kls() -> Sequence[type[components.KL]]:  # type: ignore[empty-body]
+    """KL terms: what pulls the posterior towards a prior."""
+
+
+@hookspec
+def register_heads() -> Sequence[type[components.Head]]:  # type: ignore[empty-body]
+    """Guidance heads: latent samples to class logits."""
+
+
+@hookspec
+def register_terms() -> Sequence[type[components.Term]]:  # type: ignore[empty-body]
+    """Extra summands of the loss."""
+
+
+@hookspec
+def register_schedules() -> Sequence[type[components.Schedule]]:  # type: ignore[empty-body]
+    """Schedules: weights over training time."""
+
+
+@hookspec
+def register_datasets() -> Sequence[type[components.Dataset]]:  # type: ignore[empty-body]
+    """Data sets."""
+
+
+@hookspec
+def register_metrics() -> Sequence[type[components.Metric]]:  # type: ignore[empty-body]
+    """Metrics: numbers from a snapshot."""
+
+
+@hookspec
+def register_plots() -> Sequence[type[components.Plot]]:  # type: ignore[empty-body]
+    """Plots: figures from a snapshot."""
+
+
+@hookspec
+def register_callbacks() -> Sequence[type[components.Callback]]:  # type: ignore[empty-body]
+    """Callbacks that a recipe can configure."""
+
+
+@hookspec
+def run_started(run: RunFolder) -> None:
+    """Before the first step, or before the first step after a resume."""
+
+
+@hookspec
+def epoch_finished(run: RunFolder, metrics: dict[str, float], figures: dict[str, Path]) -> None:
+    """After an epoch's metrics and figures are on disk."""
+
+
+@hookspec
+def run_finished(run: RunFolder, status: str) -> None:
+    """At the end; `status` is finished, interrupted or failed."""

@@ -1,0 +1,129 @@
+"""The loss: its terms, their weights, and a ledger of both."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from dvae_core.model import GuidedVAE, Outputs
+from dvae_core.recipe import Recipe
+from dvae_core.weights import Timeline
+
+
+class Objective(nn.Module):
+    """The weighted sum of all terms, each a mean over the images of the batch.
+
+    A KL or an extra term may have parameters of its own; they are this module's then.
+    """
+
+    def __init__(self, recipe: Recipe, model: GuidedVAE, timeline: Timeline) -> None:
+        super().__init__()
+        self.weights = recipe.weights
+        self.names = tuple(self.weights)
+        self.timeline = timeline
+        self.reconstruction = recipe.reconstruction.component
+        self.kl = recipe.kl.component.build(model.latent_dim, model.classes)
+        self.extra = [term.component.build(model) for term in recipe.terms]
+        # Modules in a plain list are invisible to parameters() and state_dict().
+        self._modules_of_terms = nn.ModuleList([t for t in self.extra if isinstance(t, nn.Module)])
+
+    def weights_at(self, step: int) -> tuple[float, ...]:
+        """The weight of each term at a step, in the order of `names`."""
+        return tuple(self.timeline.value(weight, step) for weight in self.weights.values())
+
+    def forward(
+        self, outputs: Outputs, labels: Tensor, weights: tuple[float, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """The loss, and the ledger's row for the batch (see `Ledger.columns`).
+
+        Labels are int64 [B]; images with the label -1 take no part in the guidance.
+        """
+        labelled = labels >= 0
+        n_labelled = labelled.sum()
+        correct = torch.zeros_like(n_labelled)
+        terms = [
+            self.reconstruction.loss(outputs.logits, outputs.images).mean(),
+            self.kl(outputs.mean, outputs.log_var, labels).mean(),
+        ]
+        if outputs.class_logits is not None:
+            wrongness = F.cross_entropy(
+                outputs.class_logits, labels, ignore_index=-1, reduction="sum"
+            )
+            terms.append(wrongness / n_labelled.clamp(min=1))
+            correct = (outputs.class_logits.argmax(dim=1) == labels).sum()
+        terms += [term(outputs, labels) for term in self.extra]
+        loss = torch.stack([w * t for w, t in zip(weights, terms, strict=True)]).sum()
+        row = torch.stack([loss, *terms, correct.float(), n_labelled.float()]).detach()
+        return loss, row
+
+
+class Ledger:
+    """Running means of the loss and its terms over an epoch.
+
+    Rows gather on the device and are read in blocks, so that a step waits for nothing.
+
+    Args:
+        names: the terms, in order.
+        device: where the rows are.
+        block: how many rows to gather before reading them.
+    """
+
+    def __init__(self, names: tuple[str, ...], device: torch.device, block: int = 50) -> None:
+        self.columns = ("loss", *names, "correct", "labelled")
+        self.block = block
+        self._rows = torch.zeros(block, len(self.columns), device=device)
+        self._images: list[int] = []
+        self.totals = [0.0] * len(self.columns)
+        self.images = 0
+
+    def add(self, row: Tensor, images: int) -> bool:
+        """Keep a row; True when a block is full and due for `read`."""
+        self._rows[len(self._images)] = row
+        self._images.append(images)
+        return len(self._images) == self.block
+
+    def read(self) -> tuple[int, dict[str, float]] | None:
+        """Add the gathered rows to the totals.
+
+        Returns:
+            None, or the first row that is not finite: how many rows after it have been
+            gathered, and its values by column.
+        """
+        rows = self._rows[: len(self._images)].double().cpu().tolist()
+        for index, row in enumerate(rows):
+            if not all(math.isfinite(value) for value in row):
+                return len(rows) - 1 - index, dict(zip(self.columns, row, strict=True))
+        for row, images in zip(rows, self._images, strict=True):
+            counts = self.columns[-2:]
+            for i, (column, value) in enumerate(zip(self.columns, row, strict=True)):
+                self.totals[i] += value if column in counts else value * images
+            self.images += images
+        self._images.clear()
+        return None
+
+    def means(self) -> dict[str, float]:
+        """The means over the images read so far, as `train/<name>`, and the head's accuracy."""
+        *sums, correct, labelled = self.totals
+        means = {
+            f"train/{column}": total / max(self.images, 1)
+            for column, total in zip(self.columns, sums, strict=False)
+        }
+        if "guidance" in self.columns:
+            means["train/guidance_accuracy"] = correct / labelled if labelled else 0.0
+        return means
+
+    def reset(self) -> None:
+        """Start a new epoch."""
+        self.totals = [0.0] * len(self.columns)
+        self.images = 0
+        self._images.clear()
+
+    def state_dict(self) -> dict[str, object]:
+        """What an interrupted epoch needs to go on."""
+        return {"totals": list(self.totals), "images": self.images}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.totals, self.images = list(state["totals"]), state["images"]

@@ -1,0 +1,460 @@
+"""TOML to a validated Recipe: all errors at once, each with its line and a hint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from dvae_core import optimizers
+from dvae_core.components import (
+    KL,
+    Callback,
+    Component,
+    Dataset,
+    Decoder,
+    Encoder,
+    Head,
+    Metric,
+    Plot,
+    Reconstruction,
+    Schedule,
+    Term,
+)
+from dvae_core.errors import RecipeError, did_you_mean
+from dvae_core.recipe_source import Key, RecipeSource, read_source
+from dvae_core.registry import Registry, UnknownComponent, load_registry
+from dvae_core.weights import Timeline, Weight
+
+C = TypeVar("C", bound=Component)
+
+KIND_MARK = "x-dvae-kind"
+"""Stands in the JSON schema where a component of a kind goes; schema.py fills it in."""
+BUILT_IN_TERMS = ("reconstruction", "kl", "guidance")
+
+
+@dataclass(frozen=True)
+class Weighted(Generic[C]):
+    """A component whose term enters the loss with a weight."""
+
+    component: C
+    weight: Weight
+
+
+# --- Slots: a recipe table becomes the component that it names. --------------------------------
+
+
+def _slot(kind: str) -> Any:
+    """Annotates a field that holds a component."""
+
+    def validate(value: Any, info: ValidationInfo) -> Component:
+        table = _named_table(kind, value)
+        return _component(kind, table, info.context)
+
+    return [
+        PlainValidator(validate),
+        PlainSerializer(lambda component: component.model_dump(mode="json")),
+        WithJsonSchema({KIND_MARK: kind}),
+    ]
+
+
+def _weighted_slot(kind: str) -> Any:
+    """Annotates a field that holds a component with a weight of its own."""
+
+    def validate(value: Any, info: ValidationInfo) -> Weighted[Any]:
+        table = _named_table(kind, value)
+        problems: list[tuple[Key, PydanticCustomError]] = []
+        weight: Weight = 1.0
+        try:
+            weight = _weight(table.pop("weight", 1.0), info.context)
+        except PydanticCustomError as error:
+            problems.append((("weight",), error))
+        except ValidationError as error:
+            problems += [(("weight", *at), problem) for at, problem in _ours(error)]
+        try:
+            component = _component(kind, table, info.context)
+        except ValidationError as error:
+            problems += _ours(error)
+        if problems:
+            raise _errors(kind, problems)
+        return Weighted(component, weight)
+
+    def serialize(weighted: Weighted[Any]) -> dict[str, Any]:
+        weight = weighted.weight
+        if isinstance(weight, Schedule):
+            weight = weight.model_dump(mode="json")
+        return {**weighted.component.model_dump(mode="json"), "weight": weight}
+
+    return [
+        PlainValidator(validate),
+        PlainSerializer(serialize),
+        WithJsonSchema({KIND_MARK: kind}),
+    ]
+
+
+def _from_list(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise _problem(f"must be a list, not {_short(value)}")
+    return tuple(value)
+
+
+_FROM_LIST = BeforeValidator(_from_list)
+
+
+def _weight(value: Any, context: Any) -> Weight:
+    if isinstance(value, dict):
+        return _component("schedule", dict(value), context)  # type: ignore[return-value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _problem(f"must be a number or a table with a schedule, not {value!r}")
+    if abs(value) > 1e30 or value != value:
+        raise _problem(f"must be a finite number, not {value!r}")
+    return float(value)
+
+
+def _named_table(kind: str, value: Any) -> dict[str, Any]:
+    """The slot's table; a bare string is a table with nothing but the name."""
+    if isinstance(value, str):
+        return {"name": value}
+    if not isinstance(value, dict):
+        raise _problem(f"must be a table that names a {kind}, not {value!r}")
+    return dict(value)
+
+
+def _component(kind: str, table: dict[str, Any], context: Any) -> Component:
+    registry: Registry = context["registry"]
+    name_key = Schedule.name_key if kind == "schedule" else Component.name_key
+    if name_key not in table:
+        known = ", ".join(sorted({p.name for p in registry.of_kind(kind)}))
+        text = f'missing key "{name_key}"; known {kind}s: {known}'
+        raise _key_problem(kind, (name_key,), text)
+    name = table.pop(name_key)
+    if not isinstance(name, str):
+        raise _key_problem(kind, (name_key,), f"{name_key} must be a string, not {name!r}")
+    try:
+        cls = registry.get(kind, name)
+    except UnknownComponent as error:
+        raise _key_problem(kind, (name_key,), str(error)) from None
+    try:
+        return cls.from_table(table, asked_as=name if ":" in name else None, context=context)
+    except ValidationError as error:
+        raise _explain(error, [*cls.model_fields, name_key, *cls.core_keys]) from None
+
+
+# --- Errors: every line becomes one of ours, which keeps its place through every level. --------
+#
+# "value" is about the value at its place, and the key is put before the text; "key" names the key
+# itself; "missing" has no text.
+
+
+def _problem(text: str, kind: Literal["value", "key", "missing"] = "value") -> PydanticCustomError:
+    return PydanticCustomError(kind, "{text}", {"text": text})
+
+
+def _key_problem(title: str, at: Key, text: str) -> ValidationError:
+    return _errors(title, [(at, _problem(text, "key"))])
+
+
+def _errors(title: str, problems: Sequence[tuple[Key, PydanticCustomError]]) -> ValidationError:
+    lines = [InitErrorDetails(type=kind, loc=at, input=None) for at, kind in problems]
+    return ValidationError.from_exception_data(title, lines)
+
+
+def _ours(error: ValidationError) -> list[tuple[Key, PydanticCustomError]]:
+    """The problems of an error that has been explained already."""
+    return [(d["loc"], _problem(d["msg"], d["type"])) for d in error.errors()]  # type: ignore[arg-type]
+
+
+def _explain(error: ValidationError, known: Sequence[str]) -> ValidationError:
+    """The same errors in our words, where `known` are the keys of the table at hand."""
+    problems: list[tuple[Key, PydanticCustomError]] = []
+    for detail in error.errors(include_url=False):
+        at, kind, message = detail["loc"], detail["type"], detail["msg"]
+        if kind in ("key", "value", "missing"):
+            problem = _problem(message, kind)  # type: ignore[arg-type]
+        elif kind == "extra_forbidden":
+            hint = did_you_mean(str(at[-1]), known) or f"; known: {', '.join(known)}"
+            problem = _problem(f'unknown key "{at[-1]}"{hint}', "key")
+        elif kind == "value_error":
+            problem = _problem(message.removeprefix("Value error, "))
+        else:
+            text = f"{message[:1].lower()}{message[1:]}, not {_short(detail['input'])}"
+            problem = _problem(text)
+        problems.append((at, problem))
+    return _errors(error.title, problems)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+# --- The recipe. --------------------------------------------------------------------------------
+
+
+class Table(BaseModel):
+    """A table whose keys the core owns."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _hints(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            raise _explain(error, list(cls.model_fields)) from None
+
+
+class Latent(Table):
+    """The latent space."""
+
+    dim: int = Field(default=2, ge=1, le=4096)
+    """Dimensions."""
+
+
+class Optimizer(Table):
+    """Any torch.optim class by name, with its own keywords."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = "Adam"
+    """The class, such as "Adam" or "RMSprop"."""
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _known(self) -> Optimizer:
+        found = optimizers.problems(self.name, self.keywords)
+        if found:
+            raise _errors("optimizer", [((key,), _problem(text, "key")) for key, text in found])
+        return self
+
+
+class Train(Table):
+    """How to train."""
+
+    epochs: int = Field(default=10, ge=1)
+    """How many times every training image is seen."""
+    batch_size: int = Field(default=64, ge=1)
+    """Images in a step; the last step of an epoch takes what is left."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    """auto takes cuda or mps where there is one."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 computes the network in autocast; losses stay float32."""
+
+
+class Evaluate(Table):
+    """What to measure and draw, and how often."""
+
+    every: int = Field(default=1, ge=1)
+    """Epochs between evaluations; the last epoch always has one."""
+    metrics: Annotated[tuple[Annotated[Metric, *_slot("metric")], ...], _FROM_LIST] = ()
+    plots: Annotated[tuple[Annotated[Plot, *_slot("plot")], ...], _FROM_LIST] = ()
+
+
+class Recipe(Table):
+    """Everything that makes a run. Load one with `load_recipe`."""
+
+    title: str = ""
+    """One line for people."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """The one source of every random number."""
+    dataset: Annotated[Dataset, *_slot("dataset")]
+    encoder: Annotated[Encoder, *_slot("encoder")]
+    decoder: Annotated[Decoder, *_slot("decoder")]
+    """Where it is left out, the decoder with the encoder's name."""
+    latent: Latent = Latent()
+    reconstruction: Annotated[Weighted[Reconstruction], *_weighted_slot("reconstruction")]
+    kl: Annotated[Weighted[KL], *_weighted_slot("kl")]
+    guidance: Annotated[Weighted[Head], *_weighted_slot("head")] | None = None
+    """Leave the table out for a plain VAE."""
+    terms: Annotated[tuple[Annotated[Weighted[Term], *_weighted_slot("term")], ...], _FROM_LIST] = ()
+    """Extra summands of the loss, each with a weight."""
+    optimizer: Optimizer = Optimizer()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    callbacks: Annotated[tuple[Annotated[Callback, *_slot("callback")], ...], _FROM_LIST] = ()
+    """What listens to the run, such as a logger."""
+
+    _name: str = PrivateAttr("recipe")
+    _source: RecipeSource = PrivateAttr(default_factory=RecipeSource)
+
+    @model_validator(mode="after")
+    def _distinct_terms(self) -> Recipe:
+        names = list(BUILT_IN_TERMS)
+        for index, term in enumerate(self.terms):
+            if term.component.name in names:
+                text = f'another term is called "{term.component.name}" already'
+                raise _key_problem("terms", ("terms", index, "name"), text)
+            names.append(term.component.name)
+        return self
+
+    @property
+    def name(self) -> str:
+        """The stem of the recipe's file."""
+        return self._name
+
+    @property
+    def weights(self) -> dict[str, Weight]:
+        """The weight of each term of the loss, by the term's name."""
+        weighted: dict[str, Weighted[Any] | None] = {
+            "reconstruction": self.reconstruction,
+            "kl": self.kl,
+            "guidance": self.guidance,
+            **{term.component.name: term for term in self.terms},
+        }
+        return {name: w.weight for name, w in weighted.items() if w is not None}
+
+    @property
+    def components(self) -> list[Component]:
+        """Every component that the recipe names, schedules included."""
+        return list(_components_in(self))
+
+    def to_table(self) -> dict[str, Any]:
+        """The complete recipe as a TOML table: every default filled in."""
+        return _without_none(self.model_dump(mode="json"))
+
+    def origin(self, key: Key) -> str:
+        """Where a value of `to_table()` was set: path:line, --set, or "default"."""
+        origins = self._source.origins
+        known = [key[:end] for end in range(len(key), 0, -1) if key[:end] in origins]
+        exact_or_listed = known and (known[0] == key or not _is_table(self._source.table, known[0]))
+        return origins[known[0]] if exact_or_listed else "default"
+
+    def check_schedules(self, train_images: int) -> None:
+        """Refuse schedules that have not settled when a run over so many images ends.
+
+        Raises:
+            RecipeError: one line for each.
+        """
+        problems = []
+        for (key, weight), at in zip(self.weights.items(), self._weight_keys(), strict=True):
+            problem = self.timeline(train_images).unsettled(weight)
+            if problem:
+                problems.append(f"{self._source.origin(at)}: [{key}] weight: {problem}")
+        if problems:
+            raise RecipeError(problems)
+
+    def timeline(self, train_images: int) -> Timeline:
+        """How long a run over so many images is."""
+        return Timeline(-(-train_images // self.train.batch_size), self.train.epochs)
+
+    def _weight_keys(self) -> Iterator[Key]:
+        yield from ((name, "weight") for name in self.weights if name in BUILT_IN_TERMS)
+        yield from (("terms", index, "weight") for index in range(len(self.terms)))
+
+
+def load_recipe(
+    path: str | Path, overrides: Sequence[str] = (), registry: Registry | None = None
+) -> Recipe:
+    """Read, merge and validate a recipe.
+
+    Args:
+        path: a TOML file.
+        overrides: `table.key=value` each, as for `--set`.
+        registry: the components to choose from; all installed ones by default.
+
+    Raises:
+        RecipeError: everything that is wrong, one line each.
+    """
+    path = Path(path)
+    return build_recipe(read_source(path, overrides), path.stem, registry)
+
+
+def build_recipe(
+    source: RecipeSource, name: str = "recipe", registry: Registry | None = None
+) -> Recipe:
+    """Validate a recipe that has been read; like `load_recipe` otherwise."""
+    table = dict(source.table)
+    if "decoder" not in table and isinstance(table.get("encoder"), dict | str):
+        encoder = table["encoder"]
+        named = encoder if isinstance(encoder, str) else encoder.get("name")
+        if isinstance(named, str):
+            table["decoder"] = {"name": named}
+    context = {
+        "registry": registry or load_registry(),
+        "folders": tuple(file.parent for file in source.files),
+    }
+    try:
+        text = json.dumps(table, default=str)
+        recipe = Recipe.model_validate_json(text, strict=True, context=context)
+    except ValidationError as error:
+        raise RecipeError(_lines(error, source)) from None
+    recipe._name, recipe._source = name, source
+    known_size = recipe.dataset.size()
+    if known_size is not None:
+        recipe.check_schedules(min(known_size, recipe.dataset.train_limit or known_size))
+    return recipe
+
+
+def _lines(error: ValidationError, source: RecipeSource) -> list[str]:
+    details = error.errors(include_url=False)
+    if "decoder" not in source.table and any(d["loc"][:1] == ("encoder",) for d in details):
+        # The decoder follows the encoder, and so do its errors.
+        details = [d for d in details if d["loc"][:1] != ("decoder",)]
+    lines = []
+    for detail in details:
+        at, text = detail["loc"], detail["msg"]
+        if detail["type"] == "value":
+            text = f"{at[-1]}: {text}" if at else text
+        elif detail["type"] == "missing":
+            text = f'missing key "{at[-1]}"' if len(at) > 1 else f"missing table [{at[-1]}]"
+        place = f"[{'.'.join(map(str, at[:-1]))}] " if len(at) > 1 else ""
+        lines.append((source.origin(at), f"{place}{text}"))
+    return [f"{origin}: {text}" for origin, text in sorted(lines, key=_by_line)]
+
+
+def _by_line(line: tuple[str, str]) -> tuple[str, int]:
+    file, _, number = line[0].rpartition(":")
+    return (file, int(number)) if number.isdecimal() else (line[0], 0)
+
+
+def _components_in(value: Any) -> Iterator[Component]:
+    if isinstance(value, Component):
+        yield value
+    elif isinstance(value, Weighted):
+        yield value.component
+        yield from _components_in(value.weight)
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _components_in(getattr(value, name))
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _components_in(item)
+
+
+def _is_table(table: Any, key: Key) -> bool:
+    for part in key:
+        table = table[part]
+    return isinstance(table, dict)
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null: a key that is not there says the same."""
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [_without_none(v) for v in value]
+    return value

@@ -1,0 +1,241 @@
+"""Reads recipe files: TOML, `extends`, overrides, and where each value came from."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dvae_core.errors import RecipeError
+
+Key = tuple[str | int, ...]
+"""Where a value stands: table names, keys and list indices."""
+
+LARGEST_FILE = 1_000_000
+NAME_KEYS = ("name", "schedule")
+SHARED_KEYS = ("weight", "lr")
+"""Keys that mean the same for every component, and so outlive a change of its name."""
+
+
+@dataclass
+class RecipeSource:
+    """A recipe as written: one merged table, and the origin of each value.
+
+    Origins are "path:line" or "--set"; a value without one is a default.
+    """
+
+    table: dict[str, Any] = field(default_factory=dict)
+    origins: dict[Key, str] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+    """The recipe and what it extends, nearest first."""
+
+    def origin(self, key: Key) -> str:
+        """The origin of the value, or of the nearest table around it."""
+        for end in range(len(key), -1, -1):
+            if key[:end] in self.origins:
+                return self.origins[key[:end]]
+        return str(self.files[0]) if self.files else "recipe"
+
+    def merge(self, other: RecipeSource) -> None:
+        """Lay `other` over this: tables merge, everything else replaces.
+
+        A table that names another component takes the old one's keys away with its name.
+        """
+        self._merge(self.table, other.table, (), other)
+
+    def _merge(self, ours: dict[str, Any], theirs: dict[str, Any], at: Key, other: Any) -> None:
+        if any(k in ours and k in theirs and ours[k] != theirs[k] for k in NAME_KEYS):
+            for k in [k for k in ours if k not in SHARED_KEYS]:
+                self._forget((*at, k))
+                del ours[k]
+        for k, value in theirs.items():
+            here = (*at, k)
+            if isinstance(value, dict) and isinstance(ours.get(k), dict):
+                self._merge(ours[k], value, here, other)
+                self.origins[here] = other.origins.get(here, self.origin(here))
+            else:
+                self._forget(here)
+                ours[k] = value
+                self.origins |= {o: s for o, s in other.origins.items() if o[: len(here)] == here}
+
+    def _forget(self, key: Key) -> None:
+        for o in [o for o in self.origins if o[: len(key)] == key]:
+            del self.origins[o]
+
+
+def read_source(path: Path, overrides: Sequence[str] = ()) -> RecipeSource:
+    """Read a recipe file and what it extends, then apply `key=value` overrides.
+
+    Raises:
+        RecipeError: a file is missing, too large or no TOML; `extends` goes in a circle; an
+            override has no `=`.
+    """
+    source = _read(path, ())
+    for override in overrides:
+        source.merge(_override(source, override))
+    return source
+
+
+def _read(path: Path, above: tuple[Path, ...]) -> RecipeSource:
+    if path.resolve() in above:
+        circle = " -> ".join(p.name for p in (*above, path))
+        raise RecipeError(f"{path}: extends goes in a circle: {circle}")
+    text = _text(path)
+    try:
+        table = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        found = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
+        line = f":{found[1]}" if found else ""
+        reason = str(error).split(" (at ")[0] or "nested too deeply"
+        raise RecipeError(f"{path}{line}: not valid TOML: {reason}") from None
+    own = RecipeSource(table, {k: f"{path}:{n}" for k, n in key_lines(text).items()}, (path,))
+    parent = table.pop("extends", None)
+    if parent is None:
+        return own
+    if not isinstance(parent, str):
+        raise RecipeError(f"{own.origin(('extends',))}: extends must be the path of a recipe")
+    try:
+        source = _read(path.parent / parent, (*above, path.resolve()))
+    except RecipeError as error:
+        note = f"{own.origin(('extends',))}: extends {parent}"
+        raise RecipeError([f"{problem} ({note})" for problem in error.problems]) from None
+    source.merge(own)
+    source.files = (path, *source.files)
+    return source
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.is_file() and path.stat().st_size > LARGEST_FILE:
+            raise RecipeError(f"{path}: larger than {LARGEST_FILE:,} bytes, so not a recipe")
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise RecipeError(f"{path}: there is no such file") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path}: not valid TOML: not UTF-8 text") from None
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _override(source: RecipeSource, override: str) -> RecipeSource:
+    """The override as a source of its own, so that one rule merges everything."""
+    dotted, equals, text = override.partition("=")
+    parts = [part.strip() for part in dotted.split(".")]
+    origin = f"--set {override}"
+    if not equals or not all(parts):
+        raise RecipeError(f"{origin}: write it as table.key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        value = text.strip()  # a bare word is a string
+    key: Key = tuple(parts)
+    now: Any = source.table
+    for depth, part in enumerate(parts):
+        if isinstance(now, list):
+            # Lists replace: the override is the list with one place changed.
+            return _override_in_list(source, key, depth, value, origin)
+        now = now.get(part, {}) if isinstance(now, dict) else {}
+    return _nested(key, value, origin)
+
+
+def _override_in_list(
+    source: RecipeSource, key: Key, depth: int, value: Any, origin: str
+) -> RecipeSource:
+    import copy
+
+    items: Any = source.table
+    for part in key[:depth]:
+        items = items[part]
+    items = copy.deepcopy(items)
+    index = str(key[depth])
+    if not index.isdecimal() or int(index) >= len(items):
+        listed = f"a list of {len(items)}" if items else "an empty list"
+        raise RecipeError(f"{origin}: {'.'.join(map(str, key[:depth]))} is {listed}, not a table")
+    rest = _nested(key[depth + 1 :], value, origin).table if key[depth + 1 :] else value
+    inner = RecipeSource({"item": items[int(index)]})
+    inner.merge(RecipeSource({"item": rest}))
+    items[int(index)] = inner.table["item"]
+    changed = _nested(key[:depth], items, origin)
+    here = key[:depth]
+    kept = {o: s for o, s in source.origins.items() if o[: len(here)] == here}
+    at = (*here, int(index), *key[depth + 1 :])
+    changed.origins = kept | {o: s for o, s in changed.origins.items() if len(o) < depth}
+    changed.origins[at] = origin
+    return changed
+
+
+def _nested(key: Key, value: Any, origin: str) -> RecipeSource:
+    table: Any = value
+    for part in reversed(key):
+        table = {part: table}
+    origins = {key: origin} | {(*key, *inner): origin for inner in _keys(value)}
+    return RecipeSource(table, origins)
+
+
+def _keys(value: Any) -> Iterator[Key]:
+    if isinstance(value, dict | list):
+        for k, v in value.items() if isinstance(value, dict) else enumerate(value):
+            yield (k,)
+            yield from ((k, *inner) for inner in _keys(v))
+
+
+def key_lines(text: str) -> dict[Key, int]:
+    """The line of every table, key and list item of a TOML text that tomllib accepts.
+
+    >>> key_lines('seed = 1\\n[kl]\\nname = "abs"\\n')
+    {('seed',): 1, ('kl',): 2, ('kl', 'name'): 3}
+    """
+    import tree_sitter
+    import tree_sitter_toml
+
+    parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_toml.language()))
+    lines: dict[Key, int] = {}
+    array_sizes: dict[Key, int] = {}
+
+    def names(node: Any) -> Key:
+        if node.type == "dotted_key":
+            return tuple(name for child in node.named_children for name in names(child))
+        if node.type == "quoted_key":
+            return tuple(tomllib.loads(f"{node.text.decode()} = 0"))
+        return (node.text.decode(),)
+
+    def through_arrays(key: Key) -> Key:
+        """A table header below an array of tables means the array's last item."""
+        path: Key = ()
+        for part in key:
+            path = (*path, part)
+            if path in array_sizes:
+                path = (*path, array_sizes[path] - 1)
+        return path
+
+    def mark(key: Key, at: Key, node: Any) -> Key:
+        for end in range(1, len(key) + 1):
+            lines.setdefault((*at, *key[:end]), node.start_point.row + 1)
+        return (*at, *key)
+
+    def visit(node: Any, at: Key) -> None:
+        children = [c for c in node.named_children if c.type != "comment"]
+        if node.type == "pair":
+            visit(children[1], mark(names(children[0]), at, node))
+        elif node.type in ("table", "table_array_element"):
+            key = names(children[0])
+            if node.type == "table_array_element":
+                array = (*through_arrays(key[:-1]), key[-1])
+                array_sizes[array] = array_sizes.get(array, 0) + 1
+            at = through_arrays(key)
+            mark(at, (), node)
+            for child in children[1:]:
+                visit(child, at)
+        elif node.type == "array":
+            for index, child in enumerate(children):
+                lines[(*at, index)] = child.start_point.row + 1
+                visit(child, (*at, index))
+        elif node.type in ("document", "inline_table"):
+            for child in children:
+                visit(child, at)
+
+    visit(parser.parse(text.encode()).root_node, ())
+    return lines

@@ -1,0 +1,204 @@
+"""What metrics and plots see after an epoch. What several of them need is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import cached_property
+
+import numpy as np
+import torch
+from scipy.spatial import KDTree
+from torch import Tensor
+
+from dvae_core.batches import scaled, to_device
+from dvae_core.components import ImageShape, LabelledImages
+from dvae_core.model import GuidedVAE
+from dvae_core.objective import Objective
+from dvae_core.randomness import derived_seed, generator
+
+CHUNK = 1000
+"""Images or points that go through a network at once."""
+
+# Petroff, "Accessible color sequences for data visualization" (arXiv:2107.02270), ten colours.
+PALETTE = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
+    "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+)  # fmt: skip
+
+
+class Snapshot:
+    """The model, the data and their place in latent space after an epoch.
+
+    Everything is a NumPy array, computed when first asked for. A snapshot is good until
+    training goes on. N training and M test images, D latent dimensions, K classes.
+    """
+
+    def __init__(
+        self,
+        model: GuidedVAE,
+        objective: Objective,
+        data: LabelledImages,
+        *,
+        epoch: int,
+        step: int,
+        seed: int,
+        device: torch.device,
+        autocast: Callable[[], AbstractContextManager],
+    ) -> None:
+        self.epoch = epoch
+        """Epochs finished."""
+        self.step = step
+        """Steps finished."""
+        self.seed = seed
+        """For metrics and plots that need a random choice; the same in every epoch."""
+        self.classes = data.classes
+        self.latent_dim = model.latent_dim
+        self.image_shape: ImageShape = model.image_shape
+        self.train_labels = data.train_labels
+        """[N]; -1 is unlabelled."""
+        self.test_labels = data.test_labels
+        """[M]; -1 is unlabelled."""
+        self._model = model
+        self._objective = objective
+        self._data = data
+        self._device = device
+        self._autocast = autocast
+
+    # --- Where the images lie.
+
+    @cached_property
+    def train_means(self) -> np.ndarray:
+        """[N, D]"""
+        return self._encode(self._data.train_images)[0]
+
+    @cached_property
+    def test_means(self) -> np.ndarray:
+        """[M, D]"""
+        return self._test_posterior[0]
+
+    @cached_property
+    def test_log_vars(self) -> np.ndarray:
+        """[M, D]"""
+        return self._test_posterior[1]
+
+    @cached_property
+    def test_images(self) -> np.ndarray:
+        """float32 [M, C, H, W] in [0, 1]."""
+        return self._data.test_images.astype(np.float32) / 255
+
+    def nearest(self, points: np.ndarray, k: int = 15) -> tuple[np.ndarray, np.ndarray]:
+        """The k labelled training images whose means are nearest to points [P, D].
+
+        Returns:
+            Their distances and labels, [P, k] each, nearest first.
+        """
+        tree, labels = self._tree
+        distances, indices = tree.query(points, k=np.arange(1, min(k, len(labels)) + 1), workers=-1)
+        return distances, labels[indices]
+
+    @cached_property
+    def test_nearest(self) -> tuple[np.ndarray, np.ndarray]:
+        """`nearest` of the test means, k = 15."""
+        return self.nearest(self.test_means)
+
+    # --- What the networks say.
+
+    def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """mean and log_var [P, D] of uint8 images [P, C, H, W]."""
+        return self._encode(images)
+
+    def decode(self, points: np.ndarray) -> np.ndarray:
+        """Images float32 [P, C, H, W] in [0, 1] of latent points [P, D]."""
+        image = self._objective.reconstruction.image
+        return self._through(lambda z: image(self._model.decode(z)), points)
+
+    def classify(self, points: np.ndarray) -> np.ndarray | None:
+        """The head's class probabilities [P, K] at latent points [P, D]; None without guidance."""
+        head = self._model.head
+        if head is None:
+            return None
+        return self._through(lambda z: head(z).float().softmax(dim=1), points)
+
+    # --- The loss.
+
+    def test_losses(self) -> dict[str, float]:
+        """Means of reconstruction and kl over the test images, at one sample of z each."""
+        means, log_vars = self.test_means, self.test_log_vars
+        noise = torch.randn(means.shape, generator=generator(self.seed, "test noise")).numpy()
+        z = (means + noise * np.exp(0.5 * log_vars)).astype(np.float32)
+        images = to_device(self._data.test_images, self._device)
+        labels = torch.from_numpy(self.test_labels.copy()).to(self._device)
+        sums = torch.zeros(2, dtype=torch.float64)
+        with torch.inference_mode():
+            for start in range(0, len(z), CHUNK):
+                part = slice(start, start + CHUNK)
+                with self._autocast():
+                    logits = self._model.decode(torch.from_numpy(z[part]).to(self._device))
+                losses = self._objective.reconstruction.loss(logits, scaled(images[part]))
+                mean, log_var = (
+                    torch.from_numpy(a[part]).to(self._device) for a in (means, log_vars)
+                )
+                kl = self._objective.kl(mean, log_var, labels[part])
+                sums += torch.stack([losses.sum(), kl.sum()]).double().cpu()
+        reconstruction, kl_mean = (sums / len(z)).tolist()
+        return {"reconstruction": reconstruction, "kl": kl_mean}
+
+    @property
+    def total_steps(self) -> int:
+        """Steps in the whole run."""
+        return self._objective.timeline.total
+
+    def weight_curves(self, points: int = 500) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """For each term of the loss, steps over the whole run and the weight at each."""
+        steps = np.unique(np.linspace(0, self.total_steps - 1, points).round().astype(int))
+        at_steps = np.array([self._objective.weights_at(int(step)) for step in steps])
+        return {
+            name: (steps, at_steps[:, index]) for index, name in enumerate(self._objective.names)
+        }
+
+    # --- Looks.
+
+    @property
+    def colours(self) -> list[str]:
+        """A colour for each class, the same in every plot."""
+        if len(self.classes) <= len(PALETTE):
+            return list(PALETTE[: len(self.classes)])
+        from matplotlib import colormaps
+        from matplotlib.colors import to_hex
+
+        return [to_hex(c) for c in colormaps["turbo"](np.linspace(0.02, 0.98, len(self.classes)))]
+
+    def random(self, purpose: str) -> np.random.Generator:
+        """A generator for one purpose, the same in every epoch."""
+        return np.random.default_rng(derived_seed(self.seed, purpose))
+
+    # --- Inside.
+
+    @cached_property
+    def _test_posterior(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._encode(self._data.test_images)
+
+    @cached_property
+    def _tree(self) -> tuple[KDTree, np.ndarray]:
+        labelled = self.train_labels >= 0
+        return KDTree(self.train_means[labelled]), self.train_labels[labelled]
+
+    def _encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        def both(chunk: Tensor) -> Tensor:
+            return torch.stack(self._model.encode(scaled(chunk)), dim=1)
+
+        posterior = self._through(both, images)
+        return posterior[:, 0], posterior[:, 1]
+
+    def _through(self, network: Callable[[Tensor], Tensor], inputs: np.ndarray) -> np.ndarray:
+        results = []
+        with torch.inference_mode(), self._autocast():
+            for start in range(0, len(inputs), CHUNK):
+                chunk = inputs[start : start + CHUNK]
+                if chunk.ndim == 4:
+                    tensor = to_device(chunk, self._device)
+                else:
+                    tensor = torch.from_numpy(np.asarray(chunk, dtype=np.float32)).to(self._device)
+                results.append(network(tensor).float().cpu().numpy())
+        return np.concatenate(results)

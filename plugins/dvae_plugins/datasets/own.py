@@ -1,0 +1,179 @@
+"""A user's own data: arrays in an npz file, or images in a folder a class."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, PositiveInt
+
+from dvae_core import DataError, Dataset, LabelledImages, RecipePath
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
+
+
+class _OwnDataset(Dataset):
+    path: RecipePath
+    """Where the data is: beside the recipe, in the working directory, or an absolute path."""
+    test_fraction: float = Field(default=0.2, gt=0, lt=1)
+    """The share of the images that is kept for testing."""
+    split_seed: int = Field(default=0, ge=0)
+    """Chooses which ones."""
+
+    def _split(
+        self, images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]
+    ) -> LabelledImages:
+        import numpy as np
+
+        n_test = round(self.test_fraction * len(images))
+        if not 0 < n_test < len(images):
+            raise DataError(f"{self.path}: {len(images)} images are too few to split")
+        order = np.random.default_rng(self.split_seed).permutation(len(images))
+        test, train = np.sort(order[:n_test]), np.sort(order[n_test:])
+        return LabelledImages(images[train], labels[train], images[test], labels[test], classes)
+
+
+class NPZ(_OwnDataset):
+    """Arrays from a NumPy npz file: `images` and `labels`.
+
+    Images are [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels, uint8 or floats in
+    [0, 1]. Labels are integers or strings; -1 is unlabelled. `test_images` and `test_labels`, if
+    there, are the test set; `classes` names the classes in the order of the sorted labels.
+    """
+
+    name = "npz"
+
+    def load(self, cache: Path) -> LabelledImages:
+        import numpy as np
+
+        arrays = self._arrays()
+        labels, names = _numbered(
+            np.concatenate([arrays["labels"], arrays["test_labels"]])
+            if "test_labels" in arrays
+            else arrays["labels"]
+        )
+        classes = tuple(str(name) for name in arrays["classes"]) if "classes" in arrays else names
+        images = _uint8(arrays["images"], f"{self.path}: images")
+        if len(images) != len(arrays["labels"]):
+            raise DataError(
+                f"{self.path}: {len(images)} images and {len(arrays['labels'])} labels"
+            )
+        if "test_images" not in arrays:
+            return self._split(images, labels, classes)
+        test_images = _uint8(arrays["test_images"], f"{self.path}: test_images")
+        n = len(images)
+        return LabelledImages(images, labels[:n], test_images, labels[n:], classes)
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        import numpy as np
+
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                if not isinstance(file, np.lib.npyio.NpzFile):
+                    raise ValueError("not an npz file")
+                arrays = {name: file[name] for name in file.files}
+        except FileNotFoundError:
+            raise DataError(f"{self.path}: there is no such file") from None
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(f"{self.path}: no readable npz file: {error}") from error
+        missing = {"images", "labels"} - set(arrays)
+        if missing or ("test_images" in arrays) != ("test_labels" in arrays):
+            raise DataError(
+                f"{self.path}: needs arrays images and labels (and test_images with test_labels), "
+                f"and has {', '.join(arrays) or 'none'}"
+            )
+        return arrays
+
+
+class ImageFolder(_OwnDataset):
+    """Image files in a folder a class: path/<class>/<any name>.png, jpg, ..."""
+
+    name = "image_folder"
+
+    resize: tuple[PositiveInt, PositiveInt] | None = None
+    """[height, width] to resize to; left out, all images must have one size."""
+    channels: Literal[1, 3] = 3
+    """1 for grey, 3 for colour."""
+
+    def load(self, cache: Path) -> LabelledImages:
+        import numpy as np
+
+        if not self.path.is_dir():
+            raise DataError(f"{self.path}: there is no such folder")
+        folders = sorted(f for f in self.path.iterdir() if f.is_dir() and f.name[0] != ".")
+        images, labels = [], []
+        for label, folder in enumerate(folders):
+            for file in sorted(f for f in folder.iterdir() if f.suffix.lower() in ENDINGS):
+                images.append(self._image(file))
+                labels.append(label)
+                if images[-1].shape != images[0].shape:
+                    raise DataError(
+                        f"{file}: {images[-1].shape[1]}x{images[-1].shape[2]} pixels where the "
+                        f"first image has {images[0].shape[1]}x{images[0].shape[2]}; "
+                        "set resize = [height, width]"
+                    )
+        if not images:
+            raise DataError(f"{self.path}: no images in {len(folders)} folders; one folder a class")
+        names = tuple(folder.name for folder in folders)
+        return self._split(np.stack(images), np.array(labels, dtype=np.int64), names)
+
+    def _image(self, file: Path) -> np.ndarray:
+        """uint8 [C, H, W]."""
+        import numpy as np
+        from PIL import Image
+
+        try:
+            with Image.open(file) as image:
+                image = image.convert("L" if self.channels == 1 else "RGB")
+                if self.resize is not None:
+                    image = image.resize(self.resize[::-1], Image.Resampling.BILINEAR)
+                pixels = np.asarray(image)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise DataError(f"{file}: no readable image: {error}") from error
+        return pixels[None] if self.channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _numbered(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Labels as 0..K-1 in sorted order, and their names; -1 stays."""
+    import numpy as np
+
+    if labels.ndim != 1 or labels.dtype.kind not in "iuUS":
+        raise DataError(f"labels must be [N] integers or strings, not {labels.dtype} {labels.shape}")
+    unlabelled = labels == -1 if labels.dtype.kind in "iu" else np.zeros(len(labels), bool)
+    values = np.unique(labels[~unlabelled])
+    numbers = np.full(len(labels), -1, dtype=np.int64)
+    numbers[~unlabelled] = np.searchsorted(values, labels[~unlabelled])
+    return numbers, tuple(_text(value) for value in values)
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _uint8(images: np.ndarray, where: str) -> np.ndarray:
+    """uint8 [N, C, H, W] from the layouts and types that people have."""
+    import numpy as np
+
+    if images.ndim == 3:
+        images = images[:, None]
+    elif images.ndim == 4 and images.shape[3] in (1, 3) and images.shape[1] not in (1, 3):
+        images = images.transpose(0, 3, 1, 2)
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise DataError(
+            f"{where} must be [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels, "
+            f"not {list(images.shape)}"
+        )
+    if images.dtype == np.uint8:
+        return images
+    low, high = images.min(initial=0), images.max(initial=0)
+    if images.dtype.kind == "f" and low >= 0 and high <= 1:
+        return (images * 255).round().astype(np.uint8)
+    if images.dtype.kind in "iu" and low >= 0 and high <= 255:
+        return images.astype(np.uint8)
+    raise DataError(
+        f"{where} must be uint8, or floats in [0, 1], not {images.dtype} in {low:g}..{high:g}"
+    )

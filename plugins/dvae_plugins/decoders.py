@@ -1,0 +1,89 @@
+"""Decoders: latent points to images, as logits."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field, PositiveInt
+
+from dvae_core import Decoder, hookimpl
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Slope = Annotated[float, Field(ge=0, le=1)]
+
+
+class ConvDecoder(Decoder):
+    """The conv encoder's mirror: a linear layer, three transposed convolutions, an upsampling.
+
+    Nearest-neighbour upsampling doubles the size after the first transposed convolution, leaky
+    ReLU follows each of the three, and a last 1x1 convolution scales the pixels.
+    """
+
+    name = "conv"
+
+    channels: tuple[PositiveInt, PositiveInt, PositiveInt] = (32, 32, 16)
+    """Channels after the linear layer and after the first two transposed convolutions."""
+    kernel: int = Field(default=5, ge=1)
+    """Side of the transposed convolutions' square kernels."""
+    slope: Slope = 0.2
+    """Of the leaky ReLU below zero."""
+
+    def build(self, latent_dim: int, image_shape: tuple[int, int, int]) -> nn.Module:
+        from torch import nn
+
+        from dvae_plugins.networks import glorot
+
+        channels, *sides = image_shape
+        grown = self.kernel - 1
+        # Backwards from the image: two convolutions, the doubling, one convolution.
+        doubled = [side - 2 * grown for side in sides]
+        start = [math.ceil(side / 2) - grown for side in doubled]
+        if min(start) < 1:
+            smallest = 2 * self.kernel + 2 * grown - 1
+            raise ValueError(
+                f'decoder "conv" with kernel {self.kernel} makes images of at least '
+                f"{smallest}x{smallest} pixels, and these are {sides[0]}x{sides[1]}; "
+                'use a smaller kernel or decoder "mlp"'
+            )
+        first, second, third = self.channels
+        return glorot(
+            nn.Sequential(
+                nn.Linear(latent_dim, first * math.prod(start)),
+                nn.Unflatten(1, (first, *start)),
+                nn.ConvTranspose2d(first, second, self.kernel),
+                nn.LeakyReLU(self.slope),
+                nn.Upsample(size=tuple(doubled)),
+                nn.ConvTranspose2d(second, third, self.kernel),
+                nn.LeakyReLU(self.slope),
+                nn.ConvTranspose2d(third, channels, self.kernel),
+                nn.LeakyReLU(self.slope),
+                nn.Conv2d(channels, channels, 1),
+            )
+        )
+
+
+class MLPDecoder(Decoder):
+    """Fully connected layers, leaky ReLU between them, reshaped to the image."""
+
+    name = "mlp"
+
+    hidden: tuple[PositiveInt, ...] = Field(default=(256, 512), min_length=1)
+    """Width of each layer before the image."""
+    slope: Slope = 0.2
+    """Of the leaky ReLU below zero."""
+
+    def build(self, latent_dim: int, image_shape: tuple[int, int, int]) -> nn.Module:
+        from torch import nn
+
+        from dvae_plugins.networks import glorot, perceptron
+
+        layers = perceptron((latent_dim, *self.hidden, math.prod(image_shape)), self.slope)
+        return glorot(nn.Sequential(*layers, nn.Unflatten(1, image_shape)))
+
+
+@hookimpl
+def register_decoders() -> list[type[Decoder]]:
+    return [ConvDecoder, MLPDecoder]

@@ -1,0 +1,53 @@
+"""KL terms: what pulls the approximate posterior towards a prior."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from dvae_core import KL, hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class SquareKL(KL):
+    """The KL divergence from N(mean, var) to N(0, 1), in nats.
+
+    -1/2 (1 + log var - mean^2 - var), summed over dimensions; Kingma and Welling
+    (arXiv:1312.6114), appendix B.
+    """
+
+    name = "square"
+    divergence = True
+
+    def build(
+        self, latent_dim: int, classes: tuple[str, ...]
+    ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        def kl(mean: Tensor, log_var: Tensor, labels: Tensor) -> Tensor:
+            return -0.5 * (1 + log_var - mean.square() - log_var.exp()).sum(dim=1)
+
+        return kl
+
+
+class AbsKL(KL):
+    """|mean| in place of mean^2: a pull that does not grow with the distance.
+
+    -1/2 (1 + log var - |mean| - var), summed over dimensions. Not a divergence: it gives no
+    bound on the likelihood.
+    """
+
+    name = "abs"
+
+    def build(
+        self, latent_dim: int, classes: tuple[str, ...]
+    ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        def kl(mean: Tensor, log_var: Tensor, labels: Tensor) -> Tensor:
+            return -0.5 * (1 + log_var - mean.abs() - log_var.exp()).sum(dim=1)
+
+        return kl
+
+
+@hookimpl
+def register_kls() -> list[type[KL]]:
+    return [SquareKL, AbsKL]

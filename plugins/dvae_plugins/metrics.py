@@ -1,0 +1,106 @@
+"""Metrics: numbers from a snapshot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from dvae_core import Metric, hookimpl
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dvae_core import Snapshot
+
+
+class KNN(Metric):
+    """Accuracy on the test means of a vote among the k nearest training means."""
+
+    name = "knn"
+
+    k: int = Field(default=15, ge=1)
+    """How many neighbours vote."""
+
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        import numpy as np
+
+        if self.k == 15:
+            _, labels = snapshot.test_nearest
+        else:
+            _, labels = snapshot.nearest(snapshot.test_means, self.k)
+        known = snapshot.test_labels >= 0
+        votes = np.stack([(labels == c).sum(axis=1) for c in range(len(snapshot.classes))], axis=1)
+        right = votes.argmax(axis=1) == snapshot.test_labels
+        return {"knn_accuracy": float(right[known].mean())}
+
+
+class LinearProbe(Metric):
+    """Test accuracy of a logistic regression on the training means.
+
+    How far straight borders tell the classes apart.
+    """
+
+    name = "linear_probe"
+
+    samples: int = Field(default=10_000, ge=1)
+    """How many training means it learns from, at most."""
+
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        train = _sample(snapshot, snapshot.train_labels, self.samples)
+        known = snapshot.test_labels >= 0
+        probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        probe.fit(snapshot.train_means[train], snapshot.train_labels[train])
+        score = probe.score(snapshot.test_means[known], snapshot.test_labels[known])
+        return {"linear_probe": float(score)}
+
+
+class Silhouette(Metric):
+    """Mean silhouette of the test means by class: 1 is apart, 0 touching, below 0 mixed.
+
+    Rousseeuw, "Silhouettes" (J. Comput. Appl. Math. 20, 1987).
+    """
+
+    name = "silhouette"
+
+    samples: int = Field(default=2000, ge=2)
+    """How many test means it compares, at most."""
+
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        from sklearn.metrics import silhouette_score
+
+        chosen = _sample(snapshot, snapshot.test_labels, self.samples)
+        score = silhouette_score(snapshot.test_means[chosen], snapshot.test_labels[chosen])
+        return {"silhouette": float(score)}
+
+
+class ActiveUnits(Metric):
+    """Latent dimensions whose mean varies over the test images by more than a threshold.
+
+    Burda et al., "Importance Weighted Autoencoders" (arXiv:1509.00519), section 5.
+    """
+
+    name = "active_units"
+
+    threshold: float = Field(default=0.01, ge=0)
+    """The variance above which a dimension is active."""
+
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        return {"active_units": float((snapshot.test_means.var(axis=0) > self.threshold).sum())}
+
+
+def _sample(snapshot: Snapshot, labels: np.ndarray, most: int) -> np.ndarray:
+    """At most so many random indices of labelled images."""
+    import numpy as np
+
+    known = np.flatnonzero(labels >= 0)
+    return snapshot.random("sample").permutation(known)[:most]
+
+
+@hookimpl
+def register_metrics() -> list[type[Metric]]:
+    return [KNN, LinearProbe, Silhouette, ActiveUnits]

@@ -1,0 +1,26 @@
+"""Pieces that several networks share. Import it inside `build` only: it needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import nn
+
+
+def perceptron(sizes: Iterable[int], slope: float) -> list[nn.Module]:
+    """Linear layers through `sizes`, with a leaky ReLU after each but the last."""
+    sizes = list(sizes)
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+        layers += [nn.Linear(fan_in, fan_out), nn.LeakyReLU(slope)]
+    return layers[:-1]
+
+
+def glorot(network: nn.Sequential) -> nn.Sequential:
+    """Uniform weights after Glorot and Bengio (AISTATS 2010), and zero biases."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return network
