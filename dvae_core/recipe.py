@@ -339,9 +339,11 @@ class Recipe(Table):
     def origin(self, key: Key) -> str:
         """Where a value of `to_table()` was set: path:line, --set, or "default"."""
         origins = self._source.origins
-        known = [key[:end] for end in range(len(key), 0, -1) if key[:end] in origins]
-        exact_or_listed = known and (known[0] == key or not _is_table(self._source.table, known[0]))
-        return origins[known[0]] if exact_or_listed else "default"
+        if key in origins:
+            return origins[key]
+        # A component's bare name, as in metrics = ["knn"], stands where its table would.
+        bare = key[:-1] in origins and key[-1] in ("name", "schedule")
+        return origins[key[:-1]] if bare else "default"
 
     def check_schedules(self, train_images: int) -> None:
         """Refuse schedules that have not settled when a run over so many images ends.
@@ -409,6 +411,35 @@ def build_recipe(
     return recipe
 
 
+MAY_CHANGE: tuple[Key, ...] = (
+    ("title",),
+    ("train", "epochs"),
+    ("train", "device"),
+    ("evaluate",),
+    ("callbacks",),
+)
+"""What a run may change on its way and still be the same experiment."""
+
+
+def check_same_experiment(before: Recipe, after: Recipe) -> None:
+    """Raise RecipeError, one line for each value, where a resumed run would be another one."""
+    old, new = _leaves(before.to_table()), _leaves(after.to_table())
+    problems = []
+    for key in sorted({*old, *new}, key=str):
+        if old.get(key) != new.get(key) and not any(key[: len(k)] == k for k in MAY_CHANGE):
+            name, was, now = ".".join(map(str, key)), old.get(key), new.get(key)
+            problems.append(f"{after.origin(key)}: {name} is {now!r} and was {was!r}")
+    if problems:
+        raise RecipeError([*problems, "a run that goes on keeps its recipe; start a new one"])
+
+
+def _leaves(value: Any, at: Key = ()) -> dict[Key, Any]:
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        return {k: v for key, inner in items for k, v in _leaves(inner, (*at, key)).items()}
+    return {at: value}
+
+
 def _lines(error: ValidationError, source: RecipeSource) -> list[str]:
     details = error.errors(include_url=False)
     if "decoder" not in source.table and any(d["loc"][:1] == ("encoder",) for d in details):
@@ -417,11 +448,14 @@ def _lines(error: ValidationError, source: RecipeSource) -> list[str]:
     lines = []
     for detail in details:
         at, text = detail["loc"], detail["msg"]
+        # The key is the last name; what stands behind it are places in a list.
+        split = max((i for i, part in enumerate(at) if isinstance(part, str)), default=0)
+        table, key = (".".join(map(str, part)) for part in (at[:split], at[split:]))
         if detail["type"] == "value":
-            text = f"{at[-1]}: {text}" if at else text
+            text = f"{key}: {text}"
         elif detail["type"] == "missing":
-            text = f'missing key "{at[-1]}"' if len(at) > 1 else f"missing table [{at[-1]}]"
-        place = f"[{'.'.join(map(str, at[:-1]))}] " if len(at) > 1 else ""
+            text = f'missing key "{key}"' if table else f"missing table [{key}]"
+        place = f"[{table}] " if table else ""
         lines.append((source.origin(at), f"{place}{text}"))
     return [f"{origin}: {text}" for origin, text in sorted(lines, key=_by_line)]
 
@@ -443,12 +477,6 @@ def _components_in(value: Any) -> Iterator[Component]:
     elif isinstance(value, tuple):
         for item in value:
             yield from _components_in(item)
-
-
-def _is_table(table: Any, key: Key) -> bool:
-    for part in key:
-        table = table[part]
-    return isinstance(table, dict)
 
 
 def _without_none(value: Any) -> Any:

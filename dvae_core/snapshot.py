@@ -20,10 +20,11 @@ from dvae_core.randomness import derived_seed, generator
 CHUNK = 1000
 """Images or points that go through a network at once."""
 
-# Petroff, "Accessible color sequences for data visualization" (arXiv:2107.02270), ten colours.
+# Paul Tol, "Colour Schemes" (SRON/EPS/TN/09-002), muted, and a dark grey: ten colours that stay
+# apart for colour-blind eyes.
 PALETTE = (
-    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
-    "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+    "#332288", "#88ccee", "#cc6677", "#117733", "#ddcc77",
+    "#aa4499", "#44aa99", "#882255", "#999933", "#555555",
 )  # fmt: skip
 
 

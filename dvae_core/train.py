@@ -6,7 +6,6 @@ import contextlib
 import io
 import math
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from dvae_core.randomness import (
     set_aside,
     set_global_state,
 )
-from dvae_core.recipe import Recipe, load_recipe
+from dvae_core.recipe import Recipe, check_same_experiment, load_recipe
 from dvae_core.registry import Registry, load_registry
 from dvae_core.run_folder import RunFolder, write_atomically
 from dvae_core.signals import StopRequest, stop_request
@@ -55,14 +54,14 @@ def run_recipe(
     watch, registry = watch or Watch(), registry or load_registry()
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, registry=registry)
-    training = _prepare(recipe, watch)
+    training = prepare(recipe, watch)
     run = RunFolder.create(recipe, registry, Path(out), str(training.device))
     return _train(training, run, registry, watch)
 
 
 def resume_run(
     path: str | Path,
-    overrides: Sequence[str] = (),
+    recipe: Recipe | None = None,
     *,
     watch: Watch | None = None,
     registry: Registry | None = None,
@@ -71,29 +70,38 @@ def resume_run(
 
     Args:
         path: the run folder.
-        overrides: changes to its recipe, such as `train.epochs=20`.
+        recipe: the run's recipe, if something of it changes that a run may change on its way:
+            its length, its evaluation, its callbacks, its device.
 
     Raises:
         RunFolderError: there is nothing to resume from.
+        RecipeError: `recipe` is another experiment.
         Others: as `run_recipe`.
     """
     watch, registry = watch or Watch(), registry or load_registry()
     run = RunFolder.open(path)
-    recipe = load_recipe(run.path / "recipe.toml", overrides, registry)
+    before = load_recipe(run.path / "recipe.toml", registry=registry)
+    recipe = recipe or before
+    check_same_experiment(before, recipe)
     state, warnings = run.load_checkpoint()
     for warning in warnings:
         watch.warn(warning)
-    training = _prepare(recipe, watch)
+    training = prepare(recipe, watch)
     try:
         training.load_state_dict(state)
     except (KeyError, ValueError, RuntimeError) as error:
         raise RecipeError(f"{run.path}: the checkpoint does not fit the recipe: {error}") from error
+    if training.epoch >= recipe.train.epochs:
+        more = f"--set train.epochs={training.epoch + recipe.train.epochs}"
+        watch.warn(f"all {training.epoch} epochs are done already; {more} goes on")
+        return run
     run.forget_after(training.epoch)
     run.set_recipe(recipe)
     return _train(training, run, registry, watch)
 
 
-def _prepare(recipe: Recipe, watch: Watch) -> Training:
+def prepare(recipe: Recipe, watch: Watch) -> Training:
+    """Load a recipe's data and put its parts together."""
     watch.stage(f"loading {recipe.dataset.name}")
     data = load_data(recipe.dataset)
     recipe.check_schedules(len(data.train_images))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -44,16 +45,15 @@ class WandB(Callback):
         import wandb
 
         logging.getLogger("wandb").setLevel(logging.ERROR)
-        run_id = run.recall("wandb_id") or wandb.util.generate_id()
+        run_id = run.recall("wandb_id") or secrets.token_hex(4)
         run.remember("wandb_id", run_id)
-        mode = self.mode
-        if mode == "auto":
-            mode = "online" if _has_key() else "offline"
+        mode = self._mode()
         try:
             self._run = self._init(run, run_id, mode)
         except Exception:
-            if mode == "offline":
+            if mode != "online":
                 raise
+            # The server does not answer, or refuses the key: the same run, kept here.
             wandb.teardown()
             self._run = self._init(run, run_id, "offline")
 
@@ -68,6 +68,15 @@ class WandB(Callback):
     def run_finished(self, run: RunFolder, status: str) -> None:
         if self._run is not None:
             self._run.finish(exit_code=0 if status == "finished" else 1)
+
+    def _mode(self) -> str:
+        import wandb
+
+        if self.mode != "auto":
+            return self.mode
+        if "WANDB_MODE" in os.environ:
+            return os.environ["WANDB_MODE"]
+        return "online" if wandb.login(prompt=False, verify=False) else "offline"
 
     def _init(self, run: RunFolder, run_id: str, mode: str) -> Any:
         import wandb
@@ -90,14 +99,6 @@ class WandB(Callback):
                 save_code=False,
             ),
         )
-
-
-def _has_key() -> bool:
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    import wandb
-
-    return bool(wandb.api.api_key)
 
 
 @hookimpl

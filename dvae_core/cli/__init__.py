@@ -1,0 +1,69 @@
+"""The command `dvae`: one file a verb. Data goes to stdout, talk and progress to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from dvae_core.cli import list_plugins, run, schema, show, validate
+from dvae_core.errors import DvaeError
+
+app = typer.Typer(
+    name="dvae",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Examples:\n\ndvae run recipes/quick.toml\n\ndvae list-plugins --kind schedule",
+)
+for module in (run, list_plugins, validate, show, schema):
+    module.add_to(app)
+
+ANYWHERE = ("--debug", "--no-plugins")
+"""Options of `dvae` itself that may also stand after the verb."""
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+    no_plugins: Annotated[
+        bool,
+        typer.Option(
+            "--no-plugins",
+            help="Use built-in components only. DVAE_PLUGINS=a,b chooses plugins by name.",
+        ),
+    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    """Label-guided, disentangled VAE latent spaces, made of plugins."""
+    if no_plugins:
+        os.environ["DVAE_PLUGINS"] = ""
+
+
+def main() -> None:
+    """Run the command, and turn every error into a message and an exit code."""
+    arguments = sys.argv[1:]
+    if arguments == ["--version"]:
+        from dvae_core import __version__
+
+        print(__version__)
+        return
+    first = [a for a in arguments if a in ANYWHERE]
+    arguments = [*first, *(a for a in arguments if a not in ANYWHERE)]
+    try:
+        app(arguments)
+    except Exception as error:
+        if "--debug" in first:
+            raise
+        if isinstance(error, DvaeError):
+            print(error, file=sys.stderr)
+            sys.exit(error.exit_code)
+        print(
+            f"dvae failed: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr
+        )
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

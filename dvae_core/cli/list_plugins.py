@@ -1,0 +1,102 @@
+"""`dvae list-plugins`: every component, who provides it, and what is broken."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from dvae_core.components import KINDS
+from dvae_core.errors import RecipeError, did_you_mean
+from dvae_core.registry import Registry, load_registry
+
+UNWRAPPED = 10_000
+"""Columns in a pipe: a row a line, good to grep."""
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        "list-plugins",
+        epilog="Examples:\n\ndvae list-plugins\n\ndvae list-plugins --kind schedule\n\n"
+        "dvae list-plugins --json",
+    )(list_plugins)
+
+
+def list_plugins(
+    kind: Annotated[str | None, typer.Option(help="Only this kind.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Show every component that recipes can name, and plugins that are broken."""
+    if kind is not None and kind not in KINDS:
+        hint = did_you_mean(kind, KINDS)
+        raise RecipeError(f'--kind: unknown kind "{kind}"{hint}; known: {", ".join(KINDS)}')
+    rows = _rows(load_registry(), kind)
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        _print_table(rows)
+
+
+def _rows(registry: Registry, kind: str | None) -> list[dict[str, Any]]:
+    rows = []
+    for k in KINDS if kind is None else [kind]:
+        providers = registry.of_kind(k)
+        for p in providers:
+            several = sum(other.name == p.name for other in providers) > 1
+            rows.append(
+                {
+                    "kind": p.kind,
+                    "name": p.name,
+                    "summary": p.component.summary(),
+                    "plugin": p.plugin,
+                    "distribution": p.distribution,
+                    "version": p.version,
+                    "status": "clash" if several else "ok",
+                    "error": f'name it "{p.distribution}:{p.name}"' if several else None,
+                }
+            )
+    for b in registry.broken:
+        rows.append(
+            {
+                "kind": None,
+                "name": None,
+                "summary": None,
+                "plugin": b.plugin,
+                "distribution": b.distribution,
+                "version": b.version,
+                "status": "broken",
+                "error": b.error,
+            }
+        )
+    return rows
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("kind", no_wrap=True, style="cyan")
+    table.add_column("name", no_wrap=True)
+    table.add_column("what it is")
+    table.add_column("plugin")
+    table.add_column("from")
+    before = None
+    for row in rows:
+        origin = f"{row['distribution']} {row['version']}"
+        first = row["kind"] or "broken"
+        if before not in (None, first):
+            table.add_row()
+        help_text = Text(row["summary"] or "")
+        if row["error"]:
+            help_text = Text(f"{row['error']}", style="red")
+        # Text, because square brackets in a plugin's words are no markup.
+        cells = [Text("" if first == before else first, style="red" if first == "broken" else "")]
+        cells += [Text(row["name"] or ""), help_text, Text(row["plugin"]), Text(origin)]
+        table.add_row(*cells)
+        before = first
+    width = None if sys.stdout.isatty() else UNWRAPPED
+    Console(width=width, highlight=False).print(table)

@@ -1,0 +1,114 @@
+"""Progress on stderr: a live display on a terminal, a plain line an epoch in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from dvae_core.run_folder import RunFolder
+from dvae_core.watch import Watch
+from dvae_core.weights import Timeline
+
+
+class Lines(Watch):
+    """A plain line for each epoch."""
+
+    def __init__(self) -> None:
+        self.epochs = 0
+        self.terms: tuple[str, ...] = ()
+
+    def started(self, run: RunFolder, timeline: Timeline, step: int) -> None:
+        self.epochs = timeline.epochs
+        where = f" from step {step:,}" if step else ""
+        self.say(
+            f"{run.path}: {timeline.epochs} epochs of {timeline.steps_per_epoch:,} steps "
+            f"on {run.info['device']}{where}"
+        )
+
+    def epoch_finished(self, row: dict[str, Any]) -> None:
+        self.say(epoch_line(row, self.epochs))
+
+    def warn(self, text: str) -> None:
+        self.say(f"warning: {text}")
+
+    def say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+class Display(Lines):
+    """A progress bar over the whole run, with the epochs' lines scrolling by above it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.console = Console(stderr=True, highlight=False)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[means]}", style="dim"),
+            console=self.console,
+            transient=True,
+        )
+        self.task = self.progress.add_task("starting", total=None, means="")
+        self.steps_per_epoch = 1
+
+    def stage(self, text: str) -> None:
+        self.progress.update(self.task, description=text)
+
+    def started(self, run: RunFolder, timeline: Timeline, step: int) -> None:
+        super().started(run, timeline, step)
+        self.steps_per_epoch = timeline.steps_per_epoch
+        self.progress.update(self.task, total=timeline.total, completed=step, description="training")
+
+    def stepped(self, step: int, means: dict[str, float]) -> None:
+        epoch = (step - 1) // self.steps_per_epoch + 1
+        shown = f"loss {means['train/loss']:.2f}"
+        description = f"epoch {epoch}/{self.epochs}"
+        self.progress.update(self.task, completed=step, description=description, means=shown)
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False)
+
+
+@contextmanager
+def watch() -> Iterator[Lines]:
+    """What suits stderr."""
+    if not sys.stderr.isatty():
+        yield Lines()
+        return
+    display = Display()
+    with display.progress:
+        yield display
+
+
+def epoch_line(row: dict[str, Any], epochs: int) -> str:
+    """One epoch in one line, the test figures behind a bar.
+
+    >>> epoch_line({"epoch": 1, "train/loss": 9.0, "train/kl": 4.0, "train/kl_weight": 0.5,
+    ...     "test/kl": 3.5, "images_per_second": 1234.5}, 10)
+    'epoch  1/10  loss 9.00  kl 4.00 (x0.5) | test: kl 3.50 | 1,234 images/s'
+    """
+    train, test = [], []
+    for key, value in row.items():
+        part, _, name = key.partition("/")
+        if part == "train" and not name.endswith("_weight"):
+            weight = row.get(f"{key}_weight")
+            suffix = f" (x{weight:.3g})" if weight not in (None, 1.0) else ""
+            train.append(f"{name} {_number(name, value)}{suffix}")
+        elif part == "test":
+            test.append(f"{name} {_number(name, value)}")
+    return (
+        f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}  {'  '.join(train)} | "
+        f"test: {'  '.join(test)} | {int(row['images_per_second']):,} images/s"
+    )
+
+
+def _number(name: str, value: float) -> str:
+    return f"{value:.2f}" if abs(value) >= 2 or name in ("loss", "reconstruction", "kl") else f"{value:.3f}"

@@ -1,0 +1,86 @@
+"""`dvae run`: train a recipe, or go on with a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dvae_core.errors import RecipeError
+
+if TYPE_CHECKING:
+    from dvae_core.recipe import Recipe
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value; repeat for several."),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        "run",
+        epilog="Examples:\n\ndvae run recipes/mnist_abs.toml\n\n"
+        "dvae run recipes/mnist_abs.toml --set kl.weight=1.0 --set train.epochs=20\n\n"
+        "dvae run --resume runs/mnist_abs-20260101-120000-abcd",
+    )(run)
+
+
+def run(
+    recipe: Annotated[Path | None, typer.Argument(help="A recipe file.")] = None,
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option(help="Where the run folder is made.")] = Path("runs"),
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with this run folder.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything and build the model, no more.")
+    ] = False,
+) -> None:
+    """Train a recipe. The last line of stdout is the run folder."""
+    from dvae_core.recipe import load_recipe
+
+    if recipe is None and resume is None:
+        raise typer.BadParameter("give a recipe, or --resume RUN", param_hint="RECIPE")
+    if resume is not None:
+        from dvae_core.run_folder import RunFolder
+
+        folder = RunFolder.open(resume)
+        loaded = load_recipe(recipe or folder.path / "recipe.toml", overrides or ())
+    elif recipe is not None:
+        loaded = load_recipe(recipe, overrides or ())
+    _check_folder(out)
+
+    from dvae_core.cli.progress import watch
+
+    with watch() as watcher:
+        watcher.stage("starting")
+        if dry_run:
+            _describe(loaded, watcher)
+            return
+        from dvae_core.train import resume_run, run_recipe
+
+        if resume is not None:
+            done = resume_run(resume, loaded, watch=watcher)
+        else:
+            done = run_recipe(loaded, out, watch=watcher)
+    print(done.path)
+
+
+def _check_folder(out: Path) -> None:
+    """Before torch is loaded and data is read; the run folder itself is made after that."""
+    if out.exists() and not out.is_dir():
+        raise RecipeError(f"--out {out}: is a file, not a folder")
+
+
+def _describe(recipe: Recipe, watcher: Any) -> None:
+    from dvae_core.train import prepare
+
+    training = prepare(recipe, watcher)
+    parameters = sum(p.numel() for p in training.model.parameters())
+    shape = "x".join(map(str, training.data.image_shape))
+    print(f"data       {len(training.data.train_images):,} training images of {shape}")
+    print(f"model      {parameters:,} parameters on {training.device}")
+    print(f"terms      {', '.join(training.objective.names)}")
+    print(f"length     {recipe.train.epochs} epochs of {training.timeline.steps_per_epoch:,} steps")

@@ -1,0 +1,19 @@
+"""`dvae schema`: the JSON schema of recipes, for editors."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("schema", epilog="Examples:\n\ndvae schema > dvae.schema.json")(schema)
+
+
+def schema() -> None:
+    """Print the JSON schema of recipes, with every installed component."""
+    from dvae_core.registry import load_registry
+    from dvae_core.schema import recipe_schema
+
+    print(json.dumps(recipe_schema(load_registry()), indent=2))

@@ -1,0 +1,104 @@
+"""`dvae show`: a recipe in full, where each value comes from, and the weights over the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dvae_core.cli.run import Overrides
+
+if TYPE_CHECKING:
+    from dvae_core.recipe import Recipe
+
+BARS = "▁▂▃▄▅▆▇█"
+COLUMNS = 60
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        "show",
+        epilog="Examples:\n\ndvae show recipes/mnist_abs.toml\n\n"
+        "dvae show recipes/mnist_abs.toml --set kl.name=square",
+    )(show)
+
+
+def show(
+    recipe: Annotated[Path, typer.Argument(help="A recipe file.")], overrides: Overrides = None
+) -> None:
+    """Show the resolved recipe as TOML, each value with its origin, and draw its weights."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from dvae_core.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or ())
+    lines = list(_table_lines(loaded, loaded.to_table(), ()))
+    width = max(len(text) for text, origin in lines if origin)
+    console = Console(highlight=False, soft_wrap=True)
+    for text, origin in lines:
+        line = Text(text, style="bold" if text.startswith("[") else "")
+        if origin:
+            line.pad_right(width - len(text) + 2)
+            line.append(f"# {origin}", style="dim")
+        console.print(line)
+    for text in weight_lines(loaded):
+        console.print(Text(text), soft_wrap=True)
+
+
+def _table_lines(recipe: Recipe, table: dict[str, Any], at: tuple) -> Iterator[tuple[str, str]]:
+    """Lines of TOML, each with the origin of its value."""
+    tables = {k: v for k, v in table.items() if isinstance(v, dict)}
+    lists = {k: v for k, v in table.items() if v and isinstance(v, list) and isinstance(v[0], dict)}
+    for key, value in table.items():
+        if key not in tables and key not in lists:
+            yield f"{_key(key)} = {_inline(value)}", recipe.origin((*at, key))
+    for key, value in tables.items():
+        yield "", ""
+        yield f"[{'.'.join(_key(k) for k in (*at, key))}]", ""
+        yield from _table_lines(recipe, value, (*at, key))
+    for key, items in lists.items():
+        for index, item in enumerate(items):
+            yield "", ""
+            yield f"[[{'.'.join(_key(k) for k in (*at, key))}]]", ""
+            yield from _table_lines(recipe, item, (*at, key, index))
+
+
+def _key(key: Any) -> str:
+    text = str(key)
+    return text if text.replace("_", "").replace("-", "").isalnum() else json.dumps(text)
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(_inline(v) for v in value)}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{_key(k)} = {_inline(v)}' for k, v in value.items())} }}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def weight_lines(recipe: Recipe) -> Iterator[str]:
+    """Each scheduled weight, drawn in a line over the run, as TOML comments."""
+    from dvae_core.components import Schedule
+
+    scheduled = {n: w for n, w in recipe.weights.items() if isinstance(w, Schedule)}
+    if not scheduled:
+        return
+    size = recipe.dataset.size()
+    yield ""
+    if size is None:
+        yield "# The weights are drawn once the size of the data set is known: see the plot weights."
+        return
+    timeline = recipe.timeline(min(size, recipe.dataset.train_limit or size))
+    yield f"# Weights over the run's {timeline.total:,} steps:"
+    name_width = max(map(len, scheduled))
+    for name, weight in scheduled.items():
+        last = timeline.total - 1
+        values = [timeline.value(weight, round(i * last / (COLUMNS - 1))) for i in range(COLUMNS)]
+        low, high = min(values), max(values)
+        scale = (len(BARS) - 1) / (high - low) if high > low else 0
+        bars = "".join(BARS[round((v - low) * scale)] for v in values)
+        yield f"# {name:{name_width}}  {values[0]:8.4g} {bars} {values[-1]:.4g}"

@@ -1,0 +1,29 @@
+"""`dvae validate`: is a recipe right?"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dvae_core.cli.run import Overrides
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        "validate",
+        epilog="Examples:\n\ndvae validate recipes/mnist_abs.toml\n\n"
+        "dvae validate recipes/mnist_abs.toml --set train.epochs=3",
+    )(validate)
+
+
+def validate(
+    recipe: Annotated[Path, typer.Argument(help="A recipe file.")], overrides: Overrides = None
+) -> None:
+    """Check a recipe and say everything that is wrong with it. Loads no data."""
+    from dvae_core.recipe import load_recipe
+
+    load_recipe(recipe, overrides or ())
+    print(f"{recipe}: no mistakes found", file=sys.stderr)

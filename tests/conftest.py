@@ -1,0 +1,142 @@
+"""Fixtures: recipes that train in a second, and packages that are really installed."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dvae_core.registry import _load_registry
+
+ROOT = Path(__file__).parent.parent
+RECIPES = ROOT / "recipes"
+
+
+@pytest.fixture(autouse=True)
+def _own_places(tmp_path_factory, monkeypatch):
+    """No test reads or writes the user's cache, plugins or W&B account."""
+    monkeypatch.setenv("DVAE_CACHE", str(tmp_path_factory.mktemp("cache")))
+    for name in ("DVAE_PLUGINS", "DVAE_STRICT", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+
+
+@pytest.fixture
+def blobs(tmp_path) -> Path:
+    """An npz of 240 images of 8x8 in three classes that are easy to tell apart."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(240) % 3
+    images = rng.integers(0, 60, (240, 8, 8))
+    for c in range(3):
+        images[labels == c, :, 2 * c : 2 * c + 3] += 150
+    path = tmp_path / "blobs.npz"
+    np.savez(path, images=images.astype(np.uint8), labels=labels)
+    return path
+
+
+@pytest.fixture
+def recipe_file(tmp_path, blobs) -> Path:
+    """A recipe over `blobs` that trains in well under a second."""
+    path = tmp_path / "small.toml"
+    path.write_text(
+        textwrap.dedent(
+            """\
+            title = "small"
+            seed = 1
+
+            [dataset]
+            name = "npz"
+            path = "blobs.npz"
+
+            [encoder]
+            name = "mlp"
+            hidden = [16]
+
+            [decoder]
+            name = "mlp"
+            hidden = [16]
+
+            [reconstruction]
+            name = "squared_error"
+
+            [kl]
+            name = "abs"
+            weight = 0.5
+
+            [guidance]
+            name = "mlp"
+            weight = { schedule = "linear", start = 5.0, end = 0.1, length = 10 }
+
+            [optimizer]
+            name = "Adam"
+            lr = 1e-2
+
+            [train]
+            epochs = 4
+            batch_size = 40
+            device = "cpu"
+
+            [evaluate]
+            metrics = ["knn"]
+            """
+        )
+    )
+    return path
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch) -> Callable[..., None]:
+    """Installs packages: a module, and the metadata that pip would have written."""
+    site = tmp_path / "site-packages"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    modules: list[str] = []
+
+    def install(
+        distribution: str,
+        code: str = "",
+        *,
+        plugin: str | None = None,
+        module: str | None = None,
+        version: str = "1.0",
+        requires: str = "",
+    ) -> None:
+        module = module or distribution.replace("-", "_")
+        modules.append(module)
+        (site / f"{module}.py").write_text(textwrap.dedent(code))
+        info = site / f"{distribution.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        metadata = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
+        metadata += f"Requires-Dist: {requires}\n" if requires else ""
+        (info / "METADATA").write_text(metadata)
+        (info / "entry_points.txt").write_text(f"[dvae]\n{plugin or module} = {module}\n")
+        importlib.invalidate_caches()
+        _load_registry.cache_clear()
+
+    yield install
+    for module in modules:
+        sys.modules.pop(module, None)
+    _load_registry.cache_clear()
+
+
+@pytest.fixture
+def dvae(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command in this process: dvae("run", ...) -> exit code, stdout, stderr."""
+    from dvae_core.cli import main
+
+    def dvae(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dvae", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return dvae

@@ -1,0 +1,216 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from dvae_core.registry import UnknownComponent, load_registry
+
+from .conftest import RECIPES
+
+HALVING = """
+from dvae_core import Schedule, hookimpl
+
+class Halving(Schedule):
+    "Halves the weight every so often."
+
+    name = "halving"
+    start: float = 8.0
+    every: float = 10.0
+
+    def value(self, t):
+        return self.start * 0.5 ** (t / self.every)
+
+@hookimpl
+def register_schedules():
+    return [Halving]
+"""
+
+
+def the_broken():
+    (broken,) = load_registry().broken
+    return broken
+
+
+def test_a_third_party_schedule_of_a_few_lines(install, recipe_file):
+    install("dvae-halving", HALVING, plugin="halving", version="2.1")
+    provider = load_registry().provider("schedule", "halving")
+    assert (provider.plugin, provider.distribution, provider.version) == (
+        "halving",
+        "dvae-halving",
+        "2.1",
+    )
+    from dvae_core.recipe import load_recipe
+
+    recipe = load_recipe(recipe_file, ['kl.weight={schedule="halving", every=5}'])
+    assert recipe.kl.weight.value(5) == 4.0
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("def broken(:", "SyntaxError"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        (
+            HALVING.replace("return [Halving]", "raise RuntimeError('no luck')"),
+            "RuntimeError: no luck",
+        ),
+        (
+            HALVING.replace("return [Halving]", "yield Halving; raise RuntimeError('half way')"),
+            "RuntimeError: half way",
+        ),
+        (
+            HALVING.replace("register_schedules", "register_schedule"),
+            'unknown hook "register_schedule", did you mean "register_schedules"?',
+        ),
+        (HALVING.replace("[Halving]", "[Halving()]"), "which is not a class"),
+        (HALVING.replace("[Halving]", "Halving"), "TypeError"),
+        (
+            HALVING.replace("register_schedules", "register_metrics"),
+            "register_metrics: Halving is not a subclass of dvae_core.Metric",
+        ),
+        (HALVING.replace("def value", "def valeu"), "Halving does not define value"),
+        (HALVING.replace('name = "halving"', ""), "needs a class attribute `name`"),
+        (HALVING.replace("start: float", "schedule: str"), "the core owns the key schedule"),
+        (HALVING.replace("hookimpl\ndef", "hookimpl\nasync def"), "TypeError"),
+    ],
+)
+def test_whatever_a_plugin_does_costs_that_plugin_alone(install, code, reason):
+    import warnings
+
+    install("dvae-bad", code, plugin="bad", version="0.3")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a coroutine that nobody awaits
+        broken = the_broken()
+    assert (broken.plugin, broken.distribution, broken.version) == ("bad", "dvae-bad", "0.3")
+    assert reason in broken.error
+    registry = load_registry()
+    assert registry.get("schedule", "sigmoid")
+    with pytest.raises(UnknownComponent, match=r"broken plugin bad \(dvae-bad 0\.3\)"):
+        registry.get("schedule", "halving")
+
+
+def test_a_plugin_for_a_newer_core_is_broken(install):
+    install("dvae-halving", HALVING, requires="dvae_core>=99")
+    assert "needs dvae_core>=99, and this is dvae-core" in the_broken().error
+
+
+def test_what_a_plugin_prints_stays_off_stdout(install, capsys):
+    install("dvae-halving", "print('hello')" + HALVING)
+    assert load_registry().get("schedule", "halving")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "hello" in captured.err
+
+
+def test_a_clash_is_kept_listed_and_settled_by_the_recipe(install, recipe_file):
+    from dvae_core.errors import RecipeError
+    from dvae_core.recipe import load_recipe
+
+    install("dvae-one", HALVING)
+    install("dvae-two", HALVING.replace("8.0", "4.0"))
+    assert load_recipe(recipe_file)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(recipe_file, ['kl.weight={schedule="halving"}'])
+    assert (
+        'schedule "halving" is provided by dvae_one (dvae-one 1.0) and dvae_two (dvae-two 1.0); '
+        'write "dvae-one:halving" or "dvae-two:halving" to choose' in str(caught.value)
+    )
+    chosen = load_recipe(recipe_file, ['kl.weight={schedule="dvae-two:halving"}'])
+    assert chosen.kl.weight.value(0) == 4.0
+    assert chosen.to_table()["kl"]["weight"]["schedule"] == "dvae-two:halving"
+
+
+def test_two_distributions_may_use_one_entry_point_name(install):
+    install("dvae-one", HALVING, plugin="same")
+    install("dvae-two", HALVING.replace('"halving"', '"quartering"'), plugin="same")
+    registry = load_registry()
+    assert not registry.broken
+    assert registry.get("schedule", "halving")
+    assert registry.get("schedule", "quartering")
+
+
+def test_a_component_named_like_a_built_in_clashes(install):
+    install("dvae-mine", HALVING.replace('"halving"', '"sigmoid"'))
+    with pytest.raises(UnknownComponent, match="dvae-core:sigmoid"):
+        load_registry().get("schedule", "sigmoid")
+    assert load_registry().get("schedule", "dvae-mine:sigmoid").__name__ == "Halving"
+
+
+def test_plugins_can_be_chosen(install, monkeypatch):
+    install("dvae-one", HALVING)
+    install("dvae-two", "raise RuntimeError")
+    monkeypatch.setenv("DVAE_PLUGINS", "dvae-one")
+    assert load_registry().get("schedule", "halving")
+    assert not load_registry().broken
+    monkeypatch.setenv("DVAE_PLUGINS", "")
+    assert {p.distribution for p in load_registry().providers} == {"dvae-core"}
+
+
+def test_strict_raises_what_the_plugin_raises(install, monkeypatch):
+    install("dvae-bad", "raise ZeroDivisionError('oh')")
+    monkeypatch.setenv("DVAE_STRICT", "1")
+    with pytest.raises(ZeroDivisionError, match="oh"):
+        load_registry()
+
+
+def test_list_plugins_shows_what_is_broken(install, dvae):
+    install("dvae-halving", HALVING, version="2.1")
+    install("dvae-bad", "import no_such_module", version="0.3")
+    code, out, _ = dvae("list-plugins")
+    assert code == 0
+    assert "halving" in out
+    assert "ModuleNotFoundError: No module named 'no_such_module'" in out
+    code, out, _ = dvae("list-plugins", "--json")
+    rows = json.loads(out)
+    assert {tuple(row) for row in rows} == {
+        ("kind", "name", "summary", "plugin", "distribution", "version", "status", "error")
+    }
+    (bad,) = [row for row in rows if row["status"] == "broken"]
+    assert (bad["distribution"], bad["version"]) == ("dvae-bad", "0.3")
+    (mine,) = [row for row in rows if row["distribution"] == "dvae-halving"]
+    assert mine["summary"] == "Halves the weight every so often."
+    assert mine["status"] == "ok"
+
+
+def test_list_plugins_of_one_kind(dvae):
+    code, out, _ = dvae("list-plugins", "--kind", "kl", "--json")
+    assert code == 0
+    assert [row["name"] for row in json.loads(out)] == ["abs", "square"]
+    code, _, err = dvae("list-plugins", "--kind", "schedul")
+    assert code == 2
+    assert 'unknown kind "schedul", did you mean "schedule"?' in err
+
+
+def test_every_built_in_has_a_help_line():
+    for provider in load_registry().providers:
+        assert provider.component.summary().endswith("."), provider
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["list-plugins", "--json"],
+        ["validate", str(RECIPES / "mnist_abs.toml")],
+        ["show", str(RECIPES / "mnist_abs.toml")],
+        ["schema"],
+    ],
+)
+def test_light_verbs_load_no_heavy_library(arguments):
+    code = f"""
+import sys
+from dvae_core.cli import main
+sys.argv = ["dvae", *{arguments!r}]
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code, stop.code
+heavy = {{"torch", "torchvision", "wandb", "matplotlib", "numpy", "scipy", "sklearn"}}
+print(sorted(heavy & set(sys.modules)), file=sys.stderr)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.splitlines()[-1] == "[]"
