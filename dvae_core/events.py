@@ -43,6 +43,5 @@ class Events:
                 function(**{name: arguments[name] for name in wanted if name in arguments})
             except Exception as error:
                 self._off.add(id(owner))
-                self._warn(
-                    f"{label} failed in {event} and is switched off: {type(error).__name__}: {error}"
-                )
+                reason = f"{type(error).__name__}: {error}"
+                self._warn(f"{label} failed in {event} and is switched off: {reason}")

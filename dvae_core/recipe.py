@@ -99,9 +99,8 @@ def _weighted_slot(kind: str) -> Any:
 
     def serialize(weighted: Weighted[Any]) -> dict[str, Any]:
         weight = weighted.weight
-        if isinstance(weight, Schedule):
-            weight = weight.model_dump(mode="json")
-        return {**weighted.component.model_dump(mode="json"), "weight": weight}
+        plain = weight.model_dump(mode="json") if isinstance(weight, Schedule) else weight
+        return {**weighted.component.model_dump(mode="json"), "weight": plain}
 
     return [
         PlainValidator(validate),
@@ -290,7 +289,9 @@ class Recipe(Table):
     kl: Annotated[Weighted[KL], *_weighted_slot("kl")]
     guidance: Annotated[Weighted[Head], *_weighted_slot("head")] | None = None
     """Leave the table out for a plain VAE."""
-    terms: Annotated[tuple[Annotated[Weighted[Term], *_weighted_slot("term")], ...], _FROM_LIST] = ()
+    terms: Annotated[
+        tuple[Annotated[Weighted[Term], *_weighted_slot("term")], ...], _FROM_LIST
+    ] = ()
     """Extra summands of the loss, each with a weight."""
     optimizer: Optimizer = Optimizer()
     train: Train = Train()

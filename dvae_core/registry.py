@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points, version
-from typing import Any
+from typing import Any, cast
 
 import pluggy
 
@@ -131,7 +131,7 @@ class Registry:
             kind = caller.name.removeprefix("register_").removesuffix("s")
             for impl in caller.get_hookimpls():
                 if impl.plugin is plugin:
-                    for component in impl.function():
+                    for component in cast(Iterable[Any], impl.function()):
                         check_component(kind, component, caller.name)
                         yield Provider(kind, component.name, component, *_origin(point))
 

@@ -1,15 +1,16 @@
 """The run folder: provenance, metrics, checkpoints. A run can be read without this program.
 
-    runs/<recipe name>-<time>-<4 letters>/
-      recipe.toml      resolved, complete, runnable
-      run.json         status, versions, plugins, device, seed
-      metrics.jsonl    one line an epoch, flushed
-      checkpoints/     epoch-0010.pt and its SHA-256; the last two are kept
-      figures/         epoch-0010-latent.png
+runs/<recipe name>-<time>-<4 letters>/
+  recipe.toml      resolved, complete, runnable
+  run.json         status, versions, plugins, device, seed
+  metrics.jsonl    one line an epoch, flushed
+  checkpoints/     epoch-0010.pt and its SHA-256; the last two are kept
+  figures/         epoch-0010-latent.png
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -17,6 +18,7 @@ import os
 import platform
 import re
 import secrets
+import shutil
 import string
 import subprocess
 import time
@@ -64,9 +66,12 @@ class RunFolder:
             run = cls(path, _provenance(path.name, recipe, registry, device))
             run.set_recipe(recipe)
             run._write_info()
-        except OSError as error:
-            _undo(path, made)
-            raise RunFolderError(f"{path}: cannot be written: {error.strerror}") from error
+        except (OSError, RunFolderError) as error:
+            shutil.rmtree(path, ignore_errors=True)
+            for folder in reversed(made):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            raise _unwritable(path, error) from error
         return run
 
     @classmethod
@@ -142,7 +147,7 @@ class RunFolder:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise RunFolderError(f"{file.name}: cannot be written: {error.strerror}") from error
+            raise _unwritable(self.path / "metrics.jsonl", error) from error
 
     def forget_after(self, epoch: int) -> None:
         """Drop the rows of epochs after `epoch`, which a resume trains again."""
@@ -169,15 +174,12 @@ class RunFolder:
         torch.save(state, buffer)
         data = buffer.getvalue()
         digest = hashlib.sha256(data).hexdigest()
-        try:
-            # The hash first: a checkpoint is only looked at when its name is there.
-            write_atomically(_hash_file(file), f"{digest}  {file.name}\n".encode())
-            write_atomically(file, data)
-            for old in self._checkpoints()[:-KEPT_CHECKPOINTS]:
-                old.unlink()
-                _hash_file(old).unlink(missing_ok=True)
-        except OSError as error:
-            raise RunFolderError(f"{file}: cannot be written: {error.strerror}") from error
+        # The hash first: a checkpoint is only looked at when its name is there.
+        write_atomically(_hash_file(file), f"{digest}  {file.name}\n".encode())
+        write_atomically(file, data)
+        for old in self._checkpoints()[:-KEPT_CHECKPOINTS]:
+            old.unlink(missing_ok=True)
+            _hash_file(old).unlink(missing_ok=True)
         return file
 
     def load_checkpoint(self, map_location: Any = "cpu") -> tuple[dict[str, Any], list[str]]:
@@ -210,15 +212,16 @@ class RunFolder:
         return sorted(files, key=lambda file: [int(n) for n in re.findall(r"\d+", file.stem)])
 
     def _write_info(self) -> None:
-        try:
-            text = json.dumps(self.info, indent=2) + "\n"
-            write_atomically(self.path / "run.json", text.encode())
-        except OSError as error:
-            raise RunFolderError(f"{self.path}: cannot be written: {error.strerror}") from error
+        text = json.dumps(self.info, indent=2) + "\n"
+        write_atomically(self.path / "run.json", text.encode())
 
 
 def write_atomically(file: Path, data: bytes) -> None:
-    """Write to a temporary name, sync, rename, sync the folder: all of it or nothing."""
+    """Write to a temporary name, sync, rename, sync the folder: all of it or nothing.
+
+    Raises:
+        RunFolderError: the disk is full or read-only, the folder is gone, ...
+    """
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as stream:
@@ -226,26 +229,31 @@ def write_atomically(file: Path, data: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(file)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        if hasattr(os, "O_DIRECTORY"):
+            folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritable(file, error) from error
         raise
-    if hasattr(os, "O_DIRECTORY"):
-        folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+
+
+def _unwritable(path: Path, error: Exception) -> RunFolderError:
+    if isinstance(error, RunFolderError):
+        return error
+    reason = getattr(error, "strerror", None) or error
+    return RunFolderError(
+        f"{path}: cannot be written: {reason}; free some space, or choose another --out"
+    )
 
 
 def _hash_file(file: Path) -> Path:
     return file.with_name(file.name + ".sha256")
-
-
-def _undo(path: Path, made: list[Path]) -> None:
-    for name in ("recipe.toml", "run.json"):
-        (path / name).unlink(missing_ok=True)
-    for folder in reversed(made):
-        folder.rmdir()
 
 
 def _provenance(name: str, recipe: Recipe, registry: Registry, device: str) -> dict[str, Any]:

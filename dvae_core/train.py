@@ -184,7 +184,7 @@ class Training:
         self.timeline = recipe.timeline(len(data.train_images))
         seed_everything(recipe.seed, "start")
         self.model = build_model(recipe, data.image_shape, data.classes)
-        self.model.to(self.device, memory_format=torch.channels_last)
+        self.model.to(self.device).to(memory_format=torch.channels_last)
         self.objective = Objective(recipe, self.model, self.timeline).to(self.device)
         # A term may hold the model itself; each parameter is trained once.
         parameters = dict.fromkeys([*self.model.parameters(), *self.objective.parameters()])
@@ -193,7 +193,9 @@ class Training:
                 recipe.optimizer.name, recipe.optimizer.keywords, parameters
             )
         except ValueError as error:
-            raise RecipeError(f"{recipe.origin(('optimizer', 'name'))}: [optimizer] {error}") from error
+            raise RecipeError(
+                f"{recipe.origin(('optimizer', 'name'))}: [optimizer] {error}"
+            ) from error
         fraction = recipe.dataset.labelled_fraction
         visible = guidance_labels(
             data.train_labels, fraction, derived_seed(recipe.seed, "hidden labels")

@@ -120,7 +120,7 @@ def small():
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms(small):
-    recipe, model, objective = small
+    _, model, objective = small
     images, labels = torch.rand(9, 1, 6, 6), torch.arange(9)
     outputs = model(images, torch.randn(9, 2))
     loss, row = objective(outputs, labels, objective.weights_at(0))
@@ -183,7 +183,9 @@ def test_a_part_that_breaks_its_contract_is_named(install):
     from dvae_core.errors import DvaeError
 
     recipe = load_recipe(RECIPES / "mnist_mlp.toml", ["guidance.name=wrong"])
-    with pytest.raises(DvaeError, match=r'head "wrong" gave .* \[2, 11\] .* where \[2, 10\] is due'):
+    with pytest.raises(
+        DvaeError, match=r'head "wrong" gave .* \[2, 11\] .* where \[2, 10\] is due'
+    ):
         build_model(recipe, (1, 8, 8), CLASSES)
 
 

@@ -73,7 +73,9 @@ def test_missing_tables_are_named(tmp_path):
     path = tmp_path / "empty.toml"
     path.write_text("")
     found = problems(path)
-    missing = [f"{path}: missing table [{t}]" for t in ("dataset", "encoder", "reconstruction", "kl")]
+    missing = [
+        f"{path}: missing table [{t}]" for t in ("dataset", "encoder", "reconstruction", "kl")
+    ]
     assert found == missing
 
 

@@ -65,7 +65,9 @@ class Display(Lines):
     def started(self, run: RunFolder, timeline: Timeline, step: int) -> None:
         super().started(run, timeline, step)
         self.steps_per_epoch = timeline.steps_per_epoch
-        self.progress.update(self.task, total=timeline.total, completed=step, description="training")
+        self.progress.update(
+            self.task, total=timeline.total, completed=step, description="training"
+        )
 
     def stepped(self, step: int, means: dict[str, float]) -> None:
         epoch = (step - 1) // self.steps_per_epoch + 1
@@ -111,4 +113,8 @@ def epoch_line(row: dict[str, Any], epochs: int) -> str:
 
 
 def _number(name: str, value: float) -> str:
-    return f"{value:.2f}" if abs(value) >= 2 or name in ("loss", "reconstruction", "kl") else f"{value:.3f}"
+    return (
+        f"{value:.2f}"
+        if abs(value) >= 2 or name in ("loss", "reconstruction", "kl")
+        else f"{value:.3f}"
+    )

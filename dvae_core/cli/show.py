@@ -90,7 +90,7 @@ def weight_lines(recipe: Recipe) -> Iterator[str]:
     size = recipe.dataset.size()
     yield ""
     if size is None:
-        yield "# The weights are drawn once the size of the data set is known: see the plot weights."
+        yield "# How long the run is shows once the data is loaded; the plot `weights` draws them."
         return
     timeline = recipe.timeline(min(size, recipe.dataset.train_limit or size))
     yield f"# Weights over the run's {timeline.total:,} steps:"

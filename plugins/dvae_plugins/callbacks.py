@@ -62,14 +62,17 @@ class WandB(Callback):
     ) -> None:
         import wandb
 
+        step = int(metrics["step"])
+        # Twice, because W&B files an image under the step that it has heard of last.
+        self._run.log(metrics, step=step)
         images = {f"figures/{name}": wandb.Image(str(path)) for name, path in figures.items()}
-        self._run.log({**metrics, **images}, step=int(metrics["step"]))
+        self._run.log(images, step=step)
 
     def run_finished(self, run: RunFolder, status: str) -> None:
         if self._run is not None:
             self._run.finish(exit_code=0 if status == "finished" else 1)
 
-    def _mode(self) -> str:
+    def _mode(self) -> Any:
         import wandb
 
         if self.mode != "auto":
@@ -78,7 +81,7 @@ class WandB(Callback):
             return os.environ["WANDB_MODE"]
         return "online" if wandb.login(prompt=False, verify=False) else "offline"
 
-    def _init(self, run: RunFolder, run_id: str, mode: str) -> Any:
+    def _init(self, run: RunFolder, run_id: str, mode: Any) -> Any:
         import wandb
 
         return wandb.init(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 from torch import nn
 
 
 def perceptron(sizes: Iterable[int], slope: float) -> list[nn.Module]:
     """Linear layers through `sizes`, with a leaky ReLU after each but the last."""
-    sizes = list(sizes)
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in pairwise(sizes):
         layers += [nn.Linear(fan_in, fan_out), nn.LeakyReLU(slope)]
     return layers[:-1]
 

@@ -91,7 +91,9 @@ class FashionMNIST(_IDXDataset):
     def load(self, cache: Path) -> LabelledImages:
         own = cache / "fashion_mnist"
         for folder in (own, self.debian_folder):
-            if any((folder / f"{name}{ending}").exists() for name in FILES for ending in ("", ".gz")):
+            if any(
+                (folder / f"{name}{ending}").exists() for name in FILES for ending in ("", ".gz")
+            ):
                 return self._read(folder, f"remove {folder} to get the data afresh")
         try:
             download("FashionMNIST", own, take="FashionMNIST/raw")
@@ -116,7 +118,7 @@ def read_idx(folder: Path, name: str, sha256: str, advice: str) -> np.ndarray:
     packed = folder / f"{name}.gz"
     file = packed if packed.exists() else folder / name
     try:
-        with (gzip.open(file) if file is packed else file.open("rb")) as stream:
+        with gzip.open(file) if file is packed else file.open("rb") as stream:
             data = stream.read(LARGEST + 1)
     except FileNotFoundError as error:
         raise DataError(f"{file}: there is no such file; {advice}") from error

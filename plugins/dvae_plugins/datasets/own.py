@@ -59,9 +59,7 @@ class NPZ(_OwnDataset):
         classes = tuple(str(name) for name in arrays["classes"]) if "classes" in arrays else names
         images = _uint8(arrays["images"], f"{self.path}: images")
         if len(images) != len(arrays["labels"]):
-            raise DataError(
-                f"{self.path}: {len(images)} images and {len(arrays['labels'])} labels"
-            )
+            raise DataError(f"{self.path}: {len(images)} images and {len(arrays['labels'])} labels")
         if "test_images" not in arrays:
             return self._split(images, labels, classes)
         test_images = _uint8(arrays["test_images"], f"{self.path}: test_images")
@@ -72,7 +70,7 @@ class NPZ(_OwnDataset):
         import numpy as np
 
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            with self.path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 if not isinstance(file, np.lib.npyio.NpzFile):
                     raise ValueError("not an npz file")
                 arrays = {name: file[name] for name in file.files}
@@ -127,8 +125,8 @@ class ImageFolder(_OwnDataset):
         from PIL import Image
 
         try:
-            with Image.open(file) as image:
-                image = image.convert("L" if self.channels == 1 else "RGB")
+            with Image.open(file) as opened:
+                image = opened.convert("L" if self.channels == 1 else "RGB")
                 if self.resize is not None:
                     image = image.resize(self.resize[::-1], Image.Resampling.BILINEAR)
                 pixels = np.asarray(image)
@@ -142,7 +140,9 @@ def _numbered(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     import numpy as np
 
     if labels.ndim != 1 or labels.dtype.kind not in "iuUS":
-        raise DataError(f"labels must be [N] integers or strings, not {labels.dtype} {labels.shape}")
+        raise DataError(
+            f"labels must be [N] integers or strings, not {labels.dtype} {labels.shape}"
+        )
     unlabelled = labels == -1 if labels.dtype.kind in "iu" else np.zeros(len(labels), bool)
     values = np.unique(labels[~unlabelled])
     numbers = np.full(len(labels), -1, dtype=np.int64)

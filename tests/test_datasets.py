@@ -1,0 +1,381 @@
+import gzip
+import hashlib
+import shutil
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dvae_plugins.datasets import idx
+from dvae_plugins.datasets.idx import MNIST, FashionMNIST
+from dvae_plugins.datasets.own import NPZ, ImageFolder
+from dvae_plugins.datasets.through_torchvision import CIFAR10, EMNIST, KMNIST, QMNIST, USPS
+
+from dvae_core import DataError, LabelledImages
+from dvae_core.data import first_of_each, guidance_labels, load_data
+
+
+def idx_bytes(array):
+    header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+    return header + array.astype(np.uint8).tobytes()
+
+
+@pytest.fixture
+def tiny_fashion(monkeypatch):
+    """Stand-ins for the four Fashion-MNIST files, with their hashes."""
+    rng = np.random.default_rng(0)
+    arrays = [
+        rng.integers(0, 256, (40, 28, 28)),
+        np.arange(40) % 10,
+        rng.integers(0, 256, (20, 28, 28)),
+        np.arange(20) % 10,
+    ]
+    files = {name: idx_bytes(a) for name, a in zip(idx.FILES, arrays, strict=True)}
+    hashes = tuple(hashlib.sha256(data).hexdigest() for data in files.values())
+    monkeypatch.setattr(FashionMNIST, "hashes", hashes)
+    return files
+
+
+def test_mnist_is_the_real_one(tmp_path):
+    data = MNIST().load(tmp_path)
+    assert data.train_images.shape == (60_000, 1, 28, 28)
+    assert data.test_images.shape == (10_000, 1, 28, 28)
+    # Facts of MNIST that anyone can check: the first labels, and how many ones there are.
+    assert data.train_labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    assert data.test_labels[:5].tolist() == [7, 2, 1, 0, 4]
+    assert (data.train_labels == 1).sum() == 6742
+    assert data.train_images.mean() / 255 == pytest.approx(0.1307, abs=1e-4)
+    assert MNIST().size() == 60_000
+
+
+def test_the_shipped_hashes_are_the_published_ones():
+    readme = (Path(idx.__file__).parent / "mnist" / "README.md").read_text()
+    for name, sha256 in zip(idx.FILES, MNIST.hashes, strict=True):
+        assert f"{sha256}  {name}" in readme
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda b: b[:-1] + bytes([b[-1] ^ 1]), "altered or truncated: SHA-256"),
+        (lambda b: b[:-100], "altered or truncated: SHA-256"),
+        (lambda b: b + b"x", "altered or truncated: SHA-256"),
+        (lambda b: b"", "altered or truncated: SHA-256"),
+    ],
+)
+def test_a_damaged_file_is_refused(tmp_path, tiny_fashion, damage, message):
+    folder = tmp_path / "fashion_mnist"
+    folder.mkdir()
+    for name, data in tiny_fashion.items():
+        (folder / name).write_bytes(data)
+    assert FashionMNIST().load(tmp_path).train_images.shape == (40, 1, 28, 28)
+    bad = folder / idx.FILES[0]
+    bad.write_bytes(damage(bad.read_bytes()))
+    with pytest.raises(DataError, match=message) as caught:
+        FashionMNIST().load(tmp_path)
+    assert str(bad) in str(caught.value)
+    assert f"remove {folder}" in str(caught.value)
+
+
+def test_a_truncated_gzip_is_refused(tmp_path, tiny_fashion):
+    folder = tmp_path / "fashion_mnist"
+    folder.mkdir()
+    for name, data in tiny_fashion.items():
+        (folder / f"{name}.gz").write_bytes(gzip.compress(data))
+    bad = folder / f"{idx.FILES[2]}.gz"
+    bad.write_bytes(bad.read_bytes()[:-200])
+    with pytest.raises(DataError, match="damaged or unreadable"):
+        FashionMNIST().load(tmp_path)
+
+
+def test_fashion_is_found_in_debians_folder(tmp_path, tiny_fashion, monkeypatch):
+    debian = tmp_path / "usr"
+    debian.mkdir()
+    for name, data in tiny_fashion.items():
+        (debian / f"{name}.gz").write_bytes(gzip.compress(data))
+    monkeypatch.setattr(FashionMNIST, "debian_folder", debian)
+    data = FashionMNIST().load(tmp_path / "cache")
+    assert data.classes[9] == "ankle boot"
+    assert not (tmp_path / "cache").exists()
+
+
+def test_fashion_is_downloaded_all_or_nothing(tmp_path, tiny_fashion, monkeypatch):
+    from torchvision import datasets
+
+    monkeypatch.setattr(FashionMNIST, "debian_folder", tmp_path / "nowhere")
+    written = []
+
+    class Fake:
+        def __init__(self, root, download):
+            folder = Path(root) / "FashionMNIST" / "raw"
+            folder.mkdir(parents=True)
+            for name, data in tiny_fashion.items():
+                if len(written) == 2:
+                    raise OSError("the line went dead")
+                written.append(name)
+                (folder / name).write_bytes(data)
+            print("progress")
+
+    monkeypatch.setattr(datasets, "FashionMNIST", Fake)
+    with pytest.raises(DataError) as caught:
+        FashionMNIST().load(tmp_path)
+    message = str(caught.value)
+    for way in ("the line went dead", "connect to the network", "dataset-fashion-mnist", "put the"):
+        assert way in message
+    assert list(tmp_path.iterdir()) == []
+    written[:] = ["a", "b", "c"]
+    assert len(FashionMNIST().load(tmp_path).train_images) == 40
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["fashion_mnist"]
+
+
+def raw_mnist_like(root, class_name, prefix="", letters=False):
+    """Files as torchvision lays them out."""
+    folder = root / class_name / "raw"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for part, n in (("train", 30), ("test" if prefix else "t10k", 20)):
+        images = rng.integers(0, 256, (n, 28, 28))
+        images[0, 3, 20] = 255
+        images[0, 20, 3] = 0
+        name = f"{prefix}{part}"
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(idx_bytes(images))
+        labels = np.arange(n) % 10 + letters
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(idx_bytes(labels))
+
+
+def test_kmnist_from_a_folder_that_torchvision_filled(tmp_path):
+    raw_mnist_like(tmp_path, "KMNIST")
+    data = KMNIST(root=tmp_path).load(tmp_path / "cache")
+    assert data.train_images.shape == (30, 1, 28, 28)
+    assert data.classes[0] == "o"
+
+
+def test_emnist_letters_start_at_a_and_stand_upright(tmp_path):
+    raw_mnist_like(tmp_path, "EMNIST", prefix="emnist-letters-", letters=True)
+    data = EMNIST(root=tmp_path, split="letters").load(tmp_path / "cache")
+    assert data.classes[0] == "a"
+    assert len(data.classes) == 26
+    assert data.train_labels[:3].tolist() == [0, 1, 2]
+    assert data.train_images[0, 0, 20, 3] == 255
+    assert data.train_images[0, 0, 3, 20] == 0
+
+
+class Stub:
+    """What torchvision's classes give, for those whose files carry checksums."""
+
+    def __init__(self, data, targets, classes=()):
+        self.data, self.targets, self.classes = data, targets, classes
+
+
+@pytest.mark.parametrize(
+    ("dataset", "stub", "shape"),
+    [
+        (CIFAR10(), Stub(np.zeros((6, 32, 32, 3), np.uint8), [0, 1, 2, 0, 1, 2], list("abc")),
+         (6, 3, 32, 32)),
+        (USPS(), Stub(np.zeros((5, 16, 16), np.uint8), [9, 1, 2, 0, 1]), (5, 1, 16, 16)),
+        (QMNIST(), Stub(np.zeros((2, 28, 28), np.uint8), [[3] + [9] * 7, [4] + [9] * 7]),
+         (2, 1, 28, 28)),
+    ],
+)  # fmt: skip
+def test_the_others_through_torchvision(tmp_path, monkeypatch, dataset, stub, shape):
+    from torchvision import datasets
+
+    monkeypatch.setattr(datasets, dataset.class_name, lambda root, **arguments: stub)
+    data = type(dataset)(root=tmp_path).load(tmp_path)
+    assert data.train_images.shape == shape
+    first = np.asarray(stub.targets).reshape(len(stub.targets), -1)[:, 0]
+    assert data.train_labels.tolist() == first.tolist()
+
+
+def test_a_failed_download_says_what_to_do(tmp_path, monkeypatch):
+    from torchvision import datasets
+
+    def refuse(*arguments, **keywords):
+        raise RuntimeError("no route")
+
+    monkeypatch.setattr(datasets, "KMNIST", refuse)
+    with pytest.raises(DataError, match=r"no route.*Connect to the network.*set root"):
+        KMNIST().load(tmp_path)
+    assert not list((tmp_path / "torchvision").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("images", "shape"),
+    [
+        (np.zeros((50, 8, 9), np.uint8), (40, 1, 8, 9)),
+        (np.zeros((50, 8, 9, 3), np.uint8), (40, 3, 8, 9)),
+        (np.zeros((50, 3, 8, 9), np.uint8), (40, 3, 8, 9)),
+        (np.full((50, 8, 9), 1.0), (40, 1, 8, 9)),
+        (np.full((50, 8, 9), 200, np.int64), (40, 1, 8, 9)),
+    ],
+)
+def test_npz_takes_the_layouts_people_have(tmp_path, images, shape):
+    path = tmp_path / "own.npz"
+    np.savez(path, images=images, labels=np.arange(50) % 5)
+    data = NPZ(path=path).load(tmp_path)
+    assert data.train_images.shape == shape
+    assert data.test_images.shape == (10, *shape[1:])
+    assert data.train_images.max() in (0, 255, 200)
+
+
+def test_npz_labels_may_be_words_and_gaps_and_unlabelled(tmp_path):
+    path = tmp_path / "own.npz"
+    images = np.zeros((6, 4, 4), np.uint8)
+    tests = {"test_images": images[:2], "test_labels": np.array(["cat", "dog"])}
+    np.savez(path, images=images, labels=np.array(["dog", "cat"] * 3), **tests)
+    data = NPZ(path=path).load(tmp_path)
+    assert data.classes == ("cat", "dog")
+    assert data.train_labels.tolist() == [1, 0] * 3
+    assert data.test_labels.tolist() == [0, 1]
+    np.savez(path, images=images, labels=np.array([7, -1, 3, 7, 3, -1]))
+    data = NPZ(path=path, test_fraction=0.5).load(tmp_path)
+    assert data.classes == ("3", "7")
+    assert sorted([*data.train_labels, *data.test_labels]) == [-1, -1, 0, 0, 1, 1]
+
+
+def test_npz_splits_the_same_way_twice(tmp_path):
+    path = tmp_path / "own.npz"
+    np.savez(
+        path, images=np.arange(90).reshape(90, 1, 1).astype(np.uint8), labels=np.arange(90) % 3
+    )
+    one, two = NPZ(path=path).load(tmp_path), NPZ(path=path).load(tmp_path)
+    other = NPZ(path=path, split_seed=1).load(tmp_path)
+    np.testing.assert_array_equal(one.test_images, two.test_images)
+    assert not np.array_equal(one.test_images, other.test_images)
+    everything = np.concatenate([one.train_images, one.test_images]).ravel()
+    assert sorted(everything) == list(range(90))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"images": np.zeros((4, 4, 4), np.uint8)}, "needs arrays images and labels"),
+        ({"images": np.zeros((4, 4), np.uint8), "labels": np.arange(4)}, r"must be \[N, H, W\]"),
+        (
+            {"images": np.zeros((4, 4, 4), np.uint8), "labels": np.arange(3)},
+            "4 images and 3 labels",
+        ),
+        ({"images": np.full((4, 4, 4), 2.5), "labels": np.arange(4)}, "must be uint8, or floats"),
+        (
+            {"images": np.full((4, 4, 4), np.nan), "labels": np.arange(4)},
+            "must be uint8, or floats",
+        ),
+        ({"images": np.zeros((4, 4, 4), np.uint8), "labels": np.zeros(4)}, "labels must be"),
+        ({"images": np.zeros((1, 4, 4), np.uint8), "labels": np.arange(1)}, "too few to split"),
+        ({"images": np.array([{}]), "labels": np.arange(1)}, "no readable npz"),
+    ],
+)
+def test_npz_says_what_is_wrong(tmp_path, arrays, message):
+    path = tmp_path / "own.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(DataError, match=message) as caught:
+        load_data(NPZ(path=path))
+    assert "own.npz" in str(caught.value) or "labels must" in message
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 nonsense", b"\x93NUMPY nonsense", b"x" * 99])
+def test_a_file_that_is_no_npz(tmp_path, content):
+    path = tmp_path / "own.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="no readable npz"):
+        NPZ(path=path).load(tmp_path)
+    with pytest.raises(DataError, match="there is no such file"):
+        NPZ(path=tmp_path / "gone.npz").load(tmp_path)
+
+
+def save_images(folder, sizes, mode="RGB"):
+    from PIL import Image
+
+    for c in ("cat", "dog"):
+        (folder / c).mkdir(parents=True)
+        for i, size in enumerate(sizes):
+            Image.new(mode, size, color=60 if c == "cat" else 200).save(folder / c / f"{i}.png")
+
+
+def test_image_folder(tmp_path):
+    save_images(tmp_path / "pets", [(10, 8)] * 5, mode="L")
+    data = ImageFolder(path=tmp_path / "pets", channels=1).load(tmp_path)
+    assert data.classes == ("cat", "dog")
+    assert data.train_images.shape == (8, 1, 8, 10)
+    cats = data.train_images[data.train_labels == 0]
+    assert cats.min() == cats.max() == 60
+    colour = ImageFolder(path=tmp_path / "pets", resize=(4, 6)).load(tmp_path)
+    assert colour.test_images.shape == (2, 3, 4, 6)
+
+
+def test_image_folder_says_what_is_wrong(tmp_path):
+    with pytest.raises(DataError, match="no such folder"):
+        ImageFolder(path=tmp_path / "gone").load(tmp_path)
+    save_images(tmp_path / "pets", [(10, 8), (9, 8)])
+    with pytest.raises(DataError, match=r"1\.png: 8x9 pixels where the first image has 8x10"):
+        ImageFolder(path=tmp_path / "pets").load(tmp_path)
+    (tmp_path / "pets" / "cat" / "1.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"1\.png: no readable image"):
+        ImageFolder(path=tmp_path / "pets").load(tmp_path)
+    shutil.rmtree(tmp_path / "pets" / "cat")
+    shutil.rmtree(tmp_path / "pets" / "dog")
+    with pytest.raises(DataError, match="no images in 0 folders"):
+        ImageFolder(path=tmp_path / "pets").load(tmp_path)
+
+
+def images(n):
+    return np.zeros((n, 1, 2, 2), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((images(3).astype(np.float32), np.arange(3), images(3), np.arange(3)), "must be uint8"),
+        ((images(3)[:, 0], np.arange(3), images(3), np.arange(3)), "must be uint8"),
+        ((images(3), np.arange(2), images(3), np.arange(3)), r"must be int64 \[3\]"),
+        ((images(3), np.arange(3).astype(np.int32), images(3), np.arange(3)), "must be int64"),
+        ((images(3), np.arange(3) + 8, images(3), np.arange(3)), r"must lie in -1\.\.9"),
+        ((images(3), np.arange(3) - 2, images(3), np.arange(3)), r"must lie in -1\.\.9"),
+        ((images(0), np.arange(0), images(3), np.arange(3)), "no train images"),
+        ((images(3), np.arange(3), np.zeros((3, 1, 4, 4), np.uint8), np.arange(3)), "train images"),
+    ],
+)
+def test_labelled_images_check_what_a_data_set_gives(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        LabelledImages(*arguments, tuple("0123456789"))
+
+
+def test_a_limit_takes_the_first_ones_of_each_class_alike():
+    labels = np.array([0, 0, 0, 1, 0, 1, 2, 1, 1, 0])
+    assert first_of_each(labels, 6).tolist() == [0, 1, 2, 3, 5, 6]
+    assert first_of_each(labels, 3).tolist() == [0, 3, 6]
+    assert first_of_each(labels, 10) == slice(None)
+    data = load_data(MNIST(train_limit=1000, test_limit=100))
+    assert np.bincount(data.train_labels).tolist() == [100] * 10
+    assert np.bincount(data.test_labels).tolist() == [10] * 10
+
+
+def test_labels_are_hidden_at_random_but_the_same_way_twice():
+    labels = np.arange(1000) % 10
+    visible = guidance_labels(labels, 0.1, seed=3)
+    assert (visible >= 0).sum() == 100
+    assert (visible[visible >= 0] == labels[visible >= 0]).all()
+    np.testing.assert_array_equal(visible, guidance_labels(labels, 0.1, seed=3))
+    assert not np.array_equal(visible, guidance_labels(labels, 0.1, seed=4))
+    assert guidance_labels(labels, 0.0, seed=3).max() == -1
+    assert (labels >= 0).all()
+
+
+def test_what_a_data_set_plugin_raises_names_it(tmp_path):
+    class Broken(MNIST):
+        name = "broken"
+
+        def load(self, cache):
+            raise KeyError("x")
+
+    with pytest.raises(DataError, match="data set \"broken\": KeyError: 'x'"):
+        load_data(Broken())
+
+    class Wrong(MNIST):
+        name = "wrong"
+
+        def load(self, cache):
+            return [1, 2]
+
+    with pytest.raises(DataError, match="load gave list, not LabelledImages"):
+        load_data(Wrong())

@@ -1,0 +1,73 @@
+"""Every recipe that ships is right, and trains."""
+
+import numpy as np
+import pytest
+from dvae_plugins.datasets.idx import FashionMNIST
+
+from dvae_core.components import LabelledImages
+from dvae_core.recipe import load_recipe
+from dvae_core.train import run_recipe
+
+from .conftest import RECIPES
+
+SHIPPED = sorted(RECIPES.glob("*.toml"))
+SHORT = [
+    "train.epochs=1",
+    "dataset.train_limit=200",
+    "dataset.test_limit=100",
+    "guidance.weight.allow_unfinished=true",
+    "evaluate.every=1",
+]
+
+
+@pytest.fixture(autouse=True)
+def _fashion(monkeypatch):
+    """The real Fashion-MNIST may not be on this machine; its recipe is the same without."""
+
+    def load(self, cache):
+        images = np.random.default_rng(0).integers(0, 256, (500, 1, 28, 28)).astype(np.uint8)
+        labels = np.arange(500) % 10
+        return LabelledImages(images, labels, images, labels, self.class_names)
+
+    monkeypatch.setattr(FashionMNIST, "load", load)
+
+
+def test_these_ship():
+    names = {path.stem for path in SHIPPED}
+    assert names >= {
+        "mnist_abs",
+        "mnist_square",
+        "mnist_plain",
+        "mnist_cosine",
+        "fashion_abs",
+        "mnist_mlp",
+        "quick",
+        "digits_own_data",
+    }
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_short_run(path, tmp_path):
+    recipe = load_recipe(path, SHORT if path.stem != "mnist_plain" else SHORT[:3])
+    assert recipe.title
+    run = run_recipe(recipe, tmp_path)
+    (row,) = run.metrics()
+    assert 0 <= row["test/knn_accuracy"] <= 1
+    assert row["test/active_units"] in (0.0, 1.0, 2.0)
+    figures = {f.stem.removeprefix("epoch-0001-") for f in (run.path / "figures").iterdir()}
+    assert figures == {"latent", "manifold", "reconstructions", "weights"}
+
+
+def test_the_main_recipe_is_the_original_experiment():
+    recipe = load_recipe(RECIPES / "mnist_abs.toml")
+    timeline = recipe.timeline(60_000)
+    assert (timeline.steps_per_epoch, timeline.epochs) == (938, 10)
+    assert recipe.optimizer.keywords == {"lr": 1e-3, "alpha": 0.9, "eps": 1e-7}
+    assert recipe.kl.weight == 0.5
+    assert timeline.value(recipe.guidance.weight, 0) == pytest.approx(20)
+    assert timeline.value(recipe.guidance.weight, 9379) == pytest.approx(0.01)
+
+
+def test_the_cosine_recipe_is_the_originals_second_schedule():
+    weight = load_recipe(RECIPES / "mnist_cosine.toml").guidance.weight
+    assert [round(weight.value(t), 2) for t in (0, 3000, 9000, 9379)] == [13, 3, 3, 3]

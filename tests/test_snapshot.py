@@ -1,0 +1,155 @@
+"""Metrics against known answers, and plots that leave no trace, on snapshots made by hand."""
+
+import io
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from dvae_plugins.metrics import KNN, ActiveUnits, LinearProbe, Silhouette
+from dvae_plugins.plots import Latent, Manifold, Reconstructions, Weights
+
+from dvae_core.components import LabelledImages
+from dvae_core.recipe import load_recipe
+from dvae_core.snapshot import Snapshot
+from dvae_core.train import Training
+
+
+def snapshot_of(train_means, train_labels, test_means, test_labels, classes=("a", "b")):
+    """A snapshot whose images lie where we say."""
+    snapshot = Snapshot.__new__(Snapshot)
+    snapshot.__dict__ |= {
+        "train_means": np.asarray(train_means, np.float32),
+        "test_means": np.asarray(test_means, np.float32),
+        "train_labels": np.asarray(train_labels),
+        "test_labels": np.asarray(test_labels),
+        "classes": tuple(classes),
+        "seed": 0,
+    }
+    return snapshot
+
+
+@pytest.fixture
+def strips():
+    """Two strips side by side, x < 0 and x > 0, with the test labels right in three quarters."""
+    rng = np.random.default_rng(0)
+    train = rng.uniform(-1, 1, (4000, 2))
+    test = rng.uniform(-1, 1, (400, 2))
+    test = test[np.abs(test[:, 0]) > 0.2][:200]
+    labels = (test[:, 0] > 0).astype(int)
+    labels[:50] = 1 - labels[:50]
+    return snapshot_of(train, (train[:, 0] > 0).astype(int), test, labels)
+
+
+def test_knn_and_the_linear_probe_find_the_strips(strips):
+    assert KNN().measure(strips) == {"knn_accuracy": 0.75}
+    assert KNN(k=1).measure(strips) == {"knn_accuracy": 0.75}
+    assert LinearProbe().measure(strips)["linear_probe"] == pytest.approx(0.75, abs=0.01)
+
+
+def test_knn_is_a_vote():
+    # Around 0: one b nearest, then two a.
+    snapshot = snapshot_of([[0.1], [0.2], [-0.3]], [1, 0, 0], [[0.0]], [0])
+    assert KNN(k=1).measure(snapshot) == {"knn_accuracy": 0.0}
+    assert KNN(k=3).measure(snapshot) == {"knn_accuracy": 1.0}
+
+
+def test_unlabelled_images_neither_vote_nor_count():
+    train, labels = [[0.0], [0.1], [5.0]], [-1, 0, 1]
+    snapshot = snapshot_of(train, labels, [[0.0], [5.0], [0.0]], [0, 1, -1])
+    assert KNN(k=1).measure(snapshot) == {"knn_accuracy": 1.0}
+    assert LinearProbe().measure(snapshot) == {"linear_probe": 1.0}
+
+
+def test_nearest_gives_distances_in_order(strips):
+    distances, labels = strips.nearest(np.zeros((3, 2)), k=5)
+    assert distances.shape == labels.shape == (3, 5)
+    by_hand = np.sort(np.linalg.norm(strips.train_means, axis=1))[:5]
+    np.testing.assert_allclose(distances[0], by_hand, rtol=1e-6)
+
+
+def test_silhouette_of_two_far_points_is_one():
+    test = np.repeat([[0.0, 0.0], [100.0, 0.0]], 20, axis=0)
+    snapshot = snapshot_of(test, np.repeat([0, 1], 20), test, np.repeat([0, 1], 20))
+    assert Silhouette().measure(snapshot)["silhouette"] == pytest.approx(1.0)
+    mixed = snapshot_of(test, np.repeat([0, 1], 20), test, np.tile([0, 1], 20))
+    assert Silhouette().measure(mixed)["silhouette"] < 0.05
+
+
+def test_active_units_counts_dimensions_that_vary():
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(1000, 3)) * [1.0, 0.2, 0.05]
+    assert ActiveUnits().measure(snapshot_of(means, [], means, [])) == {"active_units": 2.0}
+
+
+def training(recipe_file, overrides=(), shape=(1, 8, 8), classes=("a", "b", "c")):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (60, *shape)).astype(np.uint8)
+    labels = np.arange(60) % len(classes)
+    labels[0] = -1
+    data = LabelledImages(images, labels, images[:30], labels[:30], classes)
+    return Training(load_recipe(recipe_file, overrides), data)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dim"), [((1, 8, 8), 2), ((3, 8, 10), 2), ((1, 8, 8), 1), ((1, 8, 8), 5)]
+)
+def test_plots_draw_any_image_and_any_latent_space(recipe_file, shape, dim):
+    before = dict(matplotlib.rcParams)
+    classes = ("T-shirt $5", "<b>&", "x" * 500)
+    snapshot = training(recipe_file, [f"latent.dim={dim}"], shape, classes).snapshot()
+    for plot in (Latent(), Manifold(), Manifold(spacing="quadratic"), Reconstructions(), Weights()):
+        figure = plot.draw(snapshot)
+        figure.savefig(io.BytesIO(), format="png")
+        width, height = figure.get_size_inches()
+        assert width < 15
+        assert height < 15
+    assert dict(matplotlib.rcParams) == before
+    assert plt.get_fignums() == []
+
+
+def test_the_manifold_is_the_grid_of_the_original(recipe_file):
+    snapshot = training(recipe_file).snapshot()
+    rng = np.random.default_rng(1)
+    snapshot.__dict__["test_means"] = (rng.normal(size=(5000, 2)) * [1, 3]).astype(np.float32)
+    asked = []
+    snapshot.decode = lambda z: asked.append(z) or np.zeros((len(z), 1, 8, 8), np.float32)
+    Manifold(side=5).draw(snapshot)
+    Manifold(side=5, spacing="quadratic").draw(snapshot)
+    q = np.quantile(np.abs(snapshot.test_means[:, 1]), 0.9)
+    linear, quadratic = (z.reshape(5, 5, 2) for z in asked)
+    np.testing.assert_allclose(linear[0, :, 0] / q, [-1, -0.5, 0, 0.5, 1], atol=1e-6)
+    np.testing.assert_allclose(linear[:, 0, 1] / q, [1, 0.5, 0, -0.5, -1], atol=1e-6)
+    np.testing.assert_allclose(quadratic[0, :, 0] / q, [-1, -0.25, 0, 0.25, 1], atol=1e-6)
+
+
+def test_a_snapshot_agrees_with_the_model(recipe_file):
+    parts = training(recipe_file)
+    snapshot = parts.snapshot()
+    images = torch.from_numpy(snapshot.test_images)
+    with torch.no_grad():
+        mean, log_var = parts.model.encode(images)
+        decoded = parts.model.decode(mean).sigmoid()
+        probabilities = parts.model.head(mean).softmax(dim=1)
+    np.testing.assert_allclose(snapshot.test_means, mean.numpy(), atol=1e-5)
+    np.testing.assert_allclose(snapshot.test_log_vars, log_var.numpy(), atol=1e-5)
+    np.testing.assert_allclose(snapshot.decode(mean.numpy()), decoded.numpy(), atol=1e-5)
+    np.testing.assert_allclose(snapshot.classify(mean.numpy()), probabilities.numpy(), atol=1e-5)
+    assert snapshot.train_means.shape == (60, 2)
+    kl = -0.5 * (1 + log_var - mean.abs() - log_var.exp()).sum(dim=1).mean().item()
+    assert snapshot.test_losses()["kl"] == pytest.approx(kl, rel=1e-5)
+    assert snapshot.test_losses() == snapshot.test_losses()
+
+
+def test_a_plain_vae_has_no_class_probabilities(recipe_file):
+    text = recipe_file.read_text()
+    start, end = text.index("[guidance]"), text.index("[optimizer]")
+    recipe_file.write_text(text[:start] + text[end:])
+    assert training(recipe_file).snapshot().classify(np.zeros((1, 2))) is None
+
+
+def test_every_class_has_a_colour_of_its_own():
+    for n in (2, 10, 11, 62):
+        colours = snapshot_of([], [], [], [], classes=map(str, range(n))).colours
+        assert len(set(colours)) == n
