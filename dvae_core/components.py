@@ -70,6 +70,8 @@ class Component(BaseModel):
     """The recipe key that holds the name."""
     core_keys: ClassVar[frozenset[str]] = frozenset()
     """Keys of the component's table that belong to the core and so cannot be fields."""
+    example: ClassVar[Mapping[str, Any]] = {}
+    """Keys for trying it out and for showing it, where the defaults are not enough."""
 
     _asked_as: str | None = None
 

@@ -8,8 +8,10 @@ import inspect
 import os
 import re
 import sys
+import threading
+import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points, version
 from typing import Any, cast
 
@@ -22,6 +24,8 @@ from dvae_core.errors import did_you_mean
 DISTRIBUTION = "dvae-core"
 """Our own distribution; plugins that come with it cannot be deselected."""
 GROUP = "dvae"
+SLOW = 2.0
+"""Seconds after which a plugin that is still loading is named."""
 
 
 class UnknownComponent(LookupError):
@@ -42,6 +46,8 @@ class Provider:
     plugin: str
     distribution: str
     version: str
+    seconds: float = 0.0
+    """How long the plugin took to load."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +77,11 @@ class Registry:
         for point in sorted(points, key=lambda p: (p.name, _distribution(p))):
             try:
                 # What a plugin prints is talk, and stdout is for data.
-                with contextlib.redirect_stdout(sys.stderr):
-                    self.providers += self._load(point)
+                with contextlib.redirect_stdout(sys.stderr), _patience(point):
+                    started = time.perf_counter()
+                    loaded = self._load(point)
+                seconds = time.perf_counter() - started
+                self.providers += [replace(p, seconds=seconds) for p in loaded]
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
@@ -180,6 +189,20 @@ def check_component(kind: str, component: Any, hook: str) -> None:
     reserved = {base.name_key, *base.core_keys} & set(component.model_fields)
     if reserved:
         raise BadPlugin(f"{label}: the core owns the key {', '.join(sorted(reserved))}")
+
+
+@contextlib.contextmanager
+def _patience(point: EntryPoint) -> Iterator[None]:
+    """Say which plugin it is that takes so long."""
+    name, distribution, version = _origin(point)
+    text = f"still loading plugin {name} ({distribution} {version})"
+    timer = threading.Timer(SLOW, lambda: print(text, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _check_requirements(point: EntryPoint) -> None:

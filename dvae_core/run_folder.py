@@ -22,6 +22,7 @@ import shutil
 import string
 import subprocess
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,9 @@ import tomli_w
 import torch
 
 from dvae_core.components import Component
-from dvae_core.errors import RunFolderError
-from dvae_core.recipe import Recipe
-from dvae_core.registry import DISTRIBUTION, Registry
+from dvae_core.errors import RecipeError, RunFolderError
+from dvae_core.recipe import Recipe, load_recipe
+from dvae_core.registry import DISTRIBUTION, Provider, Registry
 
 FORMAT = 1
 KEPT_CHECKPOINTS = 2
@@ -44,7 +45,9 @@ class RunFolder:
 
     def __init__(self, path: Path, info: dict[str, Any]) -> None:
         self.path = path
+        """The folder."""
         self.info = info
+        """What run.json holds."""
 
     # --- Making and finding.
 
@@ -98,6 +101,7 @@ class RunFolder:
 
     @property
     def name(self) -> str:
+        """The folder's name, which is the run's."""
         return self.path.name
 
     @property
@@ -111,6 +115,29 @@ class RunFolder:
         """Write the recipe that the run follows from now on."""
         text = tomli_w.dumps(recipe.to_table())
         write_atomically(self.path / "recipe.toml", text.encode())
+
+    def load_recipe(self, registry: Registry, overrides: Sequence[str] = ()) -> Recipe:
+        """The run's recipe, with changes laid over it.
+
+        Raises:
+            RecipeError: a component's plugin is missing, with what to install; or as load_recipe.
+        """
+        missing = [row for row in self.info["components"] if not _provides(registry, row)]
+        if missing:
+            raise RecipeError([_what_to_install(self.path, row, registry) for row in missing])
+        return load_recipe(self.path / "recipe.toml", overrides, registry)
+
+    def version_warnings(self, registry: Registry) -> list[str]:
+        """A line for each plugin of the run that is installed in another version now."""
+        changed = {}
+        for row in self.info["components"]:
+            now = {p.version for p in _provides(registry, row)}
+            if now and row["version"] not in now:
+                changed[row["distribution"]] = (row["version"], " or ".join(sorted(now)))
+        return [
+            f"{self.path}: the run used {name} {was}, and {now} is installed"
+            for name, (was, now) in changed.items()
+        ]
 
     def remember(self, key: str, value: Any) -> None:
         """Keep something (JSON) for a later resume, such as a logger's id."""
@@ -156,6 +183,7 @@ class RunFolder:
         write_atomically(self.path / "metrics.jsonl", text.encode())
 
     def figure_path(self, epoch: int, name: str) -> Path:
+        """Where the figure of a plot after an epoch lies."""
         return self.path / "figures" / f"epoch-{epoch:04d}-{name}.png"
 
     # --- Checkpoints.
@@ -290,8 +318,30 @@ def _components(recipe: Recipe, registry: Registry) -> list[dict[str, str]]:
     return rows
 
 
-def _provider(component: Component, registry: Registry) -> Any:
+def _provider(component: Component, registry: Registry) -> Provider:
     return next(p for p in registry.providers if p.component is type(component))
+
+
+def _provides(registry: Registry, row: dict[str, str]) -> list[Provider]:
+    """Who provides a component that a run names, from the same distribution."""
+    return [
+        p
+        for p in registry.of_kind(row["kind"])
+        if (p.name, p.distribution) == (row["name"], row["distribution"])
+    ]
+
+
+def _what_to_install(path: Path, row: dict[str, str], registry: Registry) -> str:
+    name, was = row["distribution"], row["version"]
+    text = f'{path}: the run uses {row["kind"]} "{row["name"]}" of {name} {was}, '
+    for broken in registry.broken:
+        if broken.distribution == name:
+            return f"{text}which is broken here: {broken.error}"
+    try:
+        now = version(name)
+    except PackageNotFoundError:
+        return f"{text}which is not installed: pip install {name}=={was}"
+    return f"{text}which {name} {now} does not provide: pip install {name}=={was}"
 
 
 def _version(distribution: str) -> str | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic.errors import PydanticInvalidForJsonSchema
+
 from dvae_core.components import KINDS
 from dvae_core.recipe import KIND_MARK, Recipe
 from dvae_core.registry import Provider, Registry
@@ -45,7 +47,11 @@ def _kind_schema(providers: list[Provider], defs: dict[str, Any]) -> dict[str, A
 
 def _component_schema(provider: Provider, defs: dict[str, Any]) -> dict[str, Any]:
     cls = provider.component
-    schema = cls.model_json_schema()
+    try:
+        schema = cls.model_json_schema()
+    except PydanticInvalidForJsonSchema:
+        # Only Python can say what its keys are; the others' completion must not suffer.
+        schema = {"type": "object"}
     defs |= schema.pop("$defs", {})
     names = [provider.name, f"{provider.distribution}:{provider.name}"]
     properties = {

@@ -80,11 +80,11 @@ def resume_run(
     """
     watch, registry = watch or Watch(), registry or load_registry()
     run = RunFolder.open(path)
-    before = load_recipe(run.path / "recipe.toml", registry=registry)
+    before = run.load_recipe(registry)
     recipe = recipe or before
     check_same_experiment(before, recipe)
     state, warnings = run.load_checkpoint()
-    for warning in warnings:
+    for warning in [*run.version_warnings(registry), *warnings]:
         watch.warn(warning)
     training = prepare(recipe, watch)
     try:

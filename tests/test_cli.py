@@ -7,7 +7,16 @@ from dvae_core.cli import app
 
 from .conftest import RECIPES, ROOT
 
-VERBS = ["run", "list-plugins", "validate", "show", "schema"]
+VERBS = [
+    "run",
+    "list-plugins",
+    "describe",
+    "validate",
+    "show",
+    "schema",
+    "new-plugin",
+    "check-plugin",
+]
 
 
 def test_run_prints_the_run_folder_last_and_talks_on_stderr(dvae, recipe_file, tmp_path):

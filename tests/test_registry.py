@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -214,3 +215,71 @@ print(sorted(heavy & set(sys.modules)), file=sys.stderr)
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert result.stderr.splitlines()[-1] == "[]"
+
+
+def test_resuming_with_another_version_warns_and_without_the_plugin_says_what_to_install(
+    install, recipe_file, tmp_path, dvae
+):
+    install("dvae-halving", HALVING, version="2.1")
+    halved = ["--set", 'guidance.weight={schedule="halving"}', "--out", tmp_path / "runs"]
+    code, out, err = dvae("run", recipe_file, *halved)
+    assert code == 0, err
+    run = out.strip()
+    info = json.loads(Path(run, "run.json").read_text())
+    assert {
+        "kind": "schedule",
+        "name": "halving",
+        "plugin": "dvae_halving",
+        "distribution": "dvae-halving",
+        "version": "2.1",
+    } in info["components"]
+
+    info_folder = tmp_path / "site-packages" / "dvae_halving-2.1.dist-info"
+    metadata = (info_folder / "METADATA").read_text()
+    (info_folder / "METADATA").write_text(metadata.replace("2.1", "3.0"))
+    info_folder = info_folder.rename(info_folder.with_name("dvae_halving-3.0.dist-info"))
+    forget_plugins()
+    code, _, err = dvae("run", "--resume", run, "--set", "train.epochs=5")
+    assert code == 0
+    assert "the run used dvae-halving 2.1, and 3.0 is installed" in err
+
+    points = info_folder / "entry_points.txt"
+    points.rename(points.with_name("hidden"))
+    forget_plugins()
+    code, _, err = dvae("run", "--resume", run, "--set", "train.epochs=6")
+    assert code == 2
+    assert 'uses schedule "halving" of dvae-halving 2.1, which dvae-halving 3.0 does not' in err
+    import shutil
+
+    shutil.rmtree(info_folder)
+    forget_plugins()
+    code, _, err = dvae("run", "--resume", run, "--set", "train.epochs=6")
+    assert code == 2
+    assert "which is not installed: pip install dvae-halving==2.1" in err
+
+
+def forget_plugins():
+    import importlib
+
+    from dvae_core.registry import _load_registry
+
+    importlib.invalidate_caches()
+    _load_registry.cache_clear()
+
+
+def test_a_slow_plugin_is_announced_and_shown(install, dvae):
+    install("dvae-slow", "import time; time.sleep(2.2)" + HALVING)
+    code, out, err = dvae("list-plugins", "--json")
+    assert code == 0
+    assert "still loading plugin dvae_slow (dvae-slow 1.0)" in err
+    (row,) = [row for row in json.loads(out) if row["distribution"] == "dvae-slow"]
+    assert row["status"] == "slow"
+    assert row["error"].startswith("took 2.")
+
+
+def test_a_recipe_that_needs_a_broken_plugin_fails_with_the_reason(install, recipe_file, dvae):
+    install("dvae-bad", "raise RuntimeError('nothing works')")
+    assert dvae("validate", recipe_file)[0] == 0
+    code, _, err = dvae("validate", recipe_file, "--set", 'kl.weight={schedule="halving"}')
+    assert code == 2
+    assert "broken plugin dvae_bad (dvae-bad 1.0): RuntimeError: nothing works" in err

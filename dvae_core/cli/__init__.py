@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
-from dvae_core.cli import list_plugins, run, schema, show, validate
+from dvae_core.cli import (
+    check_plugin,
+    describe,
+    list_plugins,
+    new_plugin,
+    run,
+    schema,
+    show,
+    validate,
+)
 from dvae_core.errors import DvaeError
 
 app = typer.Typer(
@@ -19,7 +28,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Examples:\n\ndvae run recipes/quick.toml\n\ndvae list-plugins --kind schedule",
 )
-for module in (run, list_plugins, validate, show, schema):
+for module in (
+    run, list_plugins, describe, validate, show, schema, new_plugin, check_plugin,
+):  # fmt: skip
     module.add_to(app)
 
 ANYWHERE = ("--debug", "--no-plugins")

@@ -10,7 +10,7 @@ import typer
 
 from dvae_core.components import KINDS
 from dvae_core.errors import RecipeError, did_you_mean
-from dvae_core.registry import Registry, load_registry
+from dvae_core.registry import SLOW, Registry, load_registry
 
 UNWRAPPED = 10_000
 """Columns in a pipe: a row a line, good to grep."""
@@ -44,7 +44,11 @@ def _rows(registry: Registry, kind: str | None) -> list[dict[str, Any]]:
     for k in KINDS if kind is None else [kind]:
         providers = registry.of_kind(k)
         for p in providers:
-            several = sum(other.name == p.name for other in providers) > 1
+            status, error = "ok", None
+            if p.seconds > SLOW:
+                status, error = "slow", f"took {p.seconds:.1f} s to load"
+            if sum(other.name == p.name for other in providers) > 1:
+                status, error = "clash", f'name it "{p.distribution}:{p.name}"'
             rows.append(
                 {
                     "kind": p.kind,
@@ -53,8 +57,8 @@ def _rows(registry: Registry, kind: str | None) -> list[dict[str, Any]]:
                     "plugin": p.plugin,
                     "distribution": p.distribution,
                     "version": p.version,
-                    "status": "clash" if several else "ok",
-                    "error": f'name it "{p.distribution}:{p.name}"' if several else None,
+                    "status": status,
+                    "error": error,
                 }
             )
     for b in registry.broken:
@@ -92,7 +96,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             table.add_row()
         help_text = Text(row["summary"] or "")
         if row["error"]:
-            help_text = Text(f"{row['error']}", style="red")
+            help_text.append(f" [{row['error']}]" if row["summary"] else row["error"], style="red")
         # Text, because square brackets in a plugin's words are no markup.
         cells = [Text("" if first == before else first, style="red" if first == "broken" else "")]
         cells += [Text(row["name"] or ""), help_text, Text(row["plugin"]), Text(origin)]

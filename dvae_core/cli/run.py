@@ -44,11 +44,11 @@ def run(
     if recipe is None and resume is None:
         raise typer.BadParameter("give a recipe, or --resume RUN", param_hint="RECIPE")
     if resume is not None:
+        from dvae_core.registry import load_registry
         from dvae_core.run_folder import RunFolder
 
-        folder = RunFolder.open(resume)
-        loaded = load_recipe(recipe or folder.path / "recipe.toml", overrides or ())
-    elif recipe is not None:
+        loaded = RunFolder.open(resume).load_recipe(load_registry(), overrides or ())
+    if recipe is not None:
         loaded = load_recipe(recipe, overrides or ())
     _check_folder(out)
 

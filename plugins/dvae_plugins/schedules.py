@@ -13,6 +13,7 @@ class Constant(Schedule):
     """The same weight all the time."""
 
     name = "constant"
+    example = {"weight": 1.0}
 
     weight: float
     """The weight."""
@@ -25,6 +26,7 @@ class Sigmoid(Schedule):
     """Falls (or rises) once, smoothly: start + (end - start) / (1 + exp(-slope (t - midpoint)))."""
 
     name = "sigmoid"
+    example = {"start": 20.0, "end": 0.01, "midpoint": 4000, "slope": 0.1}
 
     start: float
     """The weight long before the midpoint."""
@@ -52,6 +54,7 @@ class CosineDecay(Schedule):
     """
 
     name = "cosine_decay"
+    example = {"high": 10.0, "low": 3.0, "halfperiod": 3000, "decay": 0.7, "troughs": 2}
 
     high: float
     """How far the wave starts above `low`."""
@@ -79,6 +82,7 @@ class Linear(Schedule):
     """A straight line from `start` to `end`, then `end`."""
 
     name = "linear"
+    example = {"start": 20.0, "end": 0.01, "length": 4000}
 
     start: float
     """The weight at first."""
@@ -98,6 +102,7 @@ class Piecewise(Schedule):
     """Straight lines through given points; before the first and after the last, their weights."""
 
     name = "piecewise"
+    example = {"points": [[0, 20.0], [3000, 20.0], [4000, 0.01]]}
 
     points: tuple[tuple[float, float], ...] = Field(min_length=1)
     """[time, weight] pairs with growing times."""
@@ -129,6 +134,7 @@ class Cyclical(Schedule):
     """
 
     name = "cyclical"
+    example = {"period": 2000, "cycles": 4}
 
     start: float = 0.0
     """The weight at the beginning of each cycle."""

@@ -46,6 +46,7 @@ class NPZ(_OwnDataset):
     """
 
     name = "npz"
+    example = {"path": "my_data.npz"}
 
     def load(self, cache: Path) -> LabelledImages:
         import numpy as np
@@ -91,6 +92,7 @@ class ImageFolder(_OwnDataset):
     """Image files in a folder a class: path/<class>/<any name>.png, jpg, ..."""
 
     name = "image_folder"
+    example = {"path": "my_images", "resize": [28, 28], "channels": 1}
 
     resize: tuple[PositiveInt, PositiveInt] | None = None
     """[height, width] to resize to; left out, all images must have one size."""

@@ -1,0 +1,114 @@
+"""Writes the reference of kinds and hooks in docs/plugins.md from the code.
+
+    python docs/reference.py
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import dvae_core
+from dvae_core import hookspecs
+from dvae_core.components import KINDS, Component
+
+PAGE = Path(__file__).with_name("plugins.md")
+MARK = "<!-- reference -->\n"
+NOT_FOR_CALLBACKS = {
+    "set_recipe", "load_recipe", "version_warnings", "set_status", "append_metrics",
+    "forget_after", "save_checkpoint", "load_checkpoint",
+}  # fmt: skip
+
+
+def reference() -> str:
+    """The part of the page below the mark."""
+    return "\n".join([*_kinds(), *_classes(), *_hooks()])
+
+
+def _kinds() -> Iterator[str]:
+    yield "## The kinds\n"
+    yield (
+        "Shapes: B images in a batch, C channels, H x W pixels, D latent dimensions, F features, "
+        "K classes.\n"
+    )
+    for kind, base in KINDS.items():
+        yield f"### {kind}: `dvae_core.{base.__name__}`\n"
+        yield f"{inspect.cleandoc(base.__doc__ or '')}\n"
+        yield f"Registered by `register_{kind}s`.\n"
+        for name, attribute in base.__annotations__.items():
+            if "ClassVar" in str(attribute) and name not in Component.__annotations__:
+                default = getattr(base, name)
+                yield f"- class attribute `{name} = {default!r}`"
+        for name, field in base.model_fields.items():
+            help_text = " ".join((field.description or "").split())
+            yield f"- key `{name}`, default `{field.default!r}`: {help_text}"
+        for name, method in vars(base).items():
+            if not name.startswith("_") and getattr(method, "__module__", "") == base.__module__:
+                duty = "" if getattr(method, "__isabstractmethod__", False) else " (optional)"
+                yield f"- `{name}{_signature(method)}`{duty}\n"
+                yield _indented(method)
+
+
+def _classes() -> Iterator[str]:
+    """What metrics, plots and callbacks are given."""
+    for cls, title, internal in (
+        (dvae_core.Snapshot, "What metrics and plots are given: `Snapshot`", ()),
+        (dvae_core.RunFolder, "What callbacks are given: `RunFolder`", NOT_FOR_CALLBACKS),
+        (dvae_core.LabelledImages, "What data sets give: `LabelledImages`", ()),
+    ):
+        yield f"## {title}\n"
+        yield f"{inspect.cleandoc(cls.__doc__ or '')}\n"
+        yield from _attributes(cls)
+        for name, member in vars(cls).items():
+            function = getattr(member, "func", getattr(member, "fget", member))
+            told = inspect.isfunction(function) and function.__doc__
+            if name.startswith("_") or name in internal or not told:
+                continue
+            shown = f"{name}{_signature(member)}" if function is member else name
+            yield f"- `{shown}`\n"
+            yield _indented(function)
+
+
+def _attributes(cls: type) -> Iterator[str]:
+    """Attributes with a string below them, in the class or in __init__."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        for item, after in pairwise(body if isinstance(body, list) else []):
+            told = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            if told and isinstance(item, ast.Assign | ast.AnnAssign):
+                target = item.targets[0] if isinstance(item, ast.Assign) else item.target
+                yield f"- `{ast.unparse(target).removeprefix('self.')}`: {after.value.value}\n"
+
+
+def _signature(function: Callable[..., object]) -> str:
+    """As written, without the quotes that postponed annotations have, and without self."""
+    text = str(inspect.signature(function)).replace("'", "")
+    return text.replace("(self, ", "(").replace("(self)", "()")
+
+
+def _indented(function: Callable[..., object]) -> str:
+    text = inspect.cleandoc(function.__doc__ or "")
+    return "\n".join(f"  {line}".rstrip() for line in text.splitlines()) + "\n"
+
+
+def _hooks() -> Iterator[str]:
+    yield "## The hooks\n"
+    yield f"{inspect.cleandoc(hookspecs.__doc__ or '')}\n"
+    for name, hook in vars(hookspecs).items():
+        if hasattr(hook, "dvae_spec"):
+            text = " ".join(inspect.cleandoc(hook.__doc__ or "").split())
+            yield f"- `{name}{_signature(hook)}` – {text}"
+    yield ""
+    yield "## What `dvae_core` offers\n"
+    yield ", ".join(f"`{name}`" for name in sorted(dvae_core.__all__)) + ".\n"
+
+
+if __name__ == "__main__":
+    written = PAGE.read_text(encoding="utf-8").split(MARK)[0]
+    PAGE.write_text(written + MARK + "\n" + reference(), encoding="utf-8")
+    print(PAGE)

@@ -1,0 +1,103 @@
+"""`dvae check-plugin`: does a plugin keep the contract?"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dvae_core.errors import DvaeError, RecipeError
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        "check-plugin",
+        epilog="Examples:\n\ndvae check-plugin dvae-staircase\n\n"
+        "dvae check-plugin my_package.schedules",
+    )(check_plugin)
+
+
+def check_plugin(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE_OR_DISTRIBUTION",
+            help="An installed distribution or plugin, or a module that can be imported from here.",
+        ),
+    ],
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List passed checks too.")] = False,
+) -> None:
+    """Run the conformance checks on every component that a plugin registers."""
+    from dvae_core.registry import Registry
+
+    points = _points(target)
+    registry = Registry(points)
+    if registry.broken:
+        reasons = [f"{b.plugin}: broken: {b.error}" for b in registry.broken]
+        raise DvaeError("\n".join(reasons))
+    if not registry.providers:
+        listens = any(c.get_hookimpls() for c in registry.manager.hook.__dict__.values())
+        word = "listens to runs and " if listens else ""
+        print(f"{target} {word}registers no components: nothing to check")
+        return
+
+    from rich.console import Console
+    from rich.text import Text
+
+    from dvae_core.testing import check
+
+    console = Console(highlight=False, soft_wrap=True)
+    styles = {"passed": "green", "failed": "red", "not checked": "yellow"}
+    counts = dict.fromkeys(styles, 0)
+    for provider in registry.providers:
+        print(f"checking {provider.kind} {provider.name}", file=sys.stderr)
+        outcomes = check(provider.component)
+        failed = sum(outcome.status == "failed" for outcome in outcomes)
+        title = f"{provider.kind} {provider.name}: "
+        title += f"{failed} of {len(outcomes)} checks failed" if failed else f"{len(outcomes)} checks"
+        console.print(Text(title, style="bold"))
+        for outcome in outcomes:
+            counts[outcome.status] += 1
+            if verbose or outcome.status != "passed":
+                line = Text(f"  {outcome.status:<12}", style=styles[outcome.status])
+                line.append(f"{outcome.check.replace('_', ' ')}", style="default")
+                line.append(f": {outcome.reason}" if outcome.reason else "", style="default")
+                console.print(line)
+    console.print(", ".join(f"{n} {status}" for status, n in counts.items() if n))
+    if counts["failed"]:
+        raise typer.Exit(1)
+
+
+def _points(target: str) -> list[EntryPoint]:
+    """The entry points of an installed distribution or plugin, or one made for a module."""
+    from importlib.util import find_spec
+
+    from dvae_core.registry import GROUP
+
+    installed = entry_points(group=GROUP)
+    wanted = target.replace("_", "-").lower()
+    for label in ("distribution", "plugin"):
+        points = [
+            p
+            for p in installed
+            if wanted
+            == ((p.dist.name if p.dist else "") if label == "distribution" else p.name)
+            .replace("_", "-")
+            .lower()
+        ]
+        if points:
+            return points
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = find_spec(target)
+    except (ImportError, ValueError):
+        found = None
+    if found is None:
+        raise RecipeError(
+            f"{target}: neither an installed plugin or distribution, nor a module that can be "
+            "imported from here"
+        )
+    return [EntryPoint(name=target, value=target, group=GROUP)]

@@ -1,0 +1,45 @@
+"""`dvae new-plugin`: a package to start from."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dvae_core.components import KINDS
+from dvae_core.errors import RecipeError, did_you_mean
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        "new-plugin",
+        epilog="Examples:\n\ndvae new-plugin dvae-halving --kind schedule\n\n"
+        "dvae new-plugin dvae-shapes --kind dataset --kind metric",
+    )(new_plugin)
+
+
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="The package's name, such as dvae-halving.")],
+    kinds: Annotated[
+        list[str],
+        typer.Option("--kind", help=f"What it adds; repeat for several: {', '.join(KINDS)}."),
+    ],
+    out: Annotated[Path, typer.Option(help="Where its folder is made.")] = Path("."),
+) -> None:
+    """Write a package that adds components: it installs, its tests pass, its recipe runs."""
+    from dvae_core.scaffold import new_plugin
+
+    for kind in kinds:
+        if kind not in KINDS:
+            hint = did_you_mean(kind, KINDS)
+            raise RecipeError(f'--kind: unknown kind "{kind}"{hint}; known: {", ".join(KINDS)}')
+    if not out.is_dir():
+        raise RecipeError(f"--out {out}: there is no such folder")
+    folder = new_plugin(name, kinds, out)
+    print(folder)
+    print(
+        f"Next:\n  cd {folder}\n  pip install -e '.[test]'\n  pytest\n  dvae run recipe.toml",
+        file=sys.stderr,
+    )

@@ -1,0 +1,147 @@
+"""What there is to say about a component: its keys, and a piece of recipe to paste."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dvae_core.components import KINDS, Component
+
+TABLES = {
+    "head": "[guidance]",
+    "term": "[[terms]]",
+    "callback": "[[callbacks]]",
+}
+"""Where a recipe names a component of a kind, if not in a table of the kind's name."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """A recipe key of a component."""
+
+    name: str
+    type: str
+    """In words, with its range."""
+    default: str
+    """As TOML; "required" without one."""
+    help: str
+
+
+def keys(cls: type[Component]) -> list[Key]:
+    """The component's own keys, and the `weight` that the core gives to its kind."""
+    schema = cls.model_json_schema()
+    required = schema.get("required", [])
+    found = [
+        Key(
+            name,
+            _type(part, schema.get("$defs", {})),
+            "required" if name in required else _toml(part.get("default")),
+            part.get("description", ""),
+        )
+        for name, part in schema.get("properties", {}).items()
+    ]
+    # Its own keys first, then those that every component of the kind has.
+    found.sort(key=lambda key: key.name in KINDS[cls.kind].model_fields)
+    if "weight" in cls.core_keys:
+        found.append(Key("weight", "number or schedule", "1.0", "The weight of its term."))
+    return found
+
+
+def snippet(cls: type[Component], name: str | None = None) -> str:
+    """A piece of recipe that uses the component.
+
+    Args:
+        name: how the recipe names it; "distribution:name" settles a clash.
+    """
+    named = {cls.name_key: name or cls.name, **example_table(cls)}
+    if cls.kind == "schedule":
+        return f"[guidance]\nweight = {_toml(named)}"
+    if cls.kind in ("metric", "plot"):
+        item = _toml(named if len(named) > 1 else named["name"])
+        return f"[evaluate]\n{cls.kind}s = [{item}]"
+    if "weight" in cls.core_keys:
+        named["weight"] = 1.0
+    lines = [f"{key} = {_toml(value)}" for key, value in named.items()]
+    return "\n".join([TABLES.get(cls.kind, f"[{cls.kind}]"), *lines])
+
+
+def example_table(cls: type[Component]) -> dict[str, Any]:
+    """The component's `example`, and a plausible value for each required key beside it."""
+    missing = [k for k, f in cls.model_fields.items() if f.is_required() and k not in cls.example]
+    if not missing:
+        return dict(cls.example)
+    schema = cls.model_json_schema()
+    properties, defs = schema.get("properties", {}), schema.get("$defs", {})
+    return {key: _plausible(properties[key], defs) for key in missing} | dict(cls.example)
+
+
+def _plausible(part: dict[str, Any], defs: dict[str, Any]) -> Any:
+    part = _resolved(part, defs)
+    if "anyOf" in part:
+        return _plausible(part["anyOf"][0], defs)
+    if "enum" in part:
+        return part["enum"][0]
+    if "const" in part:
+        return part["const"]
+    kind = part.get("type")
+    if kind in ("integer", "number"):
+        low = part.get("minimum", part.get("exclusiveMinimum", -1))
+        high = part.get("maximum", part.get("exclusiveMaximum", low + 2))
+        value = 1 if low < 1 < high or high == 1 == part.get("maximum") else (low + high) / 2
+        return int(value) if kind == "integer" else float(value)
+    if kind == "array":
+        items = part.get("prefixItems")
+        if items is None:
+            items = [part.get("items", {})] * max(part.get("minItems", 1), 1)
+        return [_plausible(item, defs) for item in items]
+    return {"boolean": True, "object": {}}.get(str(kind), "example")
+
+
+def _type(part: dict[str, Any], defs: dict[str, Any]) -> str:
+    part = _resolved(part, defs)
+    if "anyOf" in part:
+        return " or ".join(_type(p, defs) for p in part["anyOf"] if p.get("type") != "null")
+    if "enum" in part:
+        return "one of " + ", ".join(_toml(value) for value in part["enum"])
+    if "const" in part:
+        return _toml(part["const"])
+    if part.get("type") == "array":
+        return f"list of {_items(part, defs)}"
+    return " ".join([_word(part), *_range(part)])
+
+
+def _items(part: dict[str, Any], defs: dict[str, Any]) -> str:
+    if "prefixItems" in part:
+        kinds = [_type(item, defs) for item in part["prefixItems"]]
+        return f"{len(kinds)}: {kinds[0]}" if len(set(kinds)) == 1 else f"({', '.join(kinds)})"
+    return _type(part.get("items", {}), defs)
+
+
+def _word(part: dict[str, Any]) -> str:
+    if part.get("format") == "path":
+        return "path"
+    return str(part.get("type", "anything"))
+
+
+def _range(part: dict[str, Any]) -> Iterator[str]:
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    bounds = [f"{sign} {part[key]:g}" for key, sign in signs.items() if key in part]
+    if bounds:
+        yield ", ".join(bounds)
+
+
+def _resolved(part: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
+    reference = part.get("$ref", "")
+    return defs.get(reference.rsplit("/", 1)[-1], part) if reference else part
+
+
+def _toml(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_toml(v)}' for key, v in value.items())} }}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False)

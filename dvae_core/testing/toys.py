@@ -1,0 +1,128 @@
+"""Small parts that make a whole run, so that any one component can be tried in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from dvae_core.components import (
+    KL,
+    Component,
+    Dataset,
+    Decoder,
+    Encoder,
+    Head,
+    ImageShape,
+    LabelledImages,
+    Reconstruction,
+)
+from dvae_core.recipe import Recipe, build_recipe
+from dvae_core.recipe_source import RecipeSource
+from dvae_core.registry import Provider, Registry
+
+SHAPE: ImageShape = (1, 12, 12)
+
+
+class ToyDataset(Dataset):
+    """Noise with a bright bar whose place tells the class; some labels are missing."""
+
+    name = "toy"
+
+    def load(self, cache: Path) -> LabelledImages:
+        rng = np.random.default_rng(0)
+
+        def part(n: int) -> tuple[np.ndarray, np.ndarray]:
+            labels = np.arange(n) % 3
+            images = rng.integers(0, 80, (n, *SHAPE))
+            for c in range(3):
+                images[labels == c, :, 4 * c : 4 * c + 3] += 150
+            labels[:5] = -1
+            return images.astype(np.uint8), labels.astype(np.int64)
+
+        return LabelledImages(*part(150), *part(60), classes=("low", "middle", "high"))
+
+
+class ToyEncoder(Encoder):
+    """One linear layer."""
+
+    name = "toy"
+
+    def build(self, image_shape: ImageShape) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(image_shape)), 16), nn.Tanh())
+
+
+class ToyDecoder(Decoder):
+    """One linear layer."""
+
+    name = "toy"
+
+    def build(self, latent_dim: int, image_shape: ImageShape) -> nn.Module:
+        return nn.Sequential(
+            nn.Linear(latent_dim, int(np.prod(image_shape))), nn.Unflatten(1, image_shape)
+        )
+
+
+class ToyReconstruction(Reconstruction):
+    """Squared error."""
+
+    name = "toy"
+
+    def image(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid()
+
+    def loss(self, logits: Tensor, images: Tensor) -> Tensor:
+        return (logits.sigmoid() - images).square().flatten(1).sum(dim=1)
+
+
+class ToyKL(KL):
+    """Half the squared mean."""
+
+    name = "toy"
+
+    def build(
+        self, latent_dim: int, classes: tuple[str, ...]
+    ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        return lambda mean, log_var, labels: 0.5 * (mean.square() + log_var.square()).sum(dim=1)
+
+
+class ToyHead(Head):
+    """One linear layer."""
+
+    name = "toy"
+
+    def build(self, latent_dim: int, classes: tuple[str, ...]) -> nn.Module:
+        return nn.Linear(latent_dim, len(classes))
+
+
+TOYS: tuple[type[Component], ...] = (
+    ToyDataset,
+    ToyEncoder,
+    ToyDecoder,
+    ToyReconstruction,
+    ToyKL,
+    ToyHead,
+)
+
+
+def toy_registry(*components: type[Component]) -> Registry:
+    """A registry of the toys and the given components."""
+    registry = Registry()
+    for cls in (*TOYS, *components):
+        registry.providers.append(Provider(cls.kind, cls.name, cls, "toys", "none", "0"))
+    return registry
+
+
+def toy_recipe(registry: Registry, **tables: Any) -> Recipe:
+    """A recipe of toys that trains in a fraction of a second; `tables` are laid over it."""
+    toy = {"name": "toy"}
+    table: dict[str, Any] = {
+        **{key: dict(toy) for key in ("dataset", "encoder", "decoder", "reconstruction", "kl")},
+        "guidance": {"name": "toy", "weight": 5.0},
+        "train": {"epochs": 2, "batch_size": 50, "device": "cpu"},
+        "optimizer": {"name": "Adam", "lr": 0.01},
+    }
+    return build_recipe(RecipeSource(table | tables), "toy", registry)

@@ -1,0 +1,829 @@
+"""The conformance kit passes what is right and catches, by name, what is wrong."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from dvae_plugins.datasets.own import NPZ, ImageFolder
+from pydantic import ConfigDict
+from torch import nn
+
+from dvae_core import (
+    KL,
+    Callback,
+    Dataset,
+    Decoder,
+    Encoder,
+    Head,
+    LabelledImages,
+    Metric,
+    Plot,
+    Reconstruction,
+    Schedule,
+    Term,
+)
+from dvae_core.registry import load_registry
+from dvae_core.testing import check, checks, conformance
+from dvae_core.testing.toys import TOYS, ToyDataset
+
+BUILT_INS = [p for p in load_registry().providers if p.distribution == "dvae-core"]
+NEED_FILES = {"npz", "image_folder"}
+NEED_A_NETWORK = {"fashion_mnist", "kmnist", "emnist", "qmnist", "usps", "cifar10"}
+
+
+def failures(component):
+    return {o.check: o.reason for o in check(component) if o.status == "failed"}
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [p for p in BUILT_INS if p.name not in NEED_FILES | NEED_A_NETWORK],
+    ids=lambda p: f"{p.kind}-{p.name}",
+)
+def test_every_built_in_conforms(provider):
+    outcomes = check(provider.component)
+    assert [o for o in outcomes if o.status != "passed"] == []
+
+
+def test_data_sets_from_files_conform(blobs, tmp_path):
+    from PIL import Image
+
+    for c in ("a", "b"):
+        (tmp_path / "images" / c).mkdir(parents=True)
+        for i in range(5):
+            Image.new("L", (6, 6), 20 * i).save(tmp_path / "images" / c / f"{i}.png")
+    for dataset in (NPZ(path=blobs), ImageFolder(path=tmp_path / "images")):
+        assert [o for o in check(dataset) if o.status != "passed"] == []
+
+
+@pytest.mark.parametrize("name", sorted(NEED_A_NETWORK))
+def test_data_sets_that_are_not_here_are_not_called_wrong(name, monkeypatch):
+    import dvae_plugins.datasets.idx as idx
+    import dvae_plugins.datasets.through_torchvision as through_torchvision
+
+    def refuse(*arguments, **keywords):
+        raise OSError("no network")
+
+    monkeypatch.setattr(idx, "download", refuse)
+    monkeypatch.setattr(idx.FashionMNIST, "debian_folder", Path("/nowhere"))
+    monkeypatch.setattr(through_torchvision, "download", refuse)
+    outcomes = check(load_registry().get("dataset", name))
+    assert {o.check: o.status for o in outcomes if o.status != "passed"} == {
+        "gives_labelled_images": "not checked",
+        "gives_the_same_twice": "not checked",
+    }
+
+
+def test_the_toys_conform():
+    for toy in TOYS:
+        outcomes = check(toy)
+        # The toys live beside torch, which no plugin may do.
+        assert [o.check for o in outcomes if o.status != "passed"] == ["imports_quickly"], toy
+
+
+# --- Wrong components, each wrong in one way, with the check that must catch it.
+
+
+class GoodSchedule(Schedule):
+    """Falls."""
+
+    name = "wrong"
+
+    def value(self, t):
+        return 1 / (1 + t)
+
+
+class NoDocstring(Schedule):
+    name = "wrong"
+
+    def value(self, t):
+        return 1.0
+
+
+class NoSentence(GoodSchedule):
+    """falls"""
+
+
+class BareKey(GoodSchedule):
+    """Falls."""
+
+    start: float = 1.0
+
+
+class Thawed(GoodSchedule):
+    """Falls."""
+
+    model_config = ConfigDict(frozen=False)
+
+
+class Lax(GoodSchedule):
+    """Falls."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class NoSchema(GoodSchedule):
+    """Falls."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    thing: np.ndarray = np.zeros(1)
+    """A thing that no recipe can hold."""
+
+
+class Unpicklable(GoodSchedule):
+    """Falls."""
+
+    def __reduce__(self):
+        raise TypeError("no pickles")
+
+
+class Impossible(GoodSchedule):
+    """Falls."""
+
+    example: ClassVar[dict] = {"start": "low"}
+    start: float = 1.0
+    """Where it starts."""
+
+
+class Infinite(GoodSchedule):
+    """Falls."""
+
+    def value(self, t):
+        return 1 / t if t else float("inf")
+
+
+class Raising(GoodSchedule):
+    """Falls."""
+
+    def value(self, t):
+        return [3.0, 2.0, 1.0][int(t)]
+
+
+class Tensorial(GoodSchedule):
+    """Falls."""
+
+    def value(self, t):
+        return torch.tensor(1.0)
+
+
+class Random(GoodSchedule):
+    """Falls."""
+
+    def value(self, t):
+        return float(np.random.rand())
+
+
+class Promising(GoodSchedule):
+    """Falls."""
+
+    def value(self, t):
+        return max(0.0, 1 - t / 100)
+
+    def settles_at(self):
+        return 50.0
+
+
+class GoodKL(KL):
+    """Pulls."""
+
+    name = "wrong"
+
+    def build(self, latent_dim, classes):
+        return self.kl
+
+    @staticmethod
+    def kl(mean, log_var, labels):
+        return (mean.square() + log_var.square()).sum(dim=1)
+
+
+class Averaging(GoodKL):
+    """Pulls."""
+
+    @staticmethod
+    def kl(mean, log_var, labels):
+        return (mean.square() + log_var.square()).mean()
+
+
+class BatchDependent(GoodKL):
+    """Pulls."""
+
+    @staticmethod
+    def kl(mean, log_var, labels):
+        return (mean.square() + log_var.square()).sum(dim=1) / len(mean)
+
+
+class Overflowing(GoodKL):
+    """Pulls."""
+
+    @staticmethod
+    def kl(mean, log_var, labels):
+        return (mean.square() + log_var.square()).sum(dim=1).mul(1000).exp()
+
+
+class Detached(GoodKL):
+    """Pulls."""
+
+    @staticmethod
+    def kl(mean, log_var, labels):
+        return GoodKL.kl(mean.detach(), log_var.detach(), labels)
+
+
+class HalfDetached(GoodKL):
+    """Pulls."""
+
+    @staticmethod
+    def kl(mean, log_var, labels):
+        return mean.square().sum(dim=1)
+
+
+class FalseDivergence(GoodKL):
+    """Pulls."""
+
+    divergence = True
+
+    @staticmethod
+    def kl(mean, log_var, labels):
+        return mean.square().sum(dim=1) - log_var.square().sum(dim=1)
+
+
+class LabelHungry(GoodKL):
+    """Pulls."""
+
+    @staticmethod
+    def kl(mean, log_var, labels):
+        bad = torch.where(labels >= 0, 0.0, float("nan"))
+        return GoodKL.kl(mean, log_var, labels) + bad
+
+
+class GoodHead(Head):
+    """Judges."""
+
+    name = "wrong"
+    end: ClassVar[type[nn.Module] | None] = None
+
+    def build(self, latent_dim, classes):
+        layers = [nn.Linear(latent_dim, len(classes))]
+        if self.end is not None:
+            layers.append(self.end(dim=1) if self.end is not nn.Sigmoid else nn.Sigmoid())
+        return nn.Sequential(*layers)
+
+
+class Softmax(GoodHead):
+    """Judges."""
+
+    end = nn.Softmax
+
+
+class LogSoftmax(GoodHead):
+    """Judges."""
+
+    end = nn.LogSoftmax
+
+
+class Sigmoid(GoodHead):
+    """Judges."""
+
+    end = nn.Sigmoid
+
+
+class OneTooMany(GoodHead):
+    """Judges."""
+
+    def build(self, latent_dim, classes):
+        return nn.Linear(latent_dim, len(classes) + 1)
+
+
+class Idle(nn.Module):
+    """A network with a parameter that nothing reaches."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.idle = network, nn.Parameter(torch.ones(1))
+
+    def forward(self, inputs):
+        return self.network(inputs)
+
+
+class IdleHead(GoodHead):
+    """Judges."""
+
+    def build(self, latent_dim, classes):
+        return Idle(nn.Linear(latent_dim, len(classes)))
+
+
+class NoModule(GoodHead):
+    """Judges."""
+
+    def build(self, latent_dim, classes):
+        return lambda z: z
+
+
+class GoodEncoder(Encoder):
+    """Encodes."""
+
+    name = "wrong"
+
+    def build(self, image_shape):
+        return nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(image_shape)), 8))
+
+
+class Unflattened(GoodEncoder):
+    """Encodes."""
+
+    def build(self, image_shape):
+        return nn.Conv2d(image_shape[0], 4, 3)
+
+
+class GreyOnly(GoodEncoder):
+    """Encodes."""
+
+    def build(self, image_shape):
+        return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten())
+
+
+class BatchNormed(GoodEncoder):
+    """Encodes."""
+
+    def build(self, image_shape):
+        return nn.Sequential(super().build(image_shape), nn.BatchNorm1d(8))
+
+
+class IdleEncoder(GoodEncoder):
+    """Encodes."""
+
+    def build(self, image_shape):
+        return Idle(super().build(image_shape))
+
+
+class Choosy(GoodEncoder):
+    """Encodes."""
+
+    def build(self, image_shape):
+        raise ValueError("needs 64x64")
+
+
+class GoodDecoder(Decoder):
+    """Decodes."""
+
+    name = "wrong"
+
+    def build(self, latent_dim, image_shape):
+        linear = nn.Linear(latent_dim, int(np.prod(image_shape)))
+        return nn.Sequential(linear, nn.Unflatten(1, image_shape))
+
+
+class Activated(GoodDecoder):
+    """Decodes."""
+
+    def build(self, latent_dim, image_shape):
+        return nn.Sequential(super().build(latent_dim, image_shape), nn.Sigmoid())
+
+
+class Flat(GoodDecoder):
+    """Decodes."""
+
+    def build(self, latent_dim, image_shape):
+        return nn.Linear(latent_dim, int(np.prod(image_shape)))
+
+
+class IdleDecoder(GoodDecoder):
+    """Decodes."""
+
+    def build(self, latent_dim, image_shape):
+        return Idle(super().build(latent_dim, image_shape))
+
+
+class GoodReconstruction(Reconstruction):
+    """Compares."""
+
+    name = "wrong"
+
+    def image(self, logits):
+        return logits.sigmoid()
+
+    def loss(self, logits, images):
+        return (logits.sigmoid() - images).square().flatten(1).sum(dim=1)
+
+
+class Unbounded(GoodReconstruction):
+    """Compares."""
+
+    def image(self, logits):
+        return logits
+
+
+class Scalar(GoodReconstruction):
+    """Compares."""
+
+    def loss(self, logits, images):
+        return super().loss(logits, images).mean()
+
+
+class PixelMean(GoodReconstruction):
+    """Compares."""
+
+    def loss(self, logits, images):
+        return (logits.sigmoid() - images).square().flatten(1).mean(dim=1)
+
+
+class Vector(Term):
+    """Adds."""
+
+    name = "wrong"
+
+    def build(self, model):
+        return lambda outputs, labels: outputs.z.square().sum(dim=1)
+
+
+class Constant(Term):
+    """Adds."""
+
+    name = "wrong"
+
+    def build(self, model):
+        return lambda outputs, labels: torch.tensor(1.0)
+
+
+class Hungry(Term):
+    """Adds."""
+
+    name = "wrong"
+
+    def build(self, model):
+        return lambda outputs, labels: outputs.z[labels >= 0].square().mean()
+
+
+class Fresh(ToyDataset):
+    """Loads."""
+
+    name = "wrong"
+
+    def load(self, cache):
+        data = super().load(cache)
+        noise = np.random.default_rng().integers(0, 9, data.train_images.shape, np.uint8)
+        return LabelledImages(
+            noise, data.train_labels, data.test_images, data.test_labels, data.classes
+        )
+
+
+class Miscounted(ToyDataset):
+    """Loads."""
+
+    name = "wrong"
+
+    def size(self):
+        return 7
+
+
+class Floating(ToyDataset):
+    """Loads."""
+
+    name = "wrong"
+
+    def load(self, cache):
+        data = super().load(cache)
+        images = data.train_images / 255
+        return LabelledImages(
+            images, data.train_labels, data.test_images, data.test_labels, data.classes
+        )
+
+
+class Tupled(Dataset):
+    """Loads."""
+
+    name = "wrong"
+
+    def load(self, cache):
+        return np.zeros(3), np.zeros(3)
+
+
+class GoodMetric(Metric):
+    """Measures."""
+
+    name = "wrong"
+
+    def measure(self, snapshot):
+        return {"spread": float(snapshot.test_means.std())}
+
+
+class NotANumber(GoodMetric):
+    """Measures."""
+
+    def measure(self, snapshot):
+        return {"spread": float("nan")}
+
+
+class Bare(GoodMetric):
+    """Measures."""
+
+    def measure(self, snapshot):
+        return 0.5
+
+
+class Fickle(GoodMetric):
+    """Measures."""
+
+    def measure(self, snapshot):
+        return {"spread": float(np.random.default_rng().random())}
+
+
+class Scribbling(GoodMetric):
+    """Measures."""
+
+    def measure(self, snapshot):
+        snapshot.test_means[:] = 0
+        return {"spread": 1.0}
+
+
+class GlobalDice(GoodMetric):
+    """Measures."""
+
+    def measure(self, snapshot):
+        torch.rand(1)
+        return {"spread": 1.0}
+
+
+class GoodPlot(Plot):
+    """Draws."""
+
+    name = "wrong"
+
+    def draw(self, snapshot):
+        from matplotlib.figure import Figure
+
+        return Figure()
+
+
+class Pyplot(GoodPlot):
+    """Draws."""
+
+    def draw(self, snapshot):
+        import matplotlib.pyplot as plt
+
+        return plt.figure()
+
+
+class Restyling(GoodPlot):
+    """Draws."""
+
+    def draw(self, snapshot):
+        import matplotlib
+
+        matplotlib.rcParams["lines.linewidth"] = 17
+        return super().draw(snapshot)
+
+
+class AxesOnly(GoodPlot):
+    """Draws."""
+
+    def draw(self, snapshot):
+        return super().draw(snapshot).add_subplot()
+
+
+class Fragile(Callback):
+    """Listens."""
+
+    name = "wrong"
+
+    def epoch_finished(self, run, metrics, figures):
+        raise RuntimeError("not my day")
+
+
+@pytest.mark.parametrize(
+    ("component", "caught_by", "reason"),
+    [
+        (NoDocstring, "has_docstring", "has no docstring"),
+        (NoSentence, "has_docstring", 'first line is no sentence: "falls"'),
+        (BareKey, "keys_have_descriptions", "no docstring below the field start"),
+        (Thawed, "is_frozen", "turns frozen off"),
+        (Lax, "is_frozen", "lets unknown recipe keys pass"),
+        (NoSchema, "has_json_schema", "no JSON schema"),
+        (Unpicklable, "can_be_pickled", "no pickles"),
+        (Impossible, "can_be_made", "set the class attribute example"),
+        (Infinite, "is_finite_on_the_whole_run", "is inf at t = 0"),
+        (Raising, "is_finite_on_the_whole_run", "raises at t = "),
+        (Tensorial, "is_finite_on_the_whole_run", "gives a Tensor"),
+        (Random, "is_deterministic", "and then"),
+        (Promising, "keeps_its_word_about_settling", "says that it settles at 50"),
+        (Averaging, "gives_one_number_an_image", "shape [] where [5] is due"),
+        (BatchDependent, "treats_each_image_by_itself", "depends on the batch"),
+        (Overflowing, "gives_one_number_an_image", "not finite"),
+        (Detached, "is_differentiable", "does not depend on mean and log_var"),
+        (HalfDetached, "is_differentiable", "no gradient reaches log_var"),
+        (FalseDivergence, "is_not_negative_if_a_divergence", "claims to be a divergence"),
+        (LabelHungry, "takes_hidden_labels", "label is -1"),
+        (Softmax, "gives_logits_not_probabilities", "a softmax stands at its end"),
+        (LogSoftmax, "gives_logits_not_probabilities", "a log-softmax stands at its end"),
+        (Sigmoid, "gives_logits_not_probabilities", "a sigmoid or the like"),
+        (OneTooMany, "gives_a_number_a_class", "shape [5, 5] where [5, 4] is due"),
+        (IdleHead, "trains_every_parameter", "no gradient reaches parameter idle"),
+        (NoModule, "gives_a_number_a_class", "gives function, not an nn.Module"),
+        (Unflattened, "gives_features", "where [B, F] is due"),
+        (GreyOnly, "gives_features", "3 channels"),
+        (BatchNormed, "gives_features", "more than 1 value per channel"),
+        (IdleEncoder, "trains_all_its_parameters", "no gradient reaches parameter idle"),
+        (Choosy, "gives_features", "takes neither 28x28 grey nor 32x32 colour: needs 64x64"),
+        (Activated, "leaves_the_activation_to_the_reconstruction", "a sigmoid or the like"),
+        (Flat, "gives_images", "where [5, 1, 28, 28] is due"),
+        (IdleDecoder, "trains_all_parameters", "no gradient reaches parameter idle"),
+        (Unbounded, "gives_images_in_range", "images leave [0, 1]"),
+        (Scalar, "gives_one_loss_an_image", "shape [] where [5] is due"),
+        (PixelMean, "sums_over_pixels", "sum over them, do not average"),
+        (Vector, "gives_a_scalar_that_trains", "shape [5] where a scalar is due"),
+        (Constant, "gives_a_scalar_that_trains", "does not depend on the model"),
+        (Hungry, "gives_a_scalar_that_trains", "not finite where every label is hidden"),
+        (Fresh, "gives_the_same_twice", "train_images differ"),
+        (Miscounted, "gives_labelled_images", "size() says 7 and load gives 150"),
+        (Floating, "gives_labelled_images", "train_images must be uint8"),
+        (Tupled, "gives_labelled_images", "load gives tuple"),
+        (NotANumber, "gives_finite_numbers", "spread is nan"),
+        (Bare, "gives_finite_numbers", "gives 0.5, not numbers by name"),
+        (Fickle, "measures_the_same_twice", "use snapshot.random"),
+        (Scribbling, "leaves_the_snapshot_alone", "changes snapshot.test_means"),
+        (GlobalDice, "leaves_the_snapshot_alone", "global random generator"),
+        (AxesOnly, "gives_a_figure", "not a matplotlib Figure"),
+        (Pyplot, "leaves_no_global_state", "leaves a pyplot figure open"),
+        (Restyling, "leaves_no_global_state", "changes matplotlib.rcParams: lines.linewidth"),
+        (Fragile, "survives_a_run", "not my day"),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_a_wrong_component_is_caught_by_name_with_a_reason(component, caught_by, reason):
+    found = failures(component)
+    assert caught_by in found, found
+    assert reason in found[caught_by]
+    assert "\n" not in found[caught_by]
+
+
+def test_every_check_catches_something():
+    marks = test_a_wrong_component_is_caught_by_name_with_a_reason.pytestmark
+    caught = {case[1] for mark in marks for case in mark.args[1]}
+    every = {name for kind in checks._CHECKS.values() for name in kind}
+    # These two are shown by tests of their own, below.
+    assert every - caught == {"imports_quickly", "survives_a_recipe"}
+
+
+def test_a_component_whose_table_loses_something_is_caught():
+    class Forgetful(GoodSchedule):
+        """Falls."""
+
+        start: float = 1.0
+        """Where it starts."""
+
+        def model_dump(self, **keywords):
+            table = super().model_dump(**keywords)
+            table.pop("start")
+            return table
+
+    assert "makes another component" in failures(Forgetful(start=3.0))["survives_a_recipe"]
+
+
+def test_a_heavy_import_is_caught(install):
+    install("dvae-heavy", "import torch\n" + LIGHT)
+    install("dvae-light", LIGHT)
+    heavy, light = (
+        load_registry().get("schedule", f"{name}:light") for name in ("dvae-heavy", "dvae-light")
+    )
+    assert "loads torch" in failures(heavy)["imports_quickly"]
+    assert failures(light) == {}
+
+
+LIGHT = """
+from dvae_core import Schedule, hookimpl
+
+class Light(Schedule):
+    "Weighs nothing."
+    name = "light"
+    def value(self, t):
+        return 0.0
+
+@hookimpl
+def register_schedules():
+    return [Light]
+"""
+
+
+def test_the_pytest_kit_makes_a_test_of_each_check(pytester_like):
+    passed, failed, output = pytester_like(
+        """
+        from dvae_core.testing import conformance
+        from tests_of_mine import Bad, Good
+        test_good = conformance(Good)
+        test_bad = conformance(Bad)
+        """,
+        tests_of_mine="""
+        from dvae_core import Schedule
+        class Good(Schedule):
+            "Is good."
+            name = "good"
+            def value(self, t):
+                return 1.0
+        class Bad(Good):
+            "Is bad."
+            def value(self, t):
+                return float("nan")
+        """,
+    )
+    each = len(checks.checks_of("schedule"))
+    assert (passed, failed) == (2 * each - 2, 2), output
+    assert "test_bad[is_finite_on_the_whole_run]" in output
+    assert "is nan at t = 0" in output
+
+
+@pytest.fixture
+def pytester_like(tmp_path):
+    import re
+    import subprocess
+    import textwrap
+
+    def run(test, **modules):
+        (tmp_path / "test_it.py").write_text(textwrap.dedent(test))
+        for name, code in modules.items():
+            (tmp_path / f"{name}.py").write_text(textwrap.dedent(code))
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"]
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        counts = [
+            int((re.search(rf"(\d+) {w}", result.stdout) or [0, 0])[1]) for w in ("passed", "failed")
+        ]
+        return (*counts, result.stdout)
+
+    return run
+
+
+def test_conformance_takes_instances_too(blobs):
+    assert callable(conformance(NPZ(path=blobs)))
+    assert failures(NPZ(path=blobs)) == {}
+
+
+def test_check_plugin_passes_the_built_in_heads_and_names_a_failure(dvae, install):
+    install("dvae-soft", SOFT)
+    code, out, _ = dvae("check-plugin", "heads")
+    assert code == 0
+    assert "head mlp: " in out
+    for target in ("dvae-soft", "dvae_soft"):
+        code, out, _ = dvae("check-plugin", target)
+        assert code == 1
+        assert "gives logits not probabilities: gives probabilities: a softmax stands" in out
+
+
+SOFT = """
+from dvae_core import Head, hookimpl
+
+class Soft(Head):
+    "Ends in a softmax."
+    name = "soft"
+    def build(self, latent_dim, classes):
+        from torch import nn
+        return nn.Sequential(nn.Linear(latent_dim, len(classes)), nn.Softmax(dim=1))
+
+@hookimpl
+def register_heads():
+    return [Soft]
+"""
+
+
+def test_check_plugin_of_a_module_a_broken_one_and_none(dvae, install, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loose_module.py").write_text(LIGHT)
+    assert dvae("check-plugin", "loose_module")[0] == 0
+    install("dvae-bad", "raise RuntimeError('nothing works')")
+    code, _, err = dvae("check-plugin", "dvae-bad")
+    assert code == 1
+    assert "broken: RuntimeError: nothing works" in err
+    code, _, err = dvae("check-plugin", "no_such_thing")
+    assert code == 2
+    assert "neither an installed plugin or distribution, nor a module" in err
+
+
+def test_describe(dvae, install):
+    code, out, _ = dvae("describe", "schedule", "sigmoid")
+    assert code == 0
+    for text in ("1 / (1 + exp(", "midpoint", "number ≥ 0", "required", "plugin schedules",
+                 'weight = { schedule = "sigmoid", start = 20.0'):  # fmt: skip
+        assert text in out or text.replace("1 / (1 +", "(1 +") in out
+    code, _, err = dvae("describe", "schedule", "sigmod")
+    assert (code, 'did you mean "sigmoid"?' in err) == (2, True)
+    assert dvae("describe", "shedule", "sigmoid")[0] == 2
+    install("dvae-mine", LIGHT.replace('"light"', '"sigmoid"'))
+    assert dvae("describe", "schedule", "sigmoid")[0] == 2
+    assert "Weighs nothing." in dvae("describe", "schedule", "dvae-mine:sigmoid")[1]
+
+
+@pytest.mark.parametrize("provider", BUILT_INS, ids=lambda p: f"{p.kind}-{p.name}")
+def test_the_snippet_of_each_built_in_is_a_working_piece_of_recipe(provider, recipe_file):
+    import tomllib
+
+    from dvae_core.describe import snippet
+    from dvae_core.recipe import build_recipe
+    from dvae_core.recipe_source import RecipeSource, read_source
+
+    piece = RecipeSource(tomllib.loads(snippet(provider.component)))
+    source = read_source(recipe_file)
+    source.merge(piece)
+    recipe = build_recipe(source)
+    assert provider.component in map(type, recipe.components)

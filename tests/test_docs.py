@@ -1,0 +1,97 @@
+"""What the documents say is so."""
+
+import importlib.util
+import inspect
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+import dvae_core
+from dvae_core import hookspecs
+from dvae_core.components import KINDS
+from dvae_core.recipe import build_recipe
+from dvae_core.recipe_source import RecipeSource, read_source
+
+from .conftest import RECIPES, ROOT
+
+PLUGINS = ROOT / "docs" / "plugins.md"
+
+
+@pytest.fixture(scope="module")
+def reference_module():
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs" / "reference.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_is_the_code(reference_module):
+    written = PLUGINS.read_text().split(reference_module.MARK)[1]
+    assert written == "\n" + reference_module.reference(), "run: python docs/reference.py"
+
+
+def test_every_hook_and_kind_is_documented_with_its_signature():
+    text = PLUGINS.read_text()
+    hooks = [n for n in vars(hookspecs) if n.startswith("register_")] + list(hookspecs.EVENTS)
+    assert {f"register_{kind}s" for kind in KINDS} | set(hookspecs.EVENTS) == set(hooks)
+    for name in hooks:
+        hook = getattr(hookspecs, name)
+        assert hook.__doc__
+        signature = str(inspect.signature(hook)).replace("'", "")
+        assert f"`{name}{signature}`" in text
+    for kind, base in KINDS.items():
+        assert f"### {kind}: `dvae_core.{base.__name__}`" in text
+
+
+def test_the_public_face_is_complete_and_lazy():
+    for name in dvae_core.__all__:
+        assert getattr(dvae_core, name) is not None
+    for base in KINDS.values():
+        assert getattr(dvae_core, base.__name__) is base
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        dvae_core.nonsense  # noqa: B018
+    code = "import dvae_core, sys; assert not {'torch', 'pydantic'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def code_blocks(path, language):
+    return re.findall(rf"```{language}\n(.*?)```", path.read_text(), re.S)
+
+
+def test_python_blocks_run():
+    for path in (ROOT / "README.md", PLUGINS):
+        for block in code_blocks(path, "python"):
+            if not block.startswith(" "):
+                exec(compile(block, str(path), "exec"), {})
+
+
+def test_the_readmes_recipe_is_right(monkeypatch):
+    (block,) = (b for b in code_blocks(ROOT / "README.md", "toml") if "extends" in b)
+    table = tomllib.loads(block)
+    assert table.pop("extends") == "recipes/mnist_abs.toml"
+    source = read_source(RECIPES / "mnist_abs.toml")
+    source.merge(RecipeSource(table))
+    recipe = build_recipe(source)
+    assert (recipe.kl.component.name, recipe.train.epochs) == ("square", 5)
+
+
+def test_files_that_the_documents_link_to_are_there():
+    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#]+)", path.read_text()):
+            if "://" not in target:
+                assert (path.parent / target).exists(), f"{path}: {target}"
+
+
+def test_doctests():
+    import doctest
+
+    from dvae_core import errors, randomness, recipe_source, weights
+    from dvae_core.cli import progress
+
+    for module in (errors, randomness, recipe_source, weights, progress):
+        result = doctest.testmod(module)
+        assert result.attempted > 0
+        assert result.failed == 0
