@@ -1,6 +1,6 @@
 """Writes the reference of kinds and hooks in docs/plugins.md from the code.
 
-    python docs/reference.py
+python docs/reference.py
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import dvae_core
 from dvae_core import hookspecs
 from dvae_core.components import KINDS, Component
+from dvae_core.describe import field_help
 
 PAGE = Path(__file__).with_name("plugins.md")
 MARK = "<!-- reference -->\n"
@@ -44,8 +45,7 @@ def _kinds() -> Iterator[str]:
                 default = getattr(base, name)
                 yield f"- class attribute `{name} = {default!r}`"
         for name, field in base.model_fields.items():
-            help_text = " ".join((field.description or "").split())
-            yield f"- key `{name}`, default `{field.default!r}`: {help_text}"
+            yield f"- key `{name}`, default `{field.default!r}`: {field_help(base)[name]}"
         for name, method in vars(base).items():
             if not name.startswith("_") and getattr(method, "__module__", "") == base.__module__:
                 duty = "" if getattr(method, "__isabstractmethod__", False) else " (optional)"

@@ -1,7 +1,8 @@
 """The kinds of component: one short base class each.
 
-A component is a frozen pydantic model. Its fields are its recipe keys, its docstring is its
-help, its one method does its job. A subclass sets `name`, the name that recipes use:
+A component is a frozen pydantic model. Its fields are its recipe keys and the string below each is
+that key's help, its docstring is its own help, its one method does its job. A subclass sets `name`,
+the name that recipes use:
 
     class Halving(Schedule):
         "Halves the weight every `every` units of time."
@@ -58,7 +59,7 @@ class Component(BaseModel):
         frozen=True,
         extra="forbid",
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
+        defer_build=True,
         protected_namespaces=(),
     )
 

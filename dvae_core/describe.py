@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
+
+from pydantic import BaseModel
 
 from dvae_core.components import KINDS, Component
 
@@ -29,9 +35,49 @@ class Key:
     help: str
 
 
+def field_help(model: type[BaseModel]) -> dict[str, str]:
+    """The help of each field: its Field(description=...), or the string below it in the source.
+
+    Read when asked for; pydantic's use_attribute_docstrings would read the source of every class
+    at every start.
+    """
+    found: dict[str, str] = {}
+    for cls in reversed(model.__mro__):
+        if cls is not BaseModel and issubclass(cls, BaseModel):
+            found |= _strings_below(cls)
+    described = {n: f.description for n, f in model.model_fields.items() if f.description}
+    return {
+        n: " ".join(t.split()) for n, t in (found | described).items() if n in model.model_fields
+    }
+
+
+def _strings_below(cls: type) -> dict[str, str]:
+    try:
+        (node,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    except (OSError, SyntaxError, TypeError):
+        return {}  # made at run time: there is no source
+    return {
+        item.target.id: after.value.value
+        for item, after in pairwise(getattr(node, "body", []))
+        if isinstance(item, ast.AnnAssign)
+        and isinstance(item.target, ast.Name)
+        and isinstance(after, ast.Expr)
+        and isinstance(after.value, ast.Constant)
+        and isinstance(after.value.value, str)
+    }
+
+
+def json_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The model's JSON schema, with the help of its fields as their descriptions."""
+    schema = model.model_json_schema()
+    for name, text in field_help(model).items():
+        schema["properties"][name].setdefault("description", text)
+    return schema
+
+
 def keys(cls: type[Component]) -> list[Key]:
     """The component's own keys, and the `weight` that the core gives to its kind."""
-    schema = cls.model_json_schema()
+    schema = json_schema(cls)
     required = schema.get("required", [])
     found = [
         Key(

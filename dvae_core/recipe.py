@@ -211,9 +211,7 @@ def _short(value: Any) -> str:
 class Table(BaseModel):
     """A table whose keys the core owns."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -339,7 +337,7 @@ class Recipe(Table):
 
     def origin(self, key: Key) -> str:
         """Where a value of `to_table()` was set: path:line, --set, or "default"."""
-        origins = self._source.origins
+        origins = self._source.locate()
         if key in origins:
             return origins[key]
         # A component's bare name, as in metrics = ["knn"], stands where its table would.

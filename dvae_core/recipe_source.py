@@ -29,11 +29,21 @@ class RecipeSource:
 
     table: dict[str, Any] = field(default_factory=dict)
     origins: dict[Key, str] = field(default_factory=dict)
+    """Empty until `locate` is called: few recipes need to say where a value stands."""
     files: tuple[Path, ...] = ()
     """The recipe and what it extends, nearest first."""
 
+    overrides: tuple[str, ...] = ()
+
+    def locate(self) -> dict[Key, str]:
+        """The origins, found by reading the files once more."""
+        if not self.origins and self.files:
+            self.origins = read_source(self.files[0], self.overrides, locate=True).origins
+        return self.origins
+
     def origin(self, key: Key) -> str:
         """The origin of the value, or of the nearest table around it."""
+        self.locate()
         for end in range(len(key), -1, -1):
             if key[:end] in self.origins:
                 return self.origins[key[:end]]
@@ -55,7 +65,8 @@ class RecipeSource:
             here = (*at, k)
             if isinstance(value, dict) and isinstance(ours.get(k), dict):
                 self._merge(ours[k], value, here, other)
-                self.origins[here] = other.origins.get(here, self.origin(here))
+                if here in other.origins:
+                    self.origins[here] = other.origins[here]
             else:
                 self._forget(here)
                 ours[k] = value
@@ -66,20 +77,26 @@ class RecipeSource:
             del self.origins[o]
 
 
-def read_source(path: Path, overrides: Sequence[str] = ()) -> RecipeSource:
+def read_source(path: Path, overrides: Sequence[str] = (), *, locate: bool = False) -> RecipeSource:
     """Read a recipe file and what it extends, then apply `key=value` overrides.
+
+    Args:
+        locate: find the origins now, which takes longer than all the rest.
 
     Raises:
         RecipeError: a file is missing, too large or no TOML; `extends` goes in a circle; an
             override has no `=`.
     """
-    source = _read(path, ())
+    source = _read(path, (), locate)
     for override in overrides:
         source.merge(_override(source, override))
+    source.overrides = tuple(overrides)
+    if not locate:
+        source.origins = {}
     return source
 
 
-def _read(path: Path, above: tuple[Path, ...]) -> RecipeSource:
+def _read(path: Path, above: tuple[Path, ...], locate: bool) -> RecipeSource:
     if path.resolve() in above:
         circle = " -> ".join(p.name for p in (*above, path))
         raise RecipeError(f"{path}: extends goes in a circle: {circle}")
@@ -91,16 +108,18 @@ def _read(path: Path, above: tuple[Path, ...]) -> RecipeSource:
         line = f":{found[1]}" if found else ""
         reason = str(error).split(" (at ")[0] or "nested too deeply"
         raise RecipeError(f"{path}{line}: not valid TOML: {reason}") from None
-    own = RecipeSource(table, {k: f"{path}:{n}" for k, n in key_lines(text).items()}, (path,))
     parent = table.pop("extends", None)
+    lines = key_lines(text) if locate else {}
+    own = RecipeSource(table, {k: f"{path}:{n}" for k, n in lines.items()}, (path,))
     if parent is None:
         return own
     if not isinstance(parent, str):
-        raise RecipeError(f"{own.origin(('extends',))}: extends must be the path of a recipe")
+        number = key_lines(text)[("extends",)]
+        raise RecipeError(f"{path}:{number}: extends must be the path of a recipe")
     try:
-        source = _read(path.parent / parent, (*above, path.resolve()))
+        source = _read(path.parent / parent, (*above, path.resolve()), locate)
     except RecipeError as error:
-        note = f"{own.origin(('extends',))}: extends {parent}"
+        note = f"{path}:{key_lines(text)[('extends',)]}: extends {parent}"
         raise RecipeError([f"{problem} ({note})" for problem in error.problems]) from None
     source.merge(own)
     source.files = (path, *source.files)

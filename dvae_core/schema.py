@@ -7,7 +7,8 @@ from typing import Any
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from dvae_core.components import KINDS
-from dvae_core.recipe import KIND_MARK, Recipe
+from dvae_core.describe import json_schema
+from dvae_core.recipe import KIND_MARK, Evaluate, Latent, Optimizer, Recipe, Train
 from dvae_core.registry import Provider, Registry
 
 
@@ -16,7 +17,9 @@ def recipe_schema(registry: Registry) -> dict[str, Any]:
 
     A recipe that extends another may leave out what stands there: tables, and their names.
     """
-    schema = _filled(Recipe.model_json_schema())
+    schema = _filled(json_schema(Recipe))
+    for table in (Latent, Optimizer, Train, Evaluate):
+        schema["$defs"][table.__name__] = _filled(json_schema(table))
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "dvae recipe"
     schema["properties"]["extends"] = {
@@ -48,7 +51,7 @@ def _kind_schema(providers: list[Provider], defs: dict[str, Any]) -> dict[str, A
 def _component_schema(provider: Provider, defs: dict[str, Any]) -> dict[str, Any]:
     cls = provider.component
     try:
-        schema = cls.model_json_schema()
+        schema = json_schema(cls)
     except PydanticInvalidForJsonSchema:
         # Only Python can say what its keys are; the others' completion must not suffer.
         schema = {"type": "object"}

@@ -748,7 +748,8 @@ def pytester_like(tmp_path):
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"]
         result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         counts = [
-            int((re.search(rf"(\d+) {w}", result.stdout) or [0, 0])[1]) for w in ("passed", "failed")
+            int((re.search(rf"(\d+) {w}", result.stdout) or [0, 0])[1])
+            for w in ("passed", "failed")
         ]
         return (*counts, result.stdout)
 

@@ -118,9 +118,10 @@ def test_names_that_cannot_be_used(dvae, tmp_path, name):
 
 def test_other_mistakes(dvae, tmp_path):
     assert 'did you mean "plot"?' in dvae("new-plugin", "dvae-x", "--kind", "plott")[2]
-    assert "there is no such folder" in dvae(
-        "new-plugin", "dvae-x", "--kind", "plot", "--out", tmp_path / "gone"
-    )[2]
+    assert (
+        "there is no such folder"
+        in dvae("new-plugin", "dvae-x", "--kind", "plot", "--out", tmp_path / "gone")[2]
+    )
     assert dvae("new-plugin", "dvae-x")[0] == 2
 
 

@@ -28,7 +28,9 @@ def check_plugin(
             help="An installed distribution or plugin, or a module that can be imported from here.",
         ),
     ],
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List passed checks too.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="List passed checks too.")
+    ] = False,
 ) -> None:
     """Run the conformance checks on every component that a plugin registers."""
     from dvae_core.registry import Registry
@@ -57,7 +59,9 @@ def check_plugin(
         outcomes = check(provider.component)
         failed = sum(outcome.status == "failed" for outcome in outcomes)
         title = f"{provider.kind} {provider.name}: "
-        title += f"{failed} of {len(outcomes)} checks failed" if failed else f"{len(outcomes)} checks"
+        title += (
+            f"{failed} of {len(outcomes)} checks failed" if failed else f"{len(outcomes)} checks"
+        )
         console.print(Text(title, style="bold"))
         for outcome in outcomes:
             counts[outcome.status] += 1

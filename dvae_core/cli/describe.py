@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from dvae_core.components import KINDS
 from dvae_core.errors import RecipeError, did_you_mean
 
 
@@ -19,7 +18,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def describe(
-    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(KINDS)}.")],
+    kind: Annotated[str, typer.Argument(help="Such as schedule or dataset.")],
     name: Annotated[str, typer.Argument(help="The component's name in recipes.")],
 ) -> None:
     """Show a component: its help, its keys, who provides it, and a piece of recipe to paste."""
@@ -27,6 +26,7 @@ def describe(
     from rich.table import Table
     from rich.text import Text
 
+    from dvae_core.components import KINDS
     from dvae_core.describe import keys, snippet
     from dvae_core.registry import UnknownComponent, load_registry
 

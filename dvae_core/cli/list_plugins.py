@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dvae_core.components import KINDS
 from dvae_core.errors import RecipeError, did_you_mean
-from dvae_core.registry import SLOW, Registry, load_registry
+
+if TYPE_CHECKING:
+    from dvae_core.registry import Registry
 
 UNWRAPPED = 10_000
 """Columns in a pipe: a row a line, good to grep."""
@@ -29,6 +30,9 @@ def list_plugins(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """Show every component that recipes can name, and plugins that are broken."""
+    from dvae_core.components import KINDS
+    from dvae_core.registry import load_registry
+
     if kind is not None and kind not in KINDS:
         hint = did_you_mean(kind, KINDS)
         raise RecipeError(f'--kind: unknown kind "{kind}"{hint}; known: {", ".join(KINDS)}')
@@ -40,6 +44,9 @@ def list_plugins(
 
 
 def _rows(registry: Registry, kind: str | None) -> list[dict[str, Any]]:
+    from dvae_core.components import KINDS
+    from dvae_core.registry import SLOW
+
     rows = []
     for k in KINDS if kind is None else [kind]:
         providers = registry.of_kind(k)

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from dvae_core.components import KINDS
 from dvae_core.errors import RecipeError, did_you_mean
 
 
@@ -24,11 +23,12 @@ def new_plugin(
     name: Annotated[str, typer.Argument(help="The package's name, such as dvae-halving.")],
     kinds: Annotated[
         list[str],
-        typer.Option("--kind", help=f"What it adds; repeat for several: {', '.join(KINDS)}."),
+        typer.Option("--kind", help="What it adds, such as schedule; repeat for several."),
     ],
     out: Annotated[Path, typer.Option(help="Where its folder is made.")] = Path("."),
 ) -> None:
     """Write a package that adds components: it installs, its tests pass, its recipe runs."""
+    from dvae_core.components import KINDS
     from dvae_core.scaffold import new_plugin
 
     for kind in kinds:

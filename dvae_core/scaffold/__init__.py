@@ -139,5 +139,3 @@ def _article(word: str) -> str:
 
 def _filled(template: Path, values: dict[str, str]) -> str:
     return Template(template.read_text(encoding="utf-8")).substitute(values)
-
-

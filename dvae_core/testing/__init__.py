@@ -19,6 +19,7 @@ from typing import Any
 
 from dvae_core.components import Component
 
+
 class NotChecked(Exception):
     """A check cannot be made here; the message says why."""
 

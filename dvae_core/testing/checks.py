@@ -34,7 +34,7 @@ from dvae_core.components import (
     Schedule,
     Term,
 )
-from dvae_core.describe import example_table
+from dvae_core.describe import example_table, field_help
 from dvae_core.errors import DataError, RecipeError
 from dvae_core.model import GuidedVAE, Outputs
 from dvae_core.randomness import global_state
@@ -103,11 +103,8 @@ def has_docstring(component: Component) -> None:
 @_check("any")
 def keys_have_descriptions(component: Component) -> None:
     base = {f for b in type(component).__mro__[1:] for f in getattr(b, "model_fields", {})}
-    bare = [
-        name
-        for name, field in type(component).model_fields.items()
-        if not field.description and name not in base
-    ]
+    told = field_help(type(component))
+    bare = [name for name in type(component).model_fields if name not in told and name not in base]
     _must(not bare, f"no docstring below the field {', '.join(bare)}")
 
 
@@ -282,7 +279,7 @@ def _kl(kl: KL, b: int, d: int) -> tuple[Tensor, Tensor, Tensor]:
 @_check("head")
 def gives_a_number_a_class(head: Head) -> None:
     for b, d in ((B, 2), (1, 7)):
-        logits = _seeded(lambda d=d: head.build(d, CLASSES))(torch.randn(b, d))
+        logits = _seeded(functools.partial(head.build, d, CLASSES))(torch.randn(b, d))
         _expect_shape(logits, (b, len(CLASSES)))
 
 
