@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from dvae_core.components import Decoder as Decoder
     from dvae_core.components import Encoder as Encoder
     from dvae_core.components import Head as Head
-    from dvae_core.components import LabelledImages as LabelledImages
     from dvae_core.components import Metric as Metric
     from dvae_core.components import Plot as Plot
     from dvae_core.components import RecipePath as RecipePath
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from dvae_core.errors import DvaeError as DvaeError
     from dvae_core.errors import RecipeError as RecipeError
     from dvae_core.hookspecs import hookimpl as hookimpl
+    from dvae_core.labelled_images import LabelledImages as LabelledImages
     from dvae_core.recipe import load_recipe as load_recipe
     from dvae_core.run_folder import RunFolder as RunFolder
     from dvae_core.snapshot import Snapshot as Snapshot
@@ -46,11 +46,11 @@ _HOMES = {
         "Metric",
         "Plot",
         "Callback",
-        "LabelledImages",
         "RecipePath",
     ),
     "errors": ("DvaeError", "DataError", "RecipeError"),
     "hookspecs": ("hookimpl",),
+    "labelled_images": ("LabelledImages",),
     "recipe": ("load_recipe",),
     "run_folder": ("RunFolder",),
     "snapshot": ("Snapshot",),

@@ -25,7 +25,6 @@ import inspect
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -39,17 +38,15 @@ from pydantic import (
     model_serializer,
 )
 
+from dvae_core.labelled_images import ImageShape, LabelledImages
+
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.figure import Figure
     from torch import Tensor, nn
 
     from dvae_core.model import GuidedVAE
     from dvae_core.run_folder import RunFolder
     from dvae_core.snapshot import Snapshot
-
-ImageShape = tuple[int, int, int]
-"""(C, H, W)."""
 
 
 class Component(BaseModel):
@@ -307,60 +304,3 @@ KINDS: dict[str, type[Component]] = {
     )
 }
 """The base class of each kind, by its name."""
-
-
-@dataclass(frozen=True)
-class LabelledImages:
-    """What a data set gives: NumPy arrays (torch tensors are converted).
-
-    Raises:
-        ValueError: a wrong dtype, shape or label; the message says which.
-    """
-
-    train_images: np.ndarray
-    """uint8 [N, C, H, W]."""
-    train_labels: np.ndarray
-    """int64 [N]; -1 is unlabelled."""
-    test_images: np.ndarray
-    """uint8 [M, C, H, W]."""
-    test_labels: np.ndarray
-    """int64 [M]."""
-    classes: tuple[str, ...]
-    """Class names in the order of the labels."""
-
-    def __post_init__(self) -> None:
-        import numpy as np
-
-        object.__setattr__(self, "classes", tuple(str(c) for c in self.classes))
-        for part in ("train", "test"):
-            images = np.asarray(getattr(self, f"{part}_images"))
-            labels = np.asarray(getattr(self, f"{part}_labels"))
-            object.__setattr__(self, f"{part}_images", images)
-            object.__setattr__(self, f"{part}_labels", labels)
-            if images.dtype != np.uint8 or images.ndim != 4:
-                raise ValueError(
-                    f"{part}_images must be uint8 [N, C, H, W], not {images.dtype} "
-                    f"{list(images.shape)}"
-                )
-            if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
-                raise ValueError(
-                    f"{part}_labels must be int64 [{len(images)}], not {labels.dtype} "
-                    f"{list(labels.shape)}"
-                )
-            if len(images) == 0:
-                raise ValueError(f"there are no {part} images")
-            if labels.min() < -1 or labels.max() >= len(self.classes):
-                raise ValueError(
-                    f"{part}_labels must lie in -1..{len(self.classes) - 1} for "
-                    f"{len(self.classes)} classes, not {labels.min()}..{labels.max()}"
-                )
-        if self.train_images.shape[1:] != self.test_images.shape[1:]:
-            raise ValueError(
-                f"train images are {self.train_images.shape[1:]}, "
-                f"test images {self.test_images.shape[1:]}"
-            )
-
-    @property
-    def image_shape(self) -> ImageShape:
-        c, h, w = self.train_images.shape[1:]
-        return (c, h, w)

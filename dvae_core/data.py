@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvae_core.components import Dataset, LabelledImages
+from dvae_core.components import Dataset
 from dvae_core.errors import DataError, DvaeError
+from dvae_core.labelled_images import LabelledImages
 
 if TYPE_CHECKING:
     import numpy as np

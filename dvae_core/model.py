@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dvae_core.components import Component, ImageShape
+from dvae_core.components import Component
 from dvae_core.errors import DvaeError, RecipeError
+from dvae_core.labelled_images import ImageShape
 from dvae_core.recipe import Recipe
 
 

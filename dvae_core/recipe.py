@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
-    PlainValidator,
     PrivateAttr,
     ValidationError,
-    ValidationInfo,
     ValidatorFunctionWrapHandler,
-    WithJsonSchema,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from dvae_core import optimizers
 from dvae_core.components import (
@@ -36,176 +29,24 @@ from dvae_core.components import (
     Metric,
     Plot,
     Reconstruction,
-    Schedule,
     Term,
 )
-from dvae_core.errors import RecipeError, did_you_mean
+from dvae_core.errors import RecipeError
 from dvae_core.recipe_source import Key, RecipeSource, read_source
-from dvae_core.registry import Registry, UnknownComponent, load_registry
+from dvae_core.registry import Registry, load_registry
+from dvae_core.slots import (
+    FROM_LIST,
+    Weighted,
+    as_error,
+    explain,
+    key_problem,
+    slot,
+    value_problem,
+    weighted_slot,
+)
 from dvae_core.weights import Timeline, Weight
 
-C = TypeVar("C", bound=Component)
-
-KIND_MARK = "x-dvae-kind"
-"""Stands in the JSON schema where a component of a kind goes; schema.py fills it in."""
 BUILT_IN_TERMS = ("reconstruction", "kl", "guidance")
-
-
-@dataclass(frozen=True)
-class Weighted(Generic[C]):
-    """A component whose term enters the loss with a weight."""
-
-    component: C
-    weight: Weight
-
-
-# --- Slots: a recipe table becomes the component that it names. --------------------------------
-
-
-def _slot(kind: str) -> Any:
-    """Annotates a field that holds a component."""
-
-    def validate(value: Any, info: ValidationInfo) -> Component:
-        table = _named_table(kind, value)
-        return _component(kind, table, info.context)
-
-    return [
-        PlainValidator(validate),
-        PlainSerializer(lambda component: component.model_dump(mode="json")),
-        WithJsonSchema({KIND_MARK: kind}),
-    ]
-
-
-def _weighted_slot(kind: str) -> Any:
-    """Annotates a field that holds a component with a weight of its own."""
-
-    def validate(value: Any, info: ValidationInfo) -> Weighted[Any]:
-        table = _named_table(kind, value)
-        problems: list[tuple[Key, PydanticCustomError]] = []
-        weight: Weight = 1.0
-        try:
-            weight = _weight(table.pop("weight", 1.0), info.context)
-        except PydanticCustomError as error:
-            problems.append((("weight",), error))
-        except ValidationError as error:
-            problems += [(("weight", *at), problem) for at, problem in _ours(error)]
-        try:
-            component = _component(kind, table, info.context)
-        except ValidationError as error:
-            problems += _ours(error)
-        if problems:
-            raise _errors(kind, problems)
-        return Weighted(component, weight)
-
-    def serialize(weighted: Weighted[Any]) -> dict[str, Any]:
-        weight = weighted.weight
-        plain = weight.model_dump(mode="json") if isinstance(weight, Schedule) else weight
-        return {**weighted.component.model_dump(mode="json"), "weight": plain}
-
-    return [
-        PlainValidator(validate),
-        PlainSerializer(serialize),
-        WithJsonSchema({KIND_MARK: kind}),
-    ]
-
-
-def _from_list(value: Any) -> tuple[Any, ...]:
-    if not isinstance(value, list):
-        raise _problem(f"must be a list, not {_short(value)}")
-    return tuple(value)
-
-
-_FROM_LIST = BeforeValidator(_from_list)
-
-
-def _weight(value: Any, context: Any) -> Weight:
-    if isinstance(value, dict):
-        return _component("schedule", dict(value), context)  # type: ignore[return-value]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _problem(f"must be a number or a table with a schedule, not {value!r}")
-    if abs(value) > 1e30 or value != value:
-        raise _problem(f"must be a finite number, not {value!r}")
-    return float(value)
-
-
-def _named_table(kind: str, value: Any) -> dict[str, Any]:
-    """The slot's table; a bare string is a table with nothing but the name."""
-    if isinstance(value, str):
-        return {"name": value}
-    if not isinstance(value, dict):
-        raise _problem(f"must be a table that names a {kind}, not {value!r}")
-    return dict(value)
-
-
-def _component(kind: str, table: dict[str, Any], context: Any) -> Component:
-    registry: Registry = context["registry"]
-    name_key = Schedule.name_key if kind == "schedule" else Component.name_key
-    if name_key not in table:
-        known = ", ".join(sorted({p.name for p in registry.of_kind(kind)}))
-        text = f'missing key "{name_key}"; known {kind}s: {known}'
-        raise _key_problem(kind, (name_key,), text)
-    name = table.pop(name_key)
-    if not isinstance(name, str):
-        raise _key_problem(kind, (name_key,), f"{name_key} must be a string, not {name!r}")
-    try:
-        cls = registry.get(kind, name)
-    except UnknownComponent as error:
-        raise _key_problem(kind, (name_key,), str(error)) from None
-    try:
-        return cls.from_table(table, asked_as=name if ":" in name else None, context=context)
-    except ValidationError as error:
-        raise _explain(error, [*cls.model_fields, name_key, *cls.core_keys]) from None
-
-
-# --- Errors: every line becomes one of ours, which keeps its place through every level. --------
-#
-# "value" is about the value at its place, and the key is put before the text; "key" names the key
-# itself; "missing" has no text.
-
-
-def _problem(text: str, kind: Literal["value", "key", "missing"] = "value") -> PydanticCustomError:
-    return PydanticCustomError(kind, "{text}", {"text": text})
-
-
-def _key_problem(title: str, at: Key, text: str) -> ValidationError:
-    return _errors(title, [(at, _problem(text, "key"))])
-
-
-def _errors(title: str, problems: Sequence[tuple[Key, PydanticCustomError]]) -> ValidationError:
-    lines = [InitErrorDetails(type=kind, loc=at, input=None) for at, kind in problems]
-    return ValidationError.from_exception_data(title, lines)
-
-
-def _ours(error: ValidationError) -> list[tuple[Key, PydanticCustomError]]:
-    """The problems of an error that has been explained already."""
-    return [(d["loc"], _problem(d["msg"], d["type"])) for d in error.errors()]  # type: ignore[arg-type]
-
-
-def _explain(error: ValidationError, known: Sequence[str]) -> ValidationError:
-    """The same errors in our words, where `known` are the keys of the table at hand."""
-    problems: list[tuple[Key, PydanticCustomError]] = []
-    for detail in error.errors(include_url=False):
-        at, kind, message = detail["loc"], detail["type"], detail["msg"]
-        if kind in ("key", "value", "missing"):
-            problem = _problem(message, kind)  # type: ignore[arg-type]
-        elif kind == "extra_forbidden":
-            hint = did_you_mean(str(at[-1]), known) or f"; known: {', '.join(known)}"
-            problem = _problem(f'unknown key "{at[-1]}"{hint}', "key")
-        elif kind == "value_error":
-            problem = _problem(message.removeprefix("Value error, "))
-        else:
-            text = f"{message[:1].lower()}{message[1:]}, not {_short(detail['input'])}"
-            problem = _problem(text)
-        problems.append((at, problem))
-    return _errors(error.title, problems)
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-# --- The recipe. --------------------------------------------------------------------------------
 
 
 class Table(BaseModel):
@@ -219,7 +60,7 @@ class Table(BaseModel):
         try:
             return handler(value)
         except ValidationError as error:
-            raise _explain(error, list(cls.model_fields)) from None
+            raise explain(error, list(cls.model_fields)) from None
 
 
 class Latent(Table):
@@ -245,7 +86,9 @@ class Optimizer(Table):
     def _known(self) -> Optimizer:
         found = optimizers.problems(self.name, self.keywords)
         if found:
-            raise _errors("optimizer", [((key,), _problem(text, "key")) for key, text in found])
+            raise as_error(
+                "optimizer", [((key,), value_problem(text, "key")) for key, text in found]
+            )
         return self
 
 
@@ -267,8 +110,8 @@ class Evaluate(Table):
 
     every: int = Field(default=1, ge=1)
     """Epochs between evaluations; the last epoch always has one."""
-    metrics: Annotated[tuple[Annotated[Metric, *_slot("metric")], ...], _FROM_LIST] = ()
-    plots: Annotated[tuple[Annotated[Plot, *_slot("plot")], ...], _FROM_LIST] = ()
+    metrics: Annotated[tuple[Annotated[Metric, *slot("metric")], ...], FROM_LIST] = ()
+    plots: Annotated[tuple[Annotated[Plot, *slot("plot")], ...], FROM_LIST] = ()
 
 
 class Recipe(Table):
@@ -278,23 +121,21 @@ class Recipe(Table):
     """One line for people."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """The one source of every random number."""
-    dataset: Annotated[Dataset, *_slot("dataset")]
-    encoder: Annotated[Encoder, *_slot("encoder")]
-    decoder: Annotated[Decoder, *_slot("decoder")]
+    dataset: Annotated[Dataset, *slot("dataset")]
+    encoder: Annotated[Encoder, *slot("encoder")]
+    decoder: Annotated[Decoder, *slot("decoder")]
     """Where it is left out, the decoder with the encoder's name."""
     latent: Latent = Latent()
-    reconstruction: Annotated[Weighted[Reconstruction], *_weighted_slot("reconstruction")]
-    kl: Annotated[Weighted[KL], *_weighted_slot("kl")]
-    guidance: Annotated[Weighted[Head], *_weighted_slot("head")] | None = None
+    reconstruction: Annotated[Weighted[Reconstruction], *weighted_slot("reconstruction")]
+    kl: Annotated[Weighted[KL], *weighted_slot("kl")]
+    guidance: Annotated[Weighted[Head], *weighted_slot("head")] | None = None
     """Leave the table out for a plain VAE."""
-    terms: Annotated[
-        tuple[Annotated[Weighted[Term], *_weighted_slot("term")], ...], _FROM_LIST
-    ] = ()
+    terms: Annotated[tuple[Annotated[Weighted[Term], *weighted_slot("term")], ...], FROM_LIST] = ()
     """Extra summands of the loss, each with a weight."""
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
-    callbacks: Annotated[tuple[Annotated[Callback, *_slot("callback")], ...], _FROM_LIST] = ()
+    callbacks: Annotated[tuple[Annotated[Callback, *slot("callback")], ...], FROM_LIST] = ()
     """What listens to the run, such as a logger."""
 
     _name: str = PrivateAttr("recipe")
@@ -306,7 +147,7 @@ class Recipe(Table):
         for index, term in enumerate(self.terms):
             if term.component.name in names:
                 text = f'another term is called "{term.component.name}" already'
-                raise _key_problem("terms", ("terms", index, "name"), text)
+                raise key_problem("terms", ("terms", index, "name"), text)
             names.append(term.component.name)
         return self
 

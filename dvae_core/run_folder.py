@@ -15,29 +15,24 @@ import hashlib
 import io
 import json
 import os
-import platform
 import re
 import secrets
 import shutil
 import string
-import subprocess
 import time
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 import torch
 
-from dvae_core.components import Component
 from dvae_core.errors import RecipeError, RunFolderError
+from dvae_core.provenance import FORMAT, provenance, provides, what_to_install
 from dvae_core.recipe import Recipe, load_recipe
-from dvae_core.registry import DISTRIBUTION, Provider, Registry
+from dvae_core.registry import Registry
 
-FORMAT = 1
 KEPT_CHECKPOINTS = 2
-LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "matplotlib", "wandb")
 
 
 class RunFolder:
@@ -66,7 +61,7 @@ class RunFolder:
                 if not folder.exists():
                     folder.mkdir()
                     made.append(folder)
-            run = cls(path, _provenance(path.name, recipe, registry, device))
+            run = cls(path, provenance(path.name, recipe, registry, device))
             run.set_recipe(recipe)
             run._write_info()
         except (OSError, RunFolderError) as error:
@@ -122,16 +117,16 @@ class RunFolder:
         Raises:
             RecipeError: a component's plugin is missing, with what to install; or as load_recipe.
         """
-        missing = [row for row in self.info["components"] if not _provides(registry, row)]
+        missing = [row for row in self.info["components"] if not provides(registry, row)]
         if missing:
-            raise RecipeError([_what_to_install(self.path, row, registry) for row in missing])
+            raise RecipeError([what_to_install(self.path, row, registry) for row in missing])
         return load_recipe(self.path / "recipe.toml", overrides, registry)
 
     def version_warnings(self, registry: Registry) -> list[str]:
         """A line for each plugin of the run that is installed in another version now."""
         changed = {}
         for row in self.info["components"]:
-            now = {p.version for p in _provides(registry, row)}
+            now = {p.version for p in provides(registry, row)}
             if now and row["version"] not in now:
                 changed[row["distribution"]] = (row["version"], " or ".join(sorted(now)))
         return [
@@ -282,85 +277,3 @@ def _unwritable(path: Path, error: Exception) -> RunFolderError:
 
 def _hash_file(file: Path) -> Path:
     return file.with_name(file.name + ".sha256")
-
-
-def _provenance(name: str, recipe: Recipe, registry: Registry, device: str) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "name": name,
-        "title": recipe.title,
-        "status": "running",
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "seed": recipe.seed,
-        "device": device,
-        "threads": torch.get_num_threads(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "versions": {name: _version(name) for name in (DISTRIBUTION, *LIBRARIES)},
-        "components": _components(recipe, registry),
-        "git_commit": _git_commit(),
-    }
-
-
-def _components(recipe: Recipe, registry: Registry) -> list[dict[str, str]]:
-    rows = []
-    for component in recipe.components:
-        provider = _provider(component, registry)
-        row = {
-            "kind": component.kind,
-            "name": component.name,
-            "plugin": provider.plugin,
-            "distribution": provider.distribution,
-            "version": provider.version,
-        }
-        if row not in rows:
-            rows.append(row)
-    return rows
-
-
-def _provider(component: Component, registry: Registry) -> Provider:
-    return next(p for p in registry.providers if p.component is type(component))
-
-
-def _provides(registry: Registry, row: dict[str, str]) -> list[Provider]:
-    """Who provides a component that a run names, from the same distribution."""
-    return [
-        p
-        for p in registry.of_kind(row["kind"])
-        if (p.name, p.distribution) == (row["name"], row["distribution"])
-    ]
-
-
-def _what_to_install(path: Path, row: dict[str, str], registry: Registry) -> str:
-    name, was = row["distribution"], row["version"]
-    text = f'{path}: the run uses {row["kind"]} "{row["name"]}" of {name} {was}, '
-    for broken in registry.broken:
-        if broken.distribution == name:
-            return f"{text}which is broken here: {broken.error}"
-    try:
-        now = version(name)
-    except PackageNotFoundError:
-        return f"{text}which is not installed: pip install {name}=={was}"
-    return f"{text}which {name} {now} does not provide: pip install {name}=={was}"
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
-
-
-def _git_commit() -> str | None:
-    """The commit of the working directory, if it is in a git checkout."""
-    try:
-        result = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return result.stdout.strip() or None

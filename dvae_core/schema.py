@@ -8,8 +8,9 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 
 from dvae_core.components import KINDS
 from dvae_core.describe import json_schema
-from dvae_core.recipe import KIND_MARK, Evaluate, Latent, Optimizer, Recipe, Train
+from dvae_core.recipe import Evaluate, Latent, Optimizer, Recipe, Train
 from dvae_core.registry import Provider, Registry
+from dvae_core.slots import KIND_MARK
 
 
 def recipe_schema(registry: Registry) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from dvae_core.batches import scaled, to_device
-from dvae_core.components import ImageShape, LabelledImages
+from dvae_core.labelled_images import ImageShape, LabelledImages
 from dvae_core.model import GuidedVAE
 from dvae_core.objective import Objective
 from dvae_core.randomness import derived_seed, generator

@@ -9,30 +9,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from dvae_core import optimizers
-from dvae_core.batches import Batches
-from dvae_core.components import LabelledImages
-from dvae_core.data import guidance_labels, load_data
-from dvae_core.errors import Diverged, DvaeError, Interrupted, RecipeError
+from dvae_core.data import load_data
+from dvae_core.errors import DvaeError, Interrupted, RecipeError
 from dvae_core.events import Events
-from dvae_core.model import build_model
-from dvae_core.objective import Ledger, Objective
-from dvae_core.randomness import (
-    derived_seed,
-    generator,
-    global_state,
-    seed_everything,
-    set_aside,
-    set_global_state,
-)
+from dvae_core.randomness import set_aside
 from dvae_core.recipe import Recipe, check_same_experiment, load_recipe
 from dvae_core.registry import Registry, load_registry
 from dvae_core.run_folder import RunFolder, write_atomically
 from dvae_core.signals import StopRequest, stop_request
-from dvae_core.snapshot import Snapshot
+from dvae_core.training import Training
 from dvae_core.watch import Watch
 
 
@@ -174,150 +159,6 @@ def _stop(training: Training, run: RunFolder, number: int) -> None:
     )
 
 
-class Training:
-    """The parts of a run, put together, and the state that a checkpoint keeps."""
-
-    def __init__(self, recipe: Recipe, data: LabelledImages) -> None:
-        self.recipe = recipe
-        self.data = data
-        self.device = _device(recipe.train.device)
-        self.timeline = recipe.timeline(len(data.train_images))
-        seed_everything(recipe.seed, "start")
-        self.model = build_model(recipe, data.image_shape, data.classes)
-        self.model.to(self.device).to(memory_format=torch.channels_last)
-        self.objective = Objective(recipe, self.model, self.timeline).to(self.device)
-        # A term may hold the model itself; each parameter is trained once.
-        parameters = dict.fromkeys([*self.model.parameters(), *self.objective.parameters()])
-        try:
-            self.optimizer = optimizers.build(
-                recipe.optimizer.name, recipe.optimizer.keywords, parameters
-            )
-        except ValueError as error:
-            raise RecipeError(
-                f"{recipe.origin(('optimizer', 'name'))}: [optimizer] {error}"
-            ) from error
-        fraction = recipe.dataset.labelled_fraction
-        visible = guidance_labels(
-            data.train_labels, fraction, derived_seed(recipe.seed, "hidden labels")
-        )
-        self.batches = Batches(
-            data.train_images,
-            visible,
-            batch_size=recipe.train.batch_size,
-            seed=recipe.seed,
-            device=self.device,
-        )
-        self.noise = generator(recipe.seed, "latent noise", device=self.device)
-        self.ledger = Ledger(self.objective.names, self.device)
-        self.epoch = 0
-        """Epochs finished."""
-        self.epoch_step = 0
-        """Steps into the epoch at hand."""
-        self.means: dict[str, float] = {}
-        """The last finished epoch's means."""
-
-    @property
-    def step(self) -> int:
-        """Steps finished."""
-        return self.epoch * self.timeline.steps_per_epoch + self.epoch_step
-
-    def autocast(self) -> contextlib.AbstractContextManager:
-        """The precision of the networks."""
-        if self.recipe.train.precision == "float32":
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
-
-    def take_step(self, images: Tensor, labels: Tensor) -> bool:
-        """One optimizer step; True when the ledger is due for reading."""
-        noise = torch.randn(
-            len(images), self.model.latent_dim, generator=self.noise, device=self.device
-        )
-        with self.autocast():
-            outputs = self.model(images, noise)
-        weights = self.objective.weights_at(self.step)
-        loss, row = self.objective(outputs, labels, weights)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        self.epoch_step += 1
-        return self.ledger.add(row, len(images))
-
-    def check_finite(self, run: RunFolder) -> None:
-        """Read the ledger, and stop where a term is not finite.
-
-        Raises:
-            Diverged: with the step, its terms and their weights, and what to do.
-        """
-        found = self.ledger.read()
-        if found is None:
-            return
-        ago, values = found
-        step = self.step - ago
-        weights = self.objective.weights_at(step - 1)
-        terms = ", ".join(
-            f"{name} {values[name]:g} (weight {weight:g})"
-            for name, weight in zip(self.objective.names, weights, strict=True)
-        )
-        checkpoint = run.last_checkpoint() or "none yet"
-        raise Diverged(
-            f"the loss is no longer finite at step {step:,} (epoch {self.epoch + 1}): {terms}. "
-            f"Try a smaller learning rate or smaller weights. Last good checkpoint: {checkpoint}"
-        )
-
-    def finish_epoch(self) -> None:
-        """The epoch's last step is taken."""
-        self.means = self.ledger.means()
-        weights = self.objective.weights_at(self.step - 1)
-        for name, weight in zip(self.objective.names, weights, strict=True):
-            self.means[f"train/{name}_weight"] = weight
-        self.ledger.reset()
-        self.epoch, self.epoch_step = self.epoch + 1, 0
-
-    def images_in_epoch(self, first: int) -> int:
-        """Images of an epoch from batch number `first` on."""
-        return len(self.data.train_images) - first * self.recipe.train.batch_size
-
-    def snapshot(self) -> Snapshot:
-        """The state that metrics and plots look at."""
-        return Snapshot(
-            self.model,
-            self.objective,
-            self.data,
-            epoch=self.epoch,
-            step=self.step,
-            seed=self.recipe.seed,
-            device=self.device,
-            autocast=self.autocast,
-        )
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that a resumed run needs to go on as if it had never stopped."""
-        return {
-            "epoch": self.epoch,
-            "epoch_step": self.epoch_step,
-            "model": self.model.state_dict(),
-            "objective": self.objective.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "ledger": self.ledger.state_dict(),
-            "noise": self.noise.get_state(),
-            "global_random": global_state(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The opposite of `state_dict`.
-
-        Raises:
-            KeyError, ValueError, RuntimeError: the state is of another model.
-        """
-        self.model.load_state_dict(state["model"])
-        self.objective.load_state_dict(state["objective"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.ledger.load_state_dict(state["ledger"])
-        self.noise.set_state(state["noise"].cpu())
-        set_global_state(state["global_random"])
-        self.epoch, self.epoch_step = state["epoch"], state["epoch_step"]
-
-
 def _evaluate(
     training: Training, run: RunFolder, watch: Watch
 ) -> tuple[dict[str, Any], dict[str, Path]]:
@@ -354,19 +195,3 @@ def _evaluate(
             figures[plot.name] = path
     training.model.train()
     return row, figures
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    device = torch.device(name)
-    available = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not available[device.type]:
-        raise RecipeError(f'[train] device: "{name}" is not available on this machine; try "auto"')
-    return device

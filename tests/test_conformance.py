@@ -29,6 +29,7 @@ from dvae_core import (
 )
 from dvae_core.registry import load_registry
 from dvae_core.testing import check, checks, conformance
+from dvae_core.testing.checks import register
 from dvae_core.testing.toys import TOYS, ToyDataset
 
 BUILT_INS = [p for p in load_registry().providers if p.distribution == "dvae-core"]
@@ -663,7 +664,7 @@ def test_a_wrong_component_is_caught_by_name_with_a_reason(component, caught_by,
 def test_every_check_catches_something():
     marks = test_a_wrong_component_is_caught_by_name_with_a_reason.pytestmark
     caught = {case[1] for mark in marks for case in mark.args[1]}
-    every = {name for kind in checks._CHECKS.values() for name in kind}
+    every = {name for kind in register.CHECKS.values() for name in kind}
     # These two are shown by tests of their own, below.
     assert every - caught == {"imports_quickly", "survives_a_recipe"}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from dvae_plugins.datasets.idx import FashionMNIST
 
-from dvae_core.components import LabelledImages
+from dvae_core.labelled_images import LabelledImages
 from dvae_core.recipe import load_recipe
 from dvae_core.train import run_recipe
 

@@ -10,7 +10,7 @@ import torch
 from dvae_plugins.metrics import KNN, ActiveUnits, LinearProbe, Silhouette
 from dvae_plugins.plots import Latent, Manifold, Reconstructions, Weights
 
-from dvae_core.components import LabelledImages
+from dvae_core.labelled_images import LabelledImages
 from dvae_core.recipe import load_recipe
 from dvae_core.snapshot import Snapshot
 from dvae_core.train import Training

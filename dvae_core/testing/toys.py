@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,20 +10,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from dvae_core.components import (
-    KL,
-    Component,
-    Dataset,
-    Decoder,
-    Encoder,
-    Head,
-    ImageShape,
-    LabelledImages,
-    Reconstruction,
-)
+from dvae_core.components import KL, Component, Dataset, Decoder, Encoder, Head, Reconstruction
+from dvae_core.data import load_data
+from dvae_core.labelled_images import ImageShape, LabelledImages
 from dvae_core.recipe import Recipe, build_recipe
 from dvae_core.recipe_source import RecipeSource
 from dvae_core.registry import Provider, Registry
+from dvae_core.training import Training
 
 SHAPE: ImageShape = (1, 12, 12)
 
@@ -126,3 +120,17 @@ def toy_recipe(registry: Registry, **tables: Any) -> Recipe:
         "optimizer": {"name": "Adam", "lr": 0.01},
     }
     return build_recipe(RecipeSource(table | tables), "toy", registry)
+
+
+@functools.cache
+def toy_training() -> Training:
+    """A toy run after two epochs."""
+    recipe = toy_recipe(toy_registry())
+    training = Training(recipe, load_data(recipe.dataset))
+    for _ in range(recipe.train.epochs):
+        for images, labels in training.batches.epoch(training.epoch):
+            training.take_step(images, labels)
+        training.ledger.read()
+        training.finish_epoch()
+    training.model.eval()
+    return training

@@ -1,0 +1,102 @@
+"""What a run was made with: versions, components and their distributions, machine, commit."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dvae_core.components import Component
+from dvae_core.recipe import Recipe
+from dvae_core.registry import DISTRIBUTION, Provider, Registry
+
+FORMAT = 1
+"""Of the run folder; a later program reads it or refuses it in words."""
+LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "matplotlib", "wandb")
+
+
+def provenance(name: str, recipe: Recipe, registry: Registry, device: str) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "name": name,
+        "title": recipe.title,
+        "status": "running",
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "seed": recipe.seed,
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in (DISTRIBUTION, *LIBRARIES)},
+        "components": _components(recipe, registry),
+        "git_commit": _git_commit(),
+    }
+
+
+def _components(recipe: Recipe, registry: Registry) -> list[dict[str, str]]:
+    rows = []
+    for component in recipe.components:
+        provider = _provider(component, registry)
+        row = {
+            "kind": component.kind,
+            "name": component.name,
+            "plugin": provider.plugin,
+            "distribution": provider.distribution,
+            "version": provider.version,
+        }
+        if row not in rows:
+            rows.append(row)
+    return rows
+
+
+def _provider(component: Component, registry: Registry) -> Provider:
+    return next(p for p in registry.providers if p.component is type(component))
+
+
+def provides(registry: Registry, row: dict[str, str]) -> list[Provider]:
+    """Who provides a component that a run names, from the same distribution."""
+    return [
+        p
+        for p in registry.of_kind(row["kind"])
+        if (p.name, p.distribution) == (row["name"], row["distribution"])
+    ]
+
+
+def what_to_install(path: Path, row: dict[str, str], registry: Registry) -> str:
+    name, was = row["distribution"], row["version"]
+    text = f'{path}: the run uses {row["kind"]} "{row["name"]}" of {name} {was}, '
+    for broken in registry.broken:
+        if broken.distribution == name:
+            return f"{text}which is broken here: {broken.error}"
+    try:
+        now = version(name)
+    except PackageNotFoundError:
+        return f"{text}which is not installed: pip install {name}=={was}"
+    return f"{text}which {name} {now} does not provide: pip install {name}=={was}"
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """The commit of the working directory, if it is in a git checkout."""
+    try:
+        result = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() or None

@@ -1,0 +1,8 @@
+"""The checks, by kind. Each is named for what must hold and raises Failure with a reason."""
+
+from __future__ import annotations
+
+from dvae_core.testing.checks import losses, networks, observers, recipes
+from dvae_core.testing.checks.register import checks_of, instance_of
+
+__all__ = ["checks_of", "instance_of", "losses", "networks", "observers", "recipes"]

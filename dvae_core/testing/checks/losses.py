@@ -1,0 +1,170 @@
+"""Reconstructions, KLs, terms, and the schedules of their weights."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from dvae_core.components import (
+    KL,
+    Reconstruction,
+    Schedule,
+    Term,
+)
+from dvae_core.errors import RecipeError
+from dvae_core.model import Outputs
+from dvae_core.testing import Failure, NotChecked
+from dvae_core.testing.checks.register import CLASSES, B, check, expect_shape, must
+from dvae_core.testing.toys import toy_training
+
+
+@check("reconstruction")
+def gives_images_in_range(reconstruction: Reconstruction) -> None:
+    logits = 5 * torch.randn(B, 3, 4, 6)
+    images = reconstruction.image(logits)
+    expect_shape(images, (B, 3, 4, 6))
+    must(images.min() >= 0 and images.max() <= 1, "images leave [0, 1]")
+
+
+@check("reconstruction")
+def gives_one_loss_an_image(reconstruction: Reconstruction) -> None:
+    torch.manual_seed(0)
+    logits, images = torch.randn(B, 3, 4, 6, requires_grad=True), torch.rand(B, 3, 4, 6)
+    losses = reconstruction.loss(logits, images)
+    expect_shape(losses, (B,))
+    must(losses.isfinite().all(), "is not finite")
+    alone = reconstruction.loss(logits[:1], images[:1])
+    must(torch.allclose(losses[:1], alone, atol=1e-4), "an image's loss depends on the batch")
+    losses.sum().backward()
+    must(logits.grad is not None and logits.grad.isfinite().all(), "no gradient reaches logits")
+
+
+@check("reconstruction")
+def sums_over_pixels(reconstruction: Reconstruction) -> None:
+    logits, images = torch.randn(B, 1, 4, 4), torch.rand(B, 1, 4, 4)
+    once = reconstruction.loss(logits, images)
+    twice = reconstruction.loss(torch.cat([logits] * 2, dim=2), torch.cat([images] * 2, dim=2))
+    must(
+        torch.allclose(twice, 2 * once, rtol=1e-3, atol=1e-4),
+        "twice the pixels do not give twice the loss: sum over them, do not average",
+    )
+
+
+@check("kl")
+def gives_one_number_an_image(kl: KL) -> None:
+    for b, d in ((B, 2), (1, 1), (B, 8)):
+        values = _kl(kl, b, d)[0]
+        must(tuple(values.shape) == (b,), f"shape {list(values.shape)} where [{b}] is due")
+        must(values.isfinite().all(), "is not finite for ordinary means and variances")
+
+
+@check("kl")
+def treats_each_image_by_itself(kl: KL) -> None:
+    torch.manual_seed(0)
+    function = kl.build(2, CLASSES)
+    mean, log_var, labels = torch.randn(B, 2), torch.randn(B, 2), torch.arange(B) % 4
+    whole = function(mean, log_var, labels)
+    alone = torch.cat([function(mean[i : i + 1], log_var[i : i + 1], labels[i : i + 1])
+                       for i in range(B)])  # fmt: skip
+    must(torch.allclose(whole, alone, atol=1e-5), "an image's term depends on the batch around it")
+
+
+@check("kl")
+def is_differentiable(kl: KL) -> None:
+    values, mean, log_var = _kl(kl, B, 2)
+    must(values.requires_grad, "does not depend on mean and log_var")
+    values.sum().backward()
+    for name, tensor in (("mean", mean), ("log_var", log_var)):
+        must(tensor.grad is not None, f"no gradient reaches {name}")
+        must(tensor.grad.isfinite().all(), f"the gradient of {name} is not finite")  # type: ignore[union-attr]
+
+
+@check("kl")
+def is_not_negative_if_a_divergence(kl: KL) -> None:
+    if not kl.divergence:
+        return
+    torch.manual_seed(0)
+    function = kl.build(2, CLASSES)
+    mean, log_var = 3 * torch.randn(2000, 2), 2 * torch.randn(2000, 2)
+    lowest = function(mean, log_var, torch.arange(2000) % 4).min().item()
+    must(lowest >= -1e-4, f"claims to be a divergence and is {lowest:g} somewhere")
+
+
+@check("kl")
+def takes_hidden_labels(kl: KL) -> None:
+    values = kl.build(2, CLASSES)(torch.randn(B, 2), torch.randn(B, 2), torch.full((B,), -1))
+    must(values.isfinite().all(), "is not finite where the label is -1")
+
+
+def _kl(kl: KL, b: int, d: int) -> tuple[Tensor, Tensor, Tensor]:
+    torch.manual_seed(0)
+    mean = torch.randn(b, d, requires_grad=True)
+    log_var = torch.randn(b, d, requires_grad=True)
+    return kl.build(d, CLASSES)(mean, log_var, torch.arange(b) % len(CLASSES)), mean, log_var
+
+
+@check("term")
+def gives_a_scalar_that_trains(term: Term) -> None:
+    for hidden in (False, True):
+        model = toy_training().model
+        try:
+            function = term.build(model)
+        except (RecipeError, ValueError) as error:
+            raise NotChecked(f"it asks for another model: {error}") from error
+        images = torch.rand(B, *model.image_shape)
+        outputs: Outputs = model(images, torch.randn(B, model.latent_dim))
+        labels = torch.full((B,), -1) if hidden else torch.arange(B) % 3
+        value = function(outputs, labels)
+        about = " where every label is hidden" if hidden else ""
+        must(value.ndim == 0, f"shape {list(value.shape)} where a scalar is due{about}")
+        must(value.isfinite(), f"is not finite{about}")
+        if not hidden:
+            must(value.requires_grad, "does not depend on the model")
+            value.backward()
+
+
+_SPANS = {"step": 10_000.0, "epoch": 20.0, "run": 1.0}
+
+
+@check("schedule")
+def is_finite_on_the_whole_run(schedule: Schedule) -> None:
+    for t in _times(schedule):
+        try:
+            value = schedule.value(t)
+        except Exception as error:
+            raise Failure(f"raises at t = {t:g}: {type(error).__name__}: {error}") from error
+        must(isinstance(value, int | float), f"gives a {type(value).__name__} at t = {t:g}")
+        must(math.isfinite(value), f"is {value} at t = {t:g}")
+
+
+@check("schedule")
+def is_deterministic(schedule: Schedule) -> None:
+    forwards = [schedule.value(t) for t in _times(schedule)]
+    backwards = [schedule.value(t) for t in reversed(_times(schedule))][::-1]
+    for t, a, b in zip(_times(schedule), forwards, backwards, strict=True):
+        must(a == b, f"gives {a:g} and then {b:g} at t = {t:g}")
+
+
+@check("schedule")
+def keeps_its_word_about_settling(schedule: Schedule) -> None:
+    settles = schedule.settles_at()
+    if settles is None:
+        return
+    must(settles >= 0, f"settles at {settles:g}")
+    if not math.isfinite(settles):
+        return
+    before = [schedule.value(t * settles / 50) for t in range(51)]
+    after = [schedule.value(settles + t * max(settles, 1.0) / 10) for t in range(1, 101)]
+    spread = max(before + after) - min(before + after)
+    drift = max(after) - min(after)
+    must(
+        drift <= 0.02 * spread + 1e-9,
+        f"says that it settles at {settles:g} and changes by {drift:g} after that",
+    )
+
+
+def _times(schedule: Schedule) -> list[float]:
+    span = _SPANS[schedule.unit]
+    return [0.0, *(span * i / 997 for i in range(1, 998))]

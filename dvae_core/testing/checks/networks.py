@@ -1,0 +1,118 @@
+"""Encoders, decoders and heads."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dvae_core.components import (
+    Decoder,
+    Encoder,
+    Head,
+)
+from dvae_core.testing import Failure
+from dvae_core.testing.checks.register import CLASSES, B, check, expect_shape, must
+
+SHAPES = ((1, 28, 28), (3, 32, 32))
+
+
+@check("encoder")
+def gives_features(encoder: Encoder) -> None:
+    for shape, network in _networks(encoder.build):
+        for b in (B, 1):
+            features = network(torch.rand(b, *shape))
+            must(features.ndim == 2 and features.shape[0] == b,
+                  f"shape {list(features.shape)} for {b} images of {list(shape)}, "
+                  "where [B, F] is due")  # fmt: skip
+            must(features.isfinite().all(), "features are not finite")
+
+
+@check("encoder")
+def trains_all_its_parameters(encoder: Encoder) -> None:
+    for shape, network in _networks(encoder.build):
+        _gradients_everywhere(network, torch.rand(32, *shape))
+
+
+@check("decoder")
+def gives_images(decoder: Decoder) -> None:
+    for latent_dim in (2, 1):
+        build = functools.partial(decoder.build, latent_dim)
+        for shape, network in _networks(build):
+            for b in (B, 1):
+                expect_shape(network(torch.randn(b, latent_dim)), (b, *shape))
+
+
+@check("decoder")
+def leaves_the_activation_to_the_reconstruction(decoder: Decoder) -> None:
+    for _, network in _networks(functools.partial(decoder.build, 2)):
+        images = network(100 * torch.randn(64, 2))
+        must(
+            images.min() < -1e-6 or images.max() > 1 + 1e-6,
+            "gives numbers between 0 and 1 only: a sigmoid or the like stands at its end",
+        )
+
+
+@check("decoder")
+def trains_all_parameters(decoder: Decoder) -> None:
+    for _, network in _networks(functools.partial(decoder.build, 2)):
+        _gradients_everywhere(network, torch.randn(32, 2))
+
+
+def _networks(build: Callable[[Any], nn.Module]) -> Iterator[tuple[Any, nn.Module]]:
+    """The network for 1 and for 3 channels; a size that it refuses in words is its right."""
+    refusals = []
+    built = 0
+    for shape in SHAPES:
+        try:
+            network = _seeded(functools.partial(build, shape))
+        except ValueError as error:
+            refusals.append(str(error))
+            continue
+        built += 1
+        yield shape, network
+    must(built, f"takes neither 28x28 grey nor 32x32 colour: {'; '.join(refusals)}")
+
+
+@check("head")
+def gives_a_number_a_class(head: Head) -> None:
+    for b, d in ((B, 2), (1, 7)):
+        logits = _seeded(functools.partial(head.build, d, CLASSES))(torch.randn(b, d))
+        expect_shape(logits, (b, len(CLASSES)))
+
+
+@check("head")
+def gives_logits_not_probabilities(head: Head) -> None:
+    outputs = _seeded(lambda: head.build(2, CLASSES))(20 * torch.randn(200, 2))
+    sums, log_sums = outputs.sum(dim=1), outputs.logsumexp(dim=1)
+    if torch.allclose(sums, torch.ones(200), atol=1e-4) and outputs.min() >= 0:
+        raise Failure("gives probabilities: a softmax stands at its end")
+    if torch.allclose(log_sums, torch.zeros(200), atol=1e-4):
+        raise Failure("gives log-probabilities: a log-softmax stands at its end")
+    must(
+        outputs.min() < 0 or outputs.max() > 1,
+        "gives numbers between 0 and 1 only: a sigmoid or the like stands at its end",
+    )
+
+
+@check("head")
+def trains_every_parameter(head: Head) -> None:
+    _gradients_everywhere(_seeded(lambda: head.build(2, CLASSES)), torch.randn(64, 2))
+
+
+def _seeded(build: Callable[[], nn.Module]) -> nn.Module:
+    torch.manual_seed(0)
+    network = build()
+    must(isinstance(network, nn.Module), f"build gives {type(network).__name__}, not an nn.Module")
+    return network
+
+
+def _gradients_everywhere(network: nn.Module, inputs: Tensor) -> None:
+    outputs = network(inputs)
+    (outputs * torch.randn_like(outputs)).sum().backward()
+    for name, parameter in network.named_parameters():
+        reached = parameter.grad is not None and parameter.grad.abs().sum() > 0
+        must(reached or not parameter.requires_grad, f"no gradient reaches parameter {name}")

@@ -1,0 +1,153 @@
+"""Data sets, metrics, plots and callbacks: what a run is made of and seen by."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dvae_core.components import (
+    Callback,
+    Dataset,
+    Metric,
+    Plot,
+)
+from dvae_core.errors import DataError
+from dvae_core.labelled_images import LabelledImages
+from dvae_core.randomness import global_state
+from dvae_core.snapshot import Snapshot
+from dvae_core.testing import Failure, NotChecked
+from dvae_core.testing.checks.register import check, must
+from dvae_core.testing.toys import toy_recipe, toy_registry, toy_training
+from dvae_core.watch import Watch
+
+
+@check("dataset")
+def gives_labelled_images(dataset: Dataset) -> None:
+    data = _load(dataset)
+    for part in (data.train_labels, data.test_labels):
+        must((part >= 0).any(), "no image has a label")
+    size = dataset.size()
+    must(
+        size in (None, len(data.train_images)),
+        f"size() says {size} and load gives {len(data.train_images)} training images",
+    )
+
+
+@check("dataset")
+def gives_the_same_twice(dataset: Dataset) -> None:
+    one, two = _load(dataset), _load(dataset)
+    for name in ("train_images", "train_labels", "test_images", "test_labels", "classes"):
+        same = np.array_equal(getattr(one, name), getattr(two, name))
+        must(same, f"{name} differ when loaded again")
+
+
+_NOT_HERE: dict[str, str] = {}
+"""Why the data of a data set cannot be had, so that nobody waits for it twice."""
+
+
+def _load(dataset: Dataset) -> LabelledImages:
+    from dvae_core.data import cache_folder
+
+    key = repr(dataset)
+    if key in _NOT_HERE:
+        raise NotChecked(_NOT_HERE[key])
+    try:
+        data = dataset.load(cache_folder())
+    except DataError as error:
+        _NOT_HERE[key] = f"the data is not here: {error}"
+        raise NotChecked(_NOT_HERE[key]) from error
+    except ValueError as error:
+        raise Failure(str(error)) from error
+    must(isinstance(data, LabelledImages), f"load gives {type(data).__name__}")
+    return data
+
+
+@check("metric")
+def gives_finite_numbers(metric: Metric) -> None:
+    numbers = metric.measure(toy_training().snapshot())
+    must(isinstance(numbers, dict) and numbers, f"gives {numbers!r}, not numbers by name")
+    for name, value in numbers.items():
+        must(isinstance(name, str), f"the name {name!r} is no string")
+        finite = isinstance(value, int | float) and math.isfinite(value)
+        must(finite, f"{name} is {value!r}, not a finite float")
+
+
+@check("metric")
+def measures_the_same_twice(metric: Metric) -> None:
+    one, two = metric.measure(toy_training().snapshot()), metric.measure(toy_training().snapshot())
+    must(one == two, f"gives {one} and then {two}; use snapshot.random for random choices")
+
+
+@check("metric")
+def leaves_the_snapshot_alone(metric: Metric) -> None:
+    with _untouched(toy_training().snapshot()) as snapshot:
+        metric.measure(snapshot)
+
+
+@check("plot")
+def gives_a_figure(plot: Plot) -> None:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(), tempfile.TemporaryFile() as file:
+        figure = plot.draw(toy_training().snapshot())
+        must(isinstance(figure, Figure), f"gives {type(figure).__name__}, not a matplotlib Figure")
+        figure.savefig(file, format="png")
+
+
+@check("plot")
+def leaves_no_global_state(plot: Plot) -> None:
+    import matplotlib
+    import matplotlib.pyplot as plt
+
+    with matplotlib.rc_context():
+        before, open_before = dict(matplotlib.rcParams), plt.get_fignums()
+        with _untouched(toy_training().snapshot()) as snapshot:
+            plot.draw(snapshot)
+        left = [n for n in plt.get_fignums() if n not in open_before]
+        for number in left:
+            plt.close(number)
+        changed = [k for k, v in matplotlib.rcParams.items() if before.get(k) != v]
+    must(not left, "leaves a pyplot figure open; make a matplotlib.figure.Figure instead")
+    must(not changed, f"changes matplotlib.rcParams: {', '.join(changed[:3])}")
+
+
+@check("callback")
+def survives_a_run(callback: Callback) -> None:
+    from dvae_core.train import run_recipe
+
+    registry = toy_registry(type(callback))
+    table = callback.model_dump(mode="json")
+    recipe = toy_recipe(registry, callbacks=[{k: v for k, v in table.items() if v is not None}])
+    heard: list[str] = []
+
+    class Listen(Watch):
+        def warn(self, text: str) -> None:
+            heard.append(text)
+
+    with tempfile.TemporaryDirectory() as folder:
+        run = run_recipe(recipe, folder, watch=Listen(), registry=registry)
+        must(len(run.metrics()) == recipe.train.epochs, "the run's record is not complete")
+        must(Path(run.path).exists(), "the run folder is gone")
+    must(not heard, "; ".join(heard))
+
+
+@contextmanager
+def _untouched(snapshot: Snapshot) -> Iterator[Snapshot]:
+    arrays = {
+        name: getattr(snapshot, name).copy()
+        for name in ("train_means", "test_means", "test_images", "train_labels", "test_labels")
+    }
+    before = global_state()
+    yield snapshot
+    for name, array in arrays.items():
+        must(np.array_equal(getattr(snapshot, name), array), f"changes snapshot.{name}")
+    after = global_state()
+    same = torch.equal(before["torch"], after["torch"]) and before["numpy"] == after["numpy"]
+    must(same, "draws from a global random generator; use snapshot.random")
