@@ -184,6 +184,8 @@ def check_component(kind: str, component: Any, hook: str) -> None:
     if inspect.isabstract(component):
         missing = ", ".join(sorted(component.__abstractmethods__))
         raise BadPlugin(f"{label} does not define {missing}")
+    if "name" in component.model_fields:
+        raise BadPlugin(f'{label}: name is annotated, which makes it a key; write name = "halving"')
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", str(getattr(component, "name", ""))):
         raise BadPlugin(f'{label} needs a class attribute `name`, such as name = "halving"')
     reserved = {base.name_key, *base.core_keys} & set(component.model_fields)

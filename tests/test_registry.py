@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -73,13 +74,14 @@ def test_a_third_party_schedule_of_a_few_lines(install, recipe_file):
         ),
         (HALVING.replace("def value", "def valeu"), "Halving does not define value"),
         (HALVING.replace('name = "halving"', ""), "needs a class attribute `name`"),
+        (HALVING.replace("name =", "name: str ="), "name is annotated, which makes it a key"),
         (HALVING.replace("start: float", "schedule: str"), "the core owns the key schedule"),
         (HALVING.replace("hookimpl\ndef", "hookimpl\nasync def"), "TypeError"),
     ],
 )
-def test_whatever_a_plugin_does_costs_that_plugin_alone(install, code, reason):
-    import warnings
-
+def test_whatever_a_plugin_does_costs_that_plugin_alone(
+    install, recipe_file, tmp_path, dvae, code, reason
+):
     install("dvae-bad", code, plugin="bad", version="0.3")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a coroutine that nobody awaits
@@ -90,6 +92,17 @@ def test_whatever_a_plugin_does_costs_that_plugin_alone(install, code, reason):
     assert registry.get("schedule", "sigmoid")
     with pytest.raises(UnknownComponent, match=r"broken plugin bad \(dvae-bad 0\.3\)"):
         registry.get("schedule", "halving")
+
+    status, out, _ = dvae("list-plugins")
+    assert status == 0
+    assert any(reason in line and "dvae-bad 0.3" in line for line in out.splitlines())
+    briefly = ["--set", "train.epochs=2", "--out", tmp_path / "runs"]
+    assert dvae("run", recipe_file, *briefly)[0] == 0
+    needs_it = ["--set", 'kl.weight={schedule="halving"}']
+    status, _, err = dvae("run", recipe_file, *briefly, *needs_it)
+    assert status == 2
+    assert reason in err
+    assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
 def test_a_plugin_for_a_newer_core_is_broken(install):
