@@ -286,6 +286,13 @@ class Callback(Component):
     def run_finished(self, run: RunFolder, status: str) -> None:
         """At the end. `status` is finished, interrupted or failed."""
 
+    def state(self) -> dict[str, Any]:
+        """What a resumed run needs to know of this callback: numbers, strings, lists, dicts."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take back what `state` gave, before `run_started` of a resumed run."""
+
 
 KINDS: dict[str, type[Component]] = {
     cls.kind: cls

@@ -78,6 +78,8 @@ class Ledger:
         self._images: list[int] = []
         self.totals = [0.0] * len(self.columns)
         self.images = 0
+        self.last: dict[str, float] = dict.fromkeys(self.columns, 0.0)
+        """The last row that was read, by column."""
 
     def add(self, row: Tensor, images: int) -> bool:
         """Keep a row; True when a block is full and due for `read`."""
@@ -101,6 +103,7 @@ class Ledger:
             for i, (column, value) in enumerate(zip(self.columns, row, strict=True)):
                 self.totals[i] += value if column in counts else value * images
             self.images += images
+            self.last = dict(zip(self.columns, row, strict=True))
         self._images.clear()
         return None
 

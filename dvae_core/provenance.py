@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from dvae_core.components import Component
+from dvae_core.labelled_images import LabelledImages
 from dvae_core.recipe import Recipe
 from dvae_core.registry import DISTRIBUTION, Provider, Registry
 
@@ -20,7 +21,10 @@ FORMAT = 1
 LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "matplotlib", "wandb")
 
 
-def provenance(name: str, recipe: Recipe, registry: Registry, device: str) -> dict[str, Any]:
+def provenance(
+    name: str, recipe: Recipe, registry: Registry, data: LabelledImages, device: str
+) -> dict[str, Any]:
+    """What run.json says when a run starts. Beside the recipe, only these can change the bits."""
     return {
         "format": FORMAT,
         "name": name,
@@ -28,8 +32,14 @@ def provenance(name: str, recipe: Recipe, registry: Registry, device: str) -> di
         "status": "running",
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "seed": recipe.seed,
+        "image_shape": list(data.image_shape),
+        "classes": list(data.classes),
+        "train_images": len(data.train_images),
+        "test_images": len(data.test_images),
         "device": device,
         "threads": torch.get_num_threads(),
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "processor": platform.processor() or platform.machine(),
         "platform": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in (DISTRIBUTION, *LIBRARIES)},

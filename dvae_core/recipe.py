@@ -103,6 +103,12 @@ class Train(Table):
     """auto takes cuda or mps where there is one."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16 computes the network in autocast; losses stay float32."""
+    clip_grad_norm: float | None = Field(default=None, gt=0)
+    """Scale gradients down to this norm where theirs is larger."""
+    checkpoint_every: str | None = Field(default=None, pattern=r"^[1-9]\d{0,8} (steps|minutes)$")
+    """Checkpoints within an epoch, such as "200 steps" or "5 minutes"; each epoch ends in one."""
+    keep_best: str | None = Field(default=None, pattern=r"^(highest|lowest) \S+$")
+    """Keep best.pt of the epoch with, for example, the "highest test/knn_accuracy"."""
 
 
 class Evaluate(Table):
@@ -255,6 +261,8 @@ MAY_CHANGE: tuple[Key, ...] = (
     ("title",),
     ("train", "epochs"),
     ("train", "device"),
+    ("train", "checkpoint_every"),
+    ("train", "keep_best"),
     ("evaluate",),
     ("callbacks",),
 )

@@ -20,19 +20,23 @@ import secrets
 import shutil
 import string
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 import torch
+from filelock import FileLock, Timeout
 
 from dvae_core.errors import RecipeError, RunFolderError
+from dvae_core.labelled_images import LabelledImages
 from dvae_core.provenance import FORMAT, provenance, provides, what_to_install
 from dvae_core.recipe import Recipe, load_recipe
 from dvae_core.registry import Registry
 
 KEPT_CHECKPOINTS = 2
+LARGEST_TEXT = 10_000_000
+"""Characters of run.json, at most; it is read whole."""
 
 
 class RunFolder:
@@ -47,21 +51,24 @@ class RunFolder:
     # --- Making and finding.
 
     @classmethod
-    def create(cls, recipe: Recipe, registry: Registry, out: Path, device: str) -> RunFolder:
+    def create(
+        cls, recipe: Recipe, registry: Registry, out: Path, data: LabelledImages, device: str
+    ) -> RunFolder:
         """A new folder under `out`, with its recipe and provenance written.
 
         Raises:
             RunFolderError: it cannot be written; nothing is left behind.
         """
         letters = "".join(secrets.choice(string.ascii_lowercase) for _ in range(4))
-        path = out / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}-{letters}"
+        stem = re.sub(r"[^\w.-]+", "_", recipe.name).strip("._-")[:80] or "run"
+        path = out / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{letters}"
         made: list[Path] = []
         try:
             for folder in (*reversed(path.parents), path, path / "checkpoints", path / "figures"):
                 if not folder.exists():
                     folder.mkdir()
                     made.append(folder)
-            run = cls(path, provenance(path.name, recipe, registry, device))
+            run = cls(path, provenance(path.name, recipe, registry, data, device))
             run.set_recipe(recipe)
             run._write_info()
         except (OSError, RunFolderError) as error:
@@ -69,8 +76,19 @@ class RunFolder:
             for folder in reversed(made):
                 with contextlib.suppress(OSError):
                     folder.rmdir()
-            raise _unwritable(path, error) from error
+            raise unwritable(path, error) from error
         return run
+
+    @staticmethod
+    def check_space(out: Path, needed: int) -> None:
+        """Raise RunFolderError where the disk below `out` has fewer than `needed` bytes free."""
+        there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+        free = shutil.disk_usage(there).free
+        if free < needed:
+            raise RunFolderError(
+                f"{out}: the run needs about {needed / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are "
+                "free; free some space, or choose another --out"
+            )
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -81,15 +99,22 @@ class RunFolder:
         """
         path = Path(path)
         try:
-            info = json.loads((path / "run.json").read_text(encoding="utf-8"))
+            info = json.loads(_small_text(path / "run.json"))
             run_format = info["format"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise RunFolderError(f"{path}: not a run folder: no readable run.json") from error
         if run_format != FORMAT:
+            made_by = info.get("versions", {}).get("dvae-core", "unknown")
             raise RunFolderError(
-                f"{path}: run format {run_format}, and this version reads {FORMAT}; "
-                "use the version of dvae-core that run.json names"
+                f"{path}: run format {run_format!r}, and this version reads {FORMAT}; "
+                f"it was made by dvae-core {made_by}"
             )
+        rows = info.get("components")
+        fields = {"kind", "name", "plugin", "distribution", "version"}
+        if not isinstance(rows, list) or not all(
+            isinstance(row, dict) and row.keys() >= fields for row in rows
+        ):
+            raise RunFolderError(f"{path}: damaged: run.json names no components")
         return cls(path, info)
 
     # --- What callbacks may use.
@@ -143,6 +168,27 @@ class RunFolder:
         """What was remembered under a key."""
         return self.info.get("memory", {}).get(key, default)
 
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from training in this folder. A killed process leaves no lock.
+
+        Raises:
+            RunFolderError: another process does.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RunFolderError(
+                f"{self.path}: another process is training in this folder; wait for it, or end it"
+            ) from error
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
     # --- Status and metrics.
 
     def set_status(self, status: str, **facts: Any) -> None:
@@ -156,9 +202,12 @@ class RunFolder:
         file = self.path / "metrics.jsonl"
         for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
             try:
-                rows.append(json.loads(line))
-            except ValueError:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
                 break
+            if not isinstance(row, dict) or not isinstance(row.get("epoch"), int):
+                break
+            rows.append(row)
         return rows
 
     def append_metrics(self, row: dict[str, Any]) -> None:
@@ -169,7 +218,7 @@ class RunFolder:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise _unwritable(self.path / "metrics.jsonl", error) from error
+            raise unwritable(self.path / "metrics.jsonl", error) from error
 
     def forget_after(self, epoch: int) -> None:
         """Drop the rows of epochs after `epoch`, which a resume trains again."""
@@ -183,15 +232,16 @@ class RunFolder:
 
     # --- Checkpoints.
 
-    def save_checkpoint(self, state: dict[str, Any]) -> Path:
-        """Write a checkpoint and drop all but the last two.
+    def save_checkpoint(self, state: dict[str, Any], name: str | None = None) -> Path:
+        """Write a checkpoint and drop all but the last two, and those that have a `name`.
 
         `state` has `epoch` (finished ones), `epoch_step` (steps into the next one), and what
         torch.load reads with weights_only.
         """
-        name = f"epoch-{state['epoch']:04d}"
-        if state["epoch_step"]:
-            name += f"-step-{state['epoch_step']:07d}"
+        if name is None:
+            name = f"epoch-{state['epoch']:04d}"
+            if state["epoch_step"]:
+                name += f"-step-{state['epoch_step']:07d}"
         file = self.path / "checkpoints" / f"{name}.pt"
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -214,15 +264,10 @@ class RunFolder:
         warnings: list[str] = []
         for file in reversed(self._checkpoints()):
             try:
-                data = file.read_bytes()
-                digest = _hash_file(file).read_text(encoding="utf-8").split()[0]
-                if hashlib.sha256(data).hexdigest() != digest:
-                    raise ValueError("its SHA-256 differs from the one beside it")
-                state = torch.load(io.BytesIO(data), map_location, weights_only=True)
+                return _read_checkpoint(file, map_location), warnings
             except Exception as error:
-                warnings.append(f"{file}: damaged checkpoint left out: {error}")
-                continue
-            return state, warnings
+                reason = str(error).split("\n")[0] or type(error).__name__
+                warnings.append(f"{file}: damaged checkpoint left out: {reason}")
         raise RunFolderError("\n".join([*warnings, f"{self.path}: there is no good checkpoint"]))
 
     def last_checkpoint(self) -> Path | None:
@@ -262,17 +307,37 @@ def write_atomically(file: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise _unwritable(file, error) from error
+            raise unwritable(file, error) from error
         raise
 
 
-def _unwritable(path: Path, error: Exception) -> RunFolderError:
+def unwritable(path: Path, error: Exception) -> RunFolderError:
     if isinstance(error, RunFolderError):
         return error
     reason = getattr(error, "strerror", None) or error
     return RunFolderError(
         f"{path}: cannot be written: {reason}; free some space, or choose another --out"
     )
+
+
+def _read_checkpoint(file: Path, map_location: Any) -> dict[str, Any]:
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if _small_text(_hash_file(file)).split()[:1] != [digest]:
+        raise ValueError("its SHA-256 differs from the one beside it")
+    # Never unpickles: a checkpoint from a stranger is data.
+    state = torch.load(file, map_location, weights_only=True)
+    if not isinstance(state, dict) or not {"epoch", "epoch_step", "model"} <= state.keys():
+        raise ValueError("it holds something else")
+    return state
+
+
+def _small_text(file: Path) -> str:
+    with file.open(encoding="utf-8") as stream:
+        text = stream.read(LARGEST_TEXT + 1)
+    if len(text) > LARGEST_TEXT:
+        raise ValueError(f"{file} is too large")
+    return text
 
 
 def _hash_file(file: Path) -> Path:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,10 @@ def run_recipe(
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, registry=registry)
     training = prepare(recipe, watch)
-    run = RunFolder.create(recipe, registry, Path(out), str(training.device))
-    return _train(training, run, registry, watch)
+    RunFolder.check_space(Path(out), training.disk_space())
+    run = RunFolder.create(recipe, registry, Path(out), training.data, str(training.device))
+    with run.lock():
+        return _train(training, run, registry, watch)
 
 
 def resume_run(
@@ -65,6 +68,11 @@ def resume_run(
     """
     watch, registry = watch or Watch(), registry or load_registry()
     run = RunFolder.open(path)
+    with run.lock():
+        return _resume(run, recipe, registry, watch)
+
+
+def _resume(run: RunFolder, recipe: Recipe | None, registry: Registry, watch: Watch) -> RunFolder:
     before = run.load_recipe(registry)
     recipe = recipe or before
     check_same_experiment(before, recipe)
@@ -74,7 +82,7 @@ def resume_run(
     training = prepare(recipe, watch)
     try:
         training.load_state_dict(state)
-    except (KeyError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise RecipeError(f"{run.path}: the checkpoint does not fit the recipe: {error}") from error
     if training.epoch >= recipe.train.epochs:
         more = f"--set train.epochs={training.epoch + recipe.train.epochs}"
@@ -121,6 +129,7 @@ def _train(training: Training, run: RunFolder, registry: Registry, watch: Watch)
 def _loop(
     training: Training, run: RunFolder, events: Events, watch: Watch, stop: StopRequest
 ) -> None:
+    checkpoint_due = _checkpoint_clock(training.recipe.train.checkpoint_every)
     while training.epoch < training.recipe.train.epochs:
         started = time.perf_counter()
         first = training.epoch_step
@@ -129,8 +138,10 @@ def _loop(
                 training.check_finite(run)
                 watch.stepped(training.step, training.ledger.means())
             if stop.signal is not None:
-                training.check_finite(run)
                 _stop(training, run, stop.signal)
+            if checkpoint_due(training.step):
+                training.check_finite(run)
+                run.save_checkpoint(training.state_dict())
         training.check_finite(run)
         trained = time.perf_counter() - started
 
@@ -144,13 +155,49 @@ def _loop(
         }
         run.append_metrics(row)
         run.save_checkpoint(training.state_dict())
+        if _is_best(training.recipe.train.keep_best, run):
+            run.save_checkpoint(training.state_dict(), "best")
         events.tell("epoch_finished", run=run, metrics=row, figures=figures)
         watch.epoch_finished(row)
         if stop.signal is not None and training.epoch < training.recipe.train.epochs:
             _stop(training, run, stop.signal)
 
 
+def _checkpoint_clock(every: str | None) -> Callable[[int], bool]:
+    """Whether a checkpoint is due after a step, as `train.checkpoint_every` says."""
+    if every is None:
+        return lambda step: False
+    number, unit = every.split()
+    if unit == "steps":
+        return lambda step: step % int(number) == 0
+    last = time.monotonic()
+
+    def due(step: int) -> bool:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < 60 * int(number):
+            return False
+        last = now
+        return True
+
+    return due
+
+
+def _is_best(keep_best: str | None, run: RunFolder) -> bool:
+    """Whether the last epoch is the best so far by `train.keep_best`; the first of equals wins."""
+    if keep_best is None:
+        return False
+    direction, key = keep_best.split()
+    rows = run.metrics()
+    values = [row[key] for row in rows if key in row]
+    if key not in rows[-1]:
+        return False
+    better = max if direction == "highest" else min
+    return values[-1] == better(values) and values.count(values[-1]) == 1
+
+
 def _stop(training: Training, run: RunFolder, number: int) -> None:
+    training.check_finite(run)
     file = run.save_checkpoint(training.state_dict())
     raise Interrupted(
         f"interrupted after step {training.step:,}; checkpoint: {file}\n"

@@ -6,7 +6,7 @@ import contextlib
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dvae_core import optimizers
 from dvae_core.batches import Batches
@@ -40,10 +40,11 @@ class Training:
         self.model.to(self.device).to(memory_format=torch.channels_last)
         self.objective = Objective(recipe, self.model, self.timeline).to(self.device)
         # A term may hold the model itself; each parameter is trained once.
-        parameters = dict.fromkeys([*self.model.parameters(), *self.objective.parameters()])
+        both = (*self.model.parameters(), *self.objective.parameters())
+        self.parameters = list(dict.fromkeys(both))
         try:
             self.optimizer = optimizers.build(
-                recipe.optimizer.name, recipe.optimizer.keywords, parameters
+                recipe.optimizer.name, recipe.optimizer.keywords, self.parameters
             )
         except ValueError as error:
             raise RecipeError(
@@ -91,19 +92,25 @@ class Training:
         loss, row = self.objective(outputs, labels, weights)
         self.optimizer.zero_grad()
         loss.backward()
+        if self.recipe.train.clip_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.recipe.train.clip_grad_norm)
         self.optimizer.step()
         self.epoch_step += 1
         return self.ledger.add(row, len(images))
 
     def check_finite(self, run: RunFolder) -> None:
-        """Read the ledger, and stop where a term is not finite.
+        """Read the ledger, and stop where a term or a parameter is not finite.
 
         Raises:
             Diverged: with the step, its terms and their weights, and what to do.
         """
         found = self.ledger.read()
+        what = "the loss is"
         if found is None:
-            return
+            if all(bool(p.isfinite().all()) for p in self.parameters):
+                return
+            # The step before this one was sound, or its loss would not have been finite.
+            found, what = (0, self.ledger.last), "a gradient, and so the model, is"
         ago, values = found
         step = self.step - ago
         weights = self.objective.weights_at(step - 1)
@@ -113,8 +120,9 @@ class Training:
         )
         checkpoint = run.last_checkpoint() or "none yet"
         raise Diverged(
-            f"the loss is no longer finite at step {step:,} (epoch {self.epoch + 1}): {terms}. "
-            f"Try a smaller learning rate or smaller weights. Last good checkpoint: {checkpoint}"
+            f"{what} no longer finite at step {step:,} (epoch {self.epoch + 1}): {terms}. "
+            "Try a smaller learning rate, smaller weights, or train.clip_grad_norm = 1.0. "
+            f"Last good checkpoint: {checkpoint}"
         )
 
     def finish_epoch(self) -> None:
@@ -129,6 +137,17 @@ class Training:
     def images_in_epoch(self, first: int) -> int:
         """Images of an epoch from batch number `first` on."""
         return len(self.data.train_images) - first * self.recipe.train.batch_size
+
+    def disk_space(self) -> int:
+        """A generous estimate of what the run will write, in bytes."""
+        recipe = self.recipe
+        weights = sum(p.numel() * p.element_size() for p in self.parameters)
+        # An optimizer keeps up to three numbers for each weight; a third checkpoint is being
+        # written while two are kept, and there may be a best one.
+        checkpoints = 4 * weights * (3 + bool(recipe.train.keep_best))
+        evaluations = recipe.train.epochs // recipe.evaluate.every + 1
+        figures = evaluations * len(recipe.evaluate.plots) * 200_000
+        return checkpoints + figures * (2 if recipe.callbacks else 1) + 5_000_000
 
     def snapshot(self) -> Snapshot:
         """The state that metrics and plots look at."""
@@ -154,6 +173,7 @@ class Training:
             "ledger": self.ledger.state_dict(),
             "noise": self.noise.get_state(),
             "global_random": global_state(),
+            "callbacks": [callback.state() for callback in self.recipe.callbacks],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -169,6 +189,9 @@ class Training:
         self.noise.set_state(state["noise"].cpu())
         set_global_state(state["global_random"])
         self.epoch, self.epoch_step = state["epoch"], state["epoch_step"]
+        if len(state["callbacks"]) == len(self.recipe.callbacks):
+            for callback, kept in zip(self.recipe.callbacks, state["callbacks"], strict=True):
+                callback.restore(kept)
 
 
 def _device(name: str) -> torch.device:

@@ -11,6 +11,7 @@ import typer
 from dvae_core.cli import (
     check_plugin,
     describe,
+    export,
     list_plugins,
     new_plugin,
     run,
@@ -29,7 +30,7 @@ app = typer.Typer(
     epilog="Examples:\n\ndvae run recipes/quick.toml\n\ndvae list-plugins --kind schedule",
 )
 for module in (
-    run, list_plugins, describe, validate, show, schema, new_plugin, check_plugin,
+    run, list_plugins, describe, validate, show, schema, export, new_plugin, check_plugin,
 ):  # fmt: skip
     module.add_to(app)
 

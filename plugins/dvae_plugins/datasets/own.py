@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +13,9 @@ from dvae_core import DataError, Dataset, LabelledImages, RecipePath
 if TYPE_CHECKING:
     import numpy as np
 
+ARRAYS = ("images", "labels", "test_images", "test_labels", "classes")
+LARGEST_ARRAY = 64 * 2**30
+"""Bytes of an array, at most."""
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 
 
@@ -74,16 +77,18 @@ class NPZ(_OwnDataset):
             with self.path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 if not isinstance(file, np.lib.npyio.NpzFile):
                     raise ValueError("not an npz file")
-                arrays = {name: file[name] for name in file.files}
+                _check_sizes(file)
+                arrays = {name: file[name] for name in ARRAYS if name in file.files}
+                names = file.files
         except FileNotFoundError:
             raise DataError(f"{self.path}: there is no such file") from None
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # a damaged zip file raises nearly anything
             raise DataError(f"{self.path}: no readable npz file: {error}") from error
         missing = {"images", "labels"} - set(arrays)
         if missing or ("test_images" in arrays) != ("test_labels" in arrays):
             raise DataError(
                 f"{self.path}: needs arrays images and labels (and test_images with test_labels), "
-                f"and has {', '.join(arrays) or 'none'}"
+                f"and has {', '.join(names)[:200] or 'none'}"
             )
         return arrays
 
@@ -135,6 +140,27 @@ class ImageFolder(_OwnDataset):
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DataError(f"{file}: no readable image: {error}") from error
         return pixels[None] if self.channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _check_sizes(file: Any) -> None:
+    """Raise ValueError where an array claims more than the file holds, before taking memory."""
+    import numpy as np
+
+    for entry in file.zip.infolist():
+        if entry.filename.removesuffix(".npy") not in ARRAYS:
+            continue
+        with file.zip.open(entry) as stream:
+            version = np.lib.format.read_magic(stream)
+            read = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, _, dtype = read(stream)
+        if math.prod(shape) * dtype.itemsize > entry.file_size:
+            raise ValueError(f"{entry.filename} claims to be {list(shape)} {dtype} and is not")
+        if entry.file_size > LARGEST_ARRAY:
+            raise ValueError(f"{entry.filename} has {entry.file_size:,} bytes, over the limit")
 
 
 def _numbered(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

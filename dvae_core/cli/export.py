@@ -1,0 +1,37 @@
+"""`dvae export`: the trained model, for use elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        "export",
+        epilog="Examples:\n\ndvae export runs/mnist_abs-20260101-120000-abcd\n\n"
+        "dvae export runs/mnist_abs-20260101-120000-abcd --out model",
+    )(export)
+
+
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where the files go; the run folder's export/ if left out.")
+    ] = None,
+) -> None:
+    """Write the weights as safetensors, the recipe inside, and encoder and decoder as ONNX."""
+    from dvae_core.cli.progress import watch
+
+    with watch() as watcher:
+        watcher.stage("loading")
+        from dvae_core.export import export as write
+        from dvae_core.loaded_run import load_run
+
+        loaded = load_run(run, watch=watcher)
+        watcher.stage("exporting")
+        files = write(loaded.folder, loaded.model, loaded.recipe, out or run / "export")
+    for file in files:
+        print(file)

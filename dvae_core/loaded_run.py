@@ -1,0 +1,92 @@
+"""A trained run, taken up again: for notebooks, and for every command that looks at one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dvae_core.data import load_data
+from dvae_core.errors import RunFolderError
+from dvae_core.model import build_model
+from dvae_core.randomness import set_aside
+from dvae_core.recipe import Recipe
+from dvae_core.registry import Registry, load_registry
+from dvae_core.run_folder import RunFolder
+from dvae_core.snapshot import Snapshot
+from dvae_core.training import Training
+from dvae_core.watch import Watch
+
+
+class LoadedRun:
+    """A run's folder, recipe and model, as of its newest good checkpoint. Made by `load_run`."""
+
+    def __init__(self, folder: RunFolder, recipe: Recipe, state: dict[str, Any]) -> None:
+        self.folder = folder
+        """The run folder."""
+        self.recipe = recipe
+        """The resolved recipe."""
+        self.epoch: int = state["epoch"]
+        """Epochs finished at the checkpoint."""
+        self._state = state
+        try:
+            shape, self.classes = folder.info["image_shape"], tuple(folder.info["classes"])
+            with set_aside(recipe.seed, "load"):
+                self.model = build_model(recipe, tuple(shape), self.classes)
+            self.model.load_state_dict(state["model"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise RunFolderError(
+                f"{folder.path}: the checkpoint does not fit the recipe: {error}"
+            ) from error
+        self.model.eval()
+
+    def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """mean and log_var [P, D] of images [P, C, H, W], uint8 or float in [0, 1]."""
+        scale = 255 if images.dtype == np.uint8 else 1
+        with torch.inference_mode():
+            mean, log_var = self.model.encode(torch.from_numpy(images.astype(np.float32) / scale))
+        return mean.numpy(), log_var.numpy()
+
+    def decode(self, points: np.ndarray) -> np.ndarray:
+        """Images float32 [P, C, H, W] in [0, 1] of latent points [P, D]."""
+        with torch.inference_mode():
+            logits = self.model.decode(torch.from_numpy(points.astype(np.float32)))
+            return self.recipe.reconstruction.component.image(logits).numpy()
+
+    def classify(self, points: np.ndarray) -> np.ndarray | None:
+        """The head's class probabilities [P, K] at latent points [P, D]; None without guidance."""
+        with torch.inference_mode():
+            logits = self.model.classify(torch.from_numpy(points.astype(np.float32)))
+            return None if logits is None else logits.softmax(dim=1).numpy()
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl, an epoch each."""
+        return self.folder.metrics()
+
+    def snapshot(self) -> Snapshot:
+        """What metrics and plots see. Loads the run's data."""
+        with set_aside(self.recipe.seed, "load"):
+            training = Training(self.recipe, load_data(self.recipe.dataset))
+            training.load_state_dict(self._state)
+        training.model.eval()
+        return training.snapshot()
+
+
+def load_run(
+    path: str | Path, *, watch: Watch | None = None, registry: Registry | None = None
+) -> LoadedRun:
+    """Take up a run from its folder alone; it may still be training.
+
+    Raises:
+        RunFolderError: there is no run, or no good checkpoint, at `path`.
+        RecipeError: a plugin that the run needs is missing; the message says what to install.
+    """
+    watch, registry = watch or Watch(), registry or load_registry()
+    folder = RunFolder.open(path)
+    recipe = folder.load_recipe(registry)
+    state, warnings = folder.load_checkpoint()
+    for warning in [*folder.version_warnings(registry), *warnings]:
+        watch.warn(warning)
+    return LoadedRun(folder, recipe, state)
