@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from dvae_core.components import Callback
@@ -15,7 +17,8 @@ class Events:
     """Calls the run events of the configured callbacks, and of plugins that implement them.
 
     Args:
-        warn: told once about each listener that raised; the listener is not called again.
+        warn: told what a listener says by `warnings.warn`, and once about each that raised; that
+            one is not called again.
     """
 
     def __init__(
@@ -40,8 +43,18 @@ class Events:
                 continue
             try:
                 wanted = inspect.signature(function).parameters
-                function(**{name: arguments[name] for name in wanted if name in arguments})
+                with self._heard(label):
+                    function(**{name: arguments[name] for name in wanted if name in arguments})
             except Exception as error:
                 self._off.add(id(owner))
                 reason = f"{type(error).__name__}: {error}"
                 self._warn(f"{label} failed in {event} and is switched off: {reason}")
+
+    @contextlib.contextmanager
+    def _heard(self, label: str) -> Iterator[None]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            yield
+        for warning in caught:
+            if issubclass(warning.category, UserWarning):
+                self._warn(f"{label}: {warning.message}")

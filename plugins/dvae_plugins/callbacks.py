@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
+import netrc
 import os
 import secrets
+import urllib.error
+import urllib.request
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -15,10 +20,12 @@ from dvae_core import Callback, hookimpl
 if TYPE_CHECKING:
     from dvae_core import RunFolder
 
+KNOCK_TIMEOUT = 5
+"""Seconds in which a server must answer at all."""
 INIT_TIMEOUT = 15
-"""Seconds to wait for a server at the start; after that the run is logged offline."""
-FINISH_TIMEOUT = 30
-"""Seconds to wait for the last uploads."""
+"""Seconds to wait for a server to take a run; after that the run is logged offline."""
+FINISH_TIMEOUT = 10
+"""Seconds to wait for the last uploads; what is not uploaded by then, `wandb sync` uploads."""
 
 
 class WandB(Callback):
@@ -44,18 +51,28 @@ class WandB(Callback):
     def run_started(self, run: RunFolder) -> None:
         import wandb
 
-        logging.getLogger("wandb").setLevel(logging.ERROR)
+        # Its own figures about itself would delay the exit where the server does not answer.
+        with contextlib.suppress(ImportError):
+            from wandb.analytics.opentelemetry import opentelemetry_proxy
+
+            opentelemetry_proxy.disable()
         run_id = run.recall("wandb_id") or secrets.token_hex(4)
         run.remember("wandb_id", run_id)
         mode = self._mode()
-        try:
-            self._run = self._init(run, run_id, mode)
-        except Exception:
-            if mode != "online":
-                raise
-            # The server does not answer, or refuses the key: the same run, kept here.
-            wandb.teardown()
-            self._run = self._init(run, run_id, "offline")
+        if mode == "online":
+            try:
+                _knock(_base_url())
+                self._run = self._init(run, run_id, mode)
+                return
+            except Exception as error:
+                reason = str(error).strip().split("\n")[0]
+                warnings.warn(
+                    f"logging offline, because the server did not take the run: {reason}; "
+                    f"upload it later: wandb sync {run.path}/wandb/offline-run-*",
+                    stacklevel=2,
+                )
+                wandb.teardown()
+        self._run = self._init(run, run_id, "offline" if mode == "online" else mode)
 
     def epoch_finished(
         self, run: RunFolder, metrics: dict[str, float], figures: dict[str, Path]
@@ -71,15 +88,14 @@ class WandB(Callback):
     def run_finished(self, run: RunFolder, status: str) -> None:
         if self._run is not None:
             self._run.finish(exit_code=0 if status == "finished" else 1)
+            self._run = None
 
     def _mode(self) -> Any:
-        import wandb
-
         if self.mode != "auto":
             return self.mode
         if "WANDB_MODE" in os.environ:
             return os.environ["WANDB_MODE"]
-        return "online" if wandb.login(prompt=False, verify=False) else "offline"
+        return "online" if _has_key(_base_url()) else "offline"
 
     def _init(self, run: RunFolder, run_id: str, mode: Any) -> Any:
         import wandb
@@ -102,6 +118,33 @@ class WandB(Callback):
                 save_code=False,
             ),
         )
+
+
+def _base_url() -> str:
+    import wandb
+
+    return str(wandb.setup().settings.base_url)
+
+
+def _has_key(base_url: str) -> bool:
+    """Whether a key is in the environment or in the netrc file, where `wandb login` puts it."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    file = os.environ.get("NETRC") or Path.home() / ".netrc"
+    try:
+        return netrc.netrc(file).authenticators(urlsplit(base_url).hostname or "") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def _knock(base_url: str) -> None:
+    """Raise unless a server answers soon; wandb.init would wait and try again for much longer."""
+    try:
+        urllib.request.urlopen(base_url, timeout=KNOCK_TIMEOUT).close()
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code >= 500:
+            raise
 
 
 @hookimpl
