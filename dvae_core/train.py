@@ -134,13 +134,14 @@ def _loop(
         started = time.perf_counter()
         first = training.epoch_step
         for images, labels in training.batches.epoch(training.epoch, skip=first):
-            if training.take_step(images, labels):
+            block_full = training.take_step(images, labels)
+            save = checkpoint_due(training.step)
+            if block_full or save:
                 training.check_finite(run)
                 watch.stepped(training.step, training.ledger.means())
             if stop.signal is not None:
                 _stop(training, run, stop.signal)
-            if checkpoint_due(training.step):
-                training.check_finite(run)
+            if save:
                 run.save_checkpoint(training.state_dict())
         training.check_finite(run)
         trained = time.perf_counter() - started
