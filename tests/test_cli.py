@@ -14,6 +14,7 @@ VERBS = [
     "validate",
     "show",
     "schema",
+    "export",
     "new-plugin",
     "check-plugin",
 ]
