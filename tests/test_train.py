@@ -65,6 +65,7 @@ def test_training_learns_and_leaves_a_complete_folder(recipe_file, tmp_path):
     }  # fmt: skip
     files = sorted(str(f.relative_to(run.path)) for f in run.path.rglob("*") if f.is_file())
     assert [f for f in files if "figures" not in f] == [
+        ".lock",
         "checkpoints/epoch-0029.pt",
         "checkpoints/epoch-0029.pt.sha256",
         "checkpoints/epoch-0030.pt",
