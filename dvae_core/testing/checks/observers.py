@@ -92,10 +92,9 @@ def leaves_the_snapshot_alone(metric: Metric) -> None:
 
 @check("plot")
 def gives_a_figure(plot: Plot) -> None:
-    import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(), tempfile.TemporaryFile() as file:
+    with _global_state_put_back(), tempfile.TemporaryFile() as file:
         figure = plot.draw(toy_training().snapshot())
         must(isinstance(figure, Figure), f"gives {type(figure).__name__}, not a matplotlib Figure")
         figure.savefig(file, format="png")
@@ -106,13 +105,11 @@ def leaves_no_global_state(plot: Plot) -> None:
     import matplotlib
     import matplotlib.pyplot as plt
 
-    with matplotlib.rc_context():
+    with _global_state_put_back():
         before, open_before = dict(matplotlib.rcParams), plt.get_fignums()
         with _untouched(toy_training().snapshot()) as snapshot:
             plot.draw(snapshot)
         left = [n for n in plt.get_fignums() if n not in open_before]
-        for number in left:
-            plt.close(number)
         changed = [k for k, v in matplotlib.rcParams.items() if before.get(k) != v]
     must(not left, "leaves a pyplot figure open; make a matplotlib.figure.Figure instead")
     must(not changed, f"changes matplotlib.rcParams: {', '.join(changed[:3])}")
@@ -136,6 +133,21 @@ def survives_a_run(callback: Callback) -> None:
         must(len(run.metrics()) == recipe.train.epochs, "the run's record is not complete")
         must(Path(run.path).exists(), "the run folder is gone")
     must(not heard, "; ".join(heard))
+
+
+@contextmanager
+def _global_state_put_back() -> Iterator[None]:
+    """Whatever a plot does to matplotlib's settings and to pyplot's figures is undone."""
+    import matplotlib
+    import matplotlib.pyplot as plt
+
+    open_before = plt.get_fignums()
+    try:
+        with matplotlib.rc_context():
+            yield
+    finally:
+        for number in set(plt.get_fignums()) - set(open_before):
+            plt.close(number)
 
 
 @contextmanager
