@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from dvae_core.errors import RecipeError, did_you_mean
+from dvae_core.cli.kinds import check_kind
+from dvae_core.errors import RecipeError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,13 +27,10 @@ def describe(
     from rich.table import Table
     from rich.text import Text
 
-    from dvae_core.components import KINDS
     from dvae_core.describe import keys, snippet
     from dvae_core.registry import UnknownComponent, load_registry
 
-    if kind not in KINDS:
-        hint = did_you_mean(kind, KINDS)
-        raise RecipeError(f'unknown kind "{kind}"{hint}; known: {", ".join(KINDS)}')
+    check_kind(kind)
     try:
         provider = load_registry().provider(kind, name)
     except UnknownComponent as error:

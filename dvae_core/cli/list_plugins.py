@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dvae_core.errors import RecipeError, did_you_mean
+from dvae_core.cli.kinds import check_kind
 
 if TYPE_CHECKING:
     from dvae_core.registry import Registry
@@ -30,12 +30,10 @@ def list_plugins(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """Show every component that recipes can name, and plugins that are broken."""
-    from dvae_core.components import KINDS
     from dvae_core.registry import load_registry
 
-    if kind is not None and kind not in KINDS:
-        hint = did_you_mean(kind, KINDS)
-        raise RecipeError(f'--kind: unknown kind "{kind}"{hint}; known: {", ".join(KINDS)}')
+    if kind is not None:
+        check_kind(kind, "--kind: ")
     rows = _rows(load_registry(), kind)
     if as_json:
         print(json.dumps(rows, indent=2))

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from dvae_core.errors import RecipeError, did_you_mean
+from dvae_core.cli.kinds import check_kind
+from dvae_core.errors import RecipeError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,13 +29,10 @@ def new_plugin(
     out: Annotated[Path, typer.Option(help="Where its folder is made.")] = Path("."),
 ) -> None:
     """Write a package that adds components: it installs, its tests pass, its recipe runs."""
-    from dvae_core.components import KINDS
     from dvae_core.scaffold import new_plugin
 
     for kind in kinds:
-        if kind not in KINDS:
-            hint = did_you_mean(kind, KINDS)
-            raise RecipeError(f'--kind: unknown kind "{kind}"{hint}; known: {", ".join(KINDS)}')
+        check_kind(kind, "--kind: ")
     if not out.is_dir():
         raise RecipeError(f"--out {out}: there is no such folder")
     folder = new_plugin(name, kinds, out)

@@ -1,0 +1,14 @@
+"""A kind that the user names, checked the same way by every verb that takes one."""
+
+from __future__ import annotations
+
+from dvae_core.errors import RecipeError, did_you_mean
+
+
+def check_kind(kind: str, where: str = "") -> None:
+    """Raise RecipeError unless there is such a kind; `where` goes before the message."""
+    from dvae_core.components import KINDS
+
+    if kind not in KINDS:
+        hint = did_you_mean(kind, KINDS)
+        raise RecipeError(f'{where}unknown kind "{kind}"{hint}; known: {", ".join(KINDS)}')
