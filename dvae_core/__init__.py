@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dvae_core.errors import RecipeError as RecipeError
     from dvae_core.hookspecs import hookimpl as hookimpl
     from dvae_core.labelled_images import LabelledImages as LabelledImages
+    from dvae_core.labelled_images import class_number as class_number
     from dvae_core.loaded_run import load_run as load_run
     from dvae_core.recipe import load_recipe as load_recipe
     from dvae_core.run_folder import RunFolder as RunFolder
@@ -51,7 +52,7 @@ _HOMES = {
     ),
     "errors": ("DvaeError", "DataError", "RecipeError"),
     "hookspecs": ("hookimpl",),
-    "labelled_images": ("LabelledImages",),
+    "labelled_images": ("LabelledImages", "class_number"),
     "loaded_run": ("load_run",),
     "recipe": ("load_recipe",),
     "run_folder": ("RunFolder",),

@@ -198,7 +198,17 @@ class Term(Component):
 
         `outputs` has images, mean, log_var, z, logits and class_logits (None without
         guidance). Labels are -1 where they are hidden.
+
+        Raises:
+            ValueError: the term cannot be had with this model or these classes.
         """
+
+    def named_pairs(self, classes: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+        """The pairs of classes, by number, that this term wants side by side.
+
+        Metrics and plots point them out.
+        """
+        return ()
 
 
 class Schedule(Component):
@@ -258,6 +268,14 @@ class Metric(Component):
     @abstractmethod
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         """Finite numbers by name; they are kept as `test/<name>`."""
+
+    def details(self, snapshot: Snapshot) -> dict[str, Any]:
+        """Arrays and plain values to keep beside the numbers.
+
+        They are written to the run folder's `evaluation/`: arrays to an npz file, and all that is
+        short enough to read to a JSON file.
+        """
+        return {}
 
 
 class Plot(Component):

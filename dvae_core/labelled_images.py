@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dvae_core.errors import did_you_mean
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -67,3 +69,21 @@ class LabelledImages:
     def image_shape(self) -> ImageShape:
         c, h, w = self.train_images.shape[1:]
         return (c, h, w)
+
+
+def class_number(name: str | int, classes: tuple[str, ...]) -> int:
+    """The number of a class that is given by name or by number.
+
+    >>> class_number("coat", ("shirt", "coat")), class_number("0", ("7", "0")), class_number(0, "ab")
+    (1, 1, 0)
+
+    Raises:
+        ValueError: there is no such class; the message names those that there are.
+    """
+    if isinstance(name, str) and name in classes:
+        return classes.index(name)
+    if isinstance(name, int) or name.isdecimal():
+        if int(name) < len(classes):
+            return int(name)
+    hint = did_you_mean(str(name), classes) or f"; known: {', '.join(classes)}"
+    raise ValueError(f'there is no class "{name}"{hint}')

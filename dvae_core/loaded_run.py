@@ -71,7 +71,7 @@ class LoadedRun:
             training = Training(self.recipe, load_data(self.recipe.dataset))
             training.load_state_dict(self._state)
         training.model.eval()
-        return training.snapshot()
+        return training.snapshot([row for row in self.metrics() if row["epoch"] < self.epoch])
 
 
 def load_run(

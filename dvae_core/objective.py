@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from dvae_core.errors import RecipeError
 from dvae_core.model import GuidedVAE, Outputs
 from dvae_core.recipe import Recipe
 from dvae_core.weights import Timeline
@@ -26,7 +27,15 @@ class Objective(nn.Module):
         self.timeline = timeline
         self.reconstruction = recipe.reconstruction.component
         self.kl = recipe.kl.component.build(model.latent_dim, model.classes)
-        self.extra = [term.component.build(model) for term in recipe.terms]
+        self.extra = []
+        self.named_pairs: tuple[tuple[int, int], ...] = ()
+        for index, term in enumerate(recipe.terms):
+            try:
+                self.extra.append(term.component.build(model))
+                self.named_pairs += term.component.named_pairs(model.classes)
+            except ValueError as error:
+                origin = recipe.origin(("terms", index, "name"))
+                raise RecipeError(f"{origin}: [terms.{index}] {error}") from error
         # Modules in a plain list are invisible to parameters() and state_dict().
         self._modules_of_terms = nn.ModuleList([t for t in self.extra if isinstance(t, nn.Module)])
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
-from scipy.spatial import KDTree
 from torch import Tensor
 
 from dvae_core.batches import scaled, to_device
+from dvae_core.borders.judge import Judge
+from dvae_core.borders.paths import LINES, STEPS, Paths, paths
+from dvae_core.borders.regions import Regions, regions
 from dvae_core.labelled_images import ImageShape, LabelledImages
 from dvae_core.model import GuidedVAE
 from dvae_core.objective import Objective
@@ -46,6 +49,7 @@ class Snapshot:
         seed: int,
         device: torch.device,
         autocast: Callable[[], AbstractContextManager],
+        history: Sequence[dict[str, Any]] = (),
     ) -> None:
         self.epoch = epoch
         """Epochs finished."""
@@ -60,6 +64,9 @@ class Snapshot:
         """[N]; -1 is unlabelled."""
         self.test_labels = data.test_labels
         """[M]; -1 is unlabelled."""
+        self.history = history
+        """The rows of metrics.jsonl of the epochs before this one."""
+        self._paths: dict[tuple[int, int], Paths] = {}
         self._model = model
         self._objective = objective
         self._data = data
@@ -94,14 +101,44 @@ class Snapshot:
         Returns:
             Their distances and labels, [P, k] each, nearest first.
         """
-        tree, labels = self._tree
-        distances, indices = tree.query(points, k=np.arange(1, min(k, len(labels)) + 1), workers=-1)
-        return distances, labels[indices]
+        return self.judge.nearest(points, k)
+
+    # --- Whose latent space it is.
 
     @cached_property
-    def test_nearest(self) -> tuple[np.ndarray, np.ndarray]:
-        """`nearest` of the test means, k = 15."""
-        return self.nearest(self.test_means)
+    def judge(self) -> Judge:
+        """Says which class a latent point belongs to: a vote of the 15 nearest training means."""
+        return self.judge_of(15)
+
+    def judge_of(self, k: int) -> Judge:
+        """A judge with another number of voters."""
+        means, labels = self.train_means, self.train_labels
+        return Judge(means, labels, self.test_means, len(self.classes), k)
+
+    @cached_property
+    def regions(self) -> Regions:
+        """What each class owns, and who borders whom."""
+        labels = np.concatenate([self.train_labels, self.test_labels])
+        return regions(self.judge, self.train_means, self.test_means, labels)
+
+    def paths(self, lines: int = LINES, steps: int = STEPS) -> Paths:
+        """The verdicts along straight lines between every two classes."""
+        key = (lines, steps)
+        if key not in self._paths:
+            self._paths[key] = paths(
+                self.judge,
+                self.test_means,
+                self.test_labels,
+                self.random("paths"),
+                lines=lines,
+                steps=steps,
+            )
+        return self._paths[key]
+
+    @property
+    def named_pairs(self) -> tuple[tuple[int, int], ...]:
+        """The pairs of classes that the recipe wants side by side, by number."""
+        return self._objective.named_pairs
 
     # --- What the networks say.
 
@@ -150,6 +187,12 @@ class Snapshot:
         """Steps in the whole run."""
         return self._objective.timeline.total
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weight of each term of the loss at the last step."""
+        last = self._objective.weights_at(max(self.step - 1, 0))
+        return dict(zip(self._objective.names, last, strict=True))
+
     def weight_curves(self, points: int = 500) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """For each term of the loss, steps over the whole run and the weight at each."""
         steps = np.unique(np.linspace(0, self.total_steps - 1, points).round().astype(int))
@@ -179,11 +222,6 @@ class Snapshot:
     @cached_property
     def _test_posterior(self) -> tuple[np.ndarray, np.ndarray]:
         return self._encode(self._data.test_images)
-
-    @cached_property
-    def _tree(self) -> tuple[KDTree, np.ndarray]:
-        labelled = self.train_labels >= 0
-        return KDTree(self.train_means[labelled]), self.train_labels[labelled]
 
     def _encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         def both(chunk: Tensor) -> Tensor:

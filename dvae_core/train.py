@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dvae_core.data import load_data
+from dvae_core.details import save_details
 from dvae_core.errors import DvaeError, Interrupted, RecipeError
 from dvae_core.events import Events
 from dvae_core.randomness import set_aside
@@ -220,7 +221,7 @@ def _evaluate(
     figures: dict[str, Path] = {}
     training.model.eval()
     with set_aside(recipe.seed, "evaluation"):
-        snapshot = training.snapshot()
+        snapshot = training.snapshot(run.metrics())
         for name, value in snapshot.test_losses().items():
             row[f"test/{name}"] = value
         for metric in recipe.evaluate.metrics if due else ():
@@ -229,6 +230,9 @@ def _evaluate(
                     if not math.isfinite(value):
                         raise ValueError(f"{name} is {value}")
                     row[f"test/{name}"] = float(value)
+                details = metric.details(snapshot)
+                if details:
+                    save_details(run.path / "evaluation", epoch, metric.name, details)
             except Exception as error:
                 watch.warn(f'metric "{metric.name}" failed: {type(error).__name__}: {error}')
         for plot in recipe.evaluate.plots if due else ():

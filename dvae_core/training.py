@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -149,8 +150,8 @@ class Training:
         figures = evaluations * len(recipe.evaluate.plots) * 200_000
         return checkpoints + figures * (2 if recipe.callbacks else 1) + 5_000_000
 
-    def snapshot(self) -> Snapshot:
-        """The state that metrics and plots look at."""
+    def snapshot(self, history: Sequence[dict[str, Any]] = ()) -> Snapshot:
+        """The state that metrics and plots look at, after the epochs in `history`."""
         return Snapshot(
             self.model,
             self.objective,
@@ -160,6 +161,7 @@ class Training:
             seed=self.recipe.seed,
             device=self.device,
             autocast=self.autocast,
+            history=history,
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -23,15 +23,9 @@ class KNN(Metric):
     """How many neighbours vote."""
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
-        import numpy as np
-
-        if self.k == 15:
-            _, labels = snapshot.test_nearest
-        else:
-            _, labels = snapshot.nearest(snapshot.test_means, self.k)
+        judge = snapshot.judge if self.k == snapshot.judge.k else snapshot.judge_of(self.k)
         known = snapshot.test_labels >= 0
-        votes = np.stack([(labels == c).sum(axis=1) for c in range(len(snapshot.classes))], axis=1)
-        right = votes.argmax(axis=1) == snapshot.test_labels
+        right = judge.test_votes == snapshot.test_labels
         return {"knn_accuracy": float(right[known].mean())}
 
 

@@ -1,0 +1,54 @@
+"""What a metric keeps beside its numbers: arrays and tables, in the run folder's evaluation/."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dvae_core.run_folder import unwritable, write_atomically
+
+READABLE = 10_000
+"""Arrays of more numbers than this stand in the npz file alone."""
+
+
+def save_details(folder: Path, epoch: int, name: str, details: dict[str, Any]) -> None:
+    """Write `epoch-0010-<name>.npz` with all arrays, and `.json` with all that one might read.
+
+    A number that is not finite is null in JSON.
+
+    Raises:
+        RunFolderError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    stem = f"epoch-{epoch:04d}-{name}"
+    arrays = {key: value for key, value in details.items() if isinstance(value, np.ndarray)}
+    if arrays:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)
+        write_atomically(folder / f"{stem}.npz", buffer.getvalue())
+    readable = {
+        key: _plain(value)
+        for key, value in details.items()
+        if not isinstance(value, np.ndarray) or value.size <= READABLE
+    }
+    text = json.dumps({"epoch": epoch, **readable}, indent=2, ensure_ascii=False)
+    write_atomically(folder / f"{stem}.json", text.encode())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value

@@ -1,0 +1,346 @@
+"""The border suite on latent spaces whose areas, borders and paths one computes by hand."""
+
+import itertools
+import json
+from functools import cached_property
+
+import numpy as np
+import pytest
+from dvae_plugins.metrics import Borders
+from scipy.stats import qmc
+
+from dvae_core.borders.judge import VOID, Judge
+from dvae_core.borders.paths import is_direct, paths, straight
+from dvae_core.borders.regions import _of_grid, ceiling, regions
+from dvae_core.details import save_details
+
+from .test_snapshot import snapshot_of
+
+
+class Space:
+    """A latent space that is full of images wherever `label` gives a class."""
+
+    def __init__(self, label, low, high, classes, n=2**15):
+        def points(n, seed):
+            # Evenly spread: random points have holes, which are void.
+            drawn = qmc.scale(qmc.Sobol(len(low), rng=seed).random(n), low, high)
+            labels = label(drawn)
+            return drawn[labels >= 0], labels[labels >= 0]
+
+        self.train, self.train_labels = points(n, 0)
+        self.test, self.test_labels = points(n // 4, 1)
+        self.classes = classes
+
+    @cached_property
+    def judge(self):
+        return Judge(self.train, self.train_labels, self.test, self.classes)
+
+    @cached_property
+    def regions(self):
+        return regions(self.judge, self.train, self.test, self.test_labels)
+
+    def paths(self, **options):
+        return paths(
+            self.judge, self.test, self.test_labels, np.random.default_rng(1), **options
+        )
+
+    def turned(self, degrees):
+        angle = np.radians(degrees)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        return self._with(train=self.train @ turn, test=self.test @ turn)
+
+    def renamed(self, numbers):
+        return self._with(
+            train_labels=numbers[self.train_labels], test_labels=numbers[self.test_labels]
+        )
+
+    def _with(self, **changed):
+        other = object.__new__(Space)
+        names = ("train", "train_labels", "test", "test_labels", "classes")
+        other.__dict__ = {name: getattr(self, name) for name in names} | changed
+        return other
+
+
+@pytest.fixture(scope="module")
+def strips():
+    """Three squares in a row."""
+    return Space(lambda p: p[:, 0].astype(int), (0, 0), (3, 1), 3)
+
+
+@pytest.fixture(scope="module")
+def pie():
+    """A disc in ten equal pieces."""
+
+    def label(points):
+        angle = np.arctan2(points[:, 1], points[:, 0]) % (2 * np.pi)
+        piece = (angle / (2 * np.pi) * 10).astype(int)
+        return np.where(np.hypot(*points.T) <= 1, piece, -1)
+
+    return Space(label, (-1, -1), (1, 1), 10, n=2**16)
+
+
+def test_strips(strips):
+    found = strips.regions
+    assert found.space == "grid"
+    np.testing.assert_allclose(found.area_share, 1 / 3, atol=0.01)
+    assert found.area_evenness == pytest.approx(1, abs=0.001)
+    # The judge's borders are ragged: a cell across may stand alone.
+    assert found.wholeness == pytest.approx(1, abs=0.005)
+    assert 200 <= found.borders[0, 1] < 300
+    assert 200 <= found.borders[1, 2] < 300
+    assert found.borders[0, 2] == 0
+    assert found.adjacency == 2 / 3
+
+    walked = strips.paths(lines=400)
+    matrix = walked.direct_path
+    assert matrix[0, 1] > 0.97
+    assert matrix[1, 2] > 0.97
+    assert matrix[0, 2] == 0
+    assert np.isnan(matrix[0, 0])
+    assert (matrix == matrix.T)[~np.isnan(matrix)].all()
+    assert walked.direct_path_mean == pytest.approx(2 / 3, abs=0.02)
+    # From strip 0 to 2: E[1 / (x2 - x0)] of the way lies in strip 1.
+    expected = (3 * np.log(1.5) - np.log(2)) / 3
+    assert walked.intrusion == pytest.approx(expected, abs=0.01)
+    assert walked.void_rate < 0.01
+
+
+def test_a_pie_of_ten(pie):
+    found = pie.regions
+    np.testing.assert_allclose(found.area_share, 0.1, atol=0.005)
+    assert found.area_evenness == pytest.approx(1, abs=0.001)
+    neighbours = {(c, (c + 1) % 10) for c in range(10)}
+    adjacent = {(a, b) for a, b in itertools.permutations(range(10), 2) if found.adjacent[a, b]}
+    assert adjacent == neighbours | {(b, a) for a, b in neighbours}
+    assert found.adjacency == 10 / 24
+    matrix = pie.paths().direct_path
+    # Two pieces side by side are a convex piece of 72 degrees.
+    assert np.mean([matrix[a, b] for a, b in neighbours]) > 0.93
+    apart = [matrix[a, b] for a, b in itertools.combinations(range(10), 2) if (b - a) % 10 not in (1, 9)]
+    assert len(apart) == 35
+    # A walk across the tip of a piece can step over it.
+    assert np.mean(apart) < 0.01
+
+
+def test_two_classes_in_two_pieces():
+    def label(points):
+        return np.select([points[:, 0] < 2, points[:, 0] < 3, points[:, 0] < 4], [0, 1, 0], 1)
+
+    space = Space(label, (0, 0), (6, 1), 2)
+    found = space.regions
+    np.testing.assert_allclose(found.area_share, 1 / 2, atol=0.01)
+    np.testing.assert_allclose(found.wholeness_of, 2 / 3, atol=0.02)
+    assert 600 <= found.borders[0, 1] < 900
+    assert found.ceiling == 1
+    assert found.adjacency == 1
+
+
+def test_an_empty_ring():
+    def label(points):
+        r = np.hypot(*points.T)
+        return np.select([r < 1, (r > 2) & (r < 3)], [0, 1], -1)
+
+    space = Space(label, (-3, -3), (3, 3), 2, n=2**17)
+    found = space.regions
+    assert found.borders.sum() == 0
+    assert found.adjacency == 0
+    np.testing.assert_allclose(found.area_share, [1 / 6, 5 / 6], atol=0.01)
+    x, y = np.meshgrid(found.grid.x, found.grid.y)
+    r = np.hypot(x, y)
+    assert (found.grid.verdicts[(r > 1.15) & (r < 1.85)] == VOID).all()
+    assert (found.grid.verdicts[r < 0.9] == 0).all()
+    walked = space.paths()
+    assert walked.direct.sum() == 0
+    assert (walked.verdicts == VOID).any(axis=2).all()
+    assert walked.intrusion == 0
+
+
+def test_a_line_has_a_row_of_regions():
+    def label(points):
+        # Sparse outskirts, which take the one test image in a hundred that is void.
+        sparse = (points[:, 0] >= 4) & (np.arange(len(points)) % 21 > 0)
+        return np.where(sparse, -1, np.minimum(points[:, 0].astype(int), 3))
+
+    space = Space(label, (0,), (6,), 4)
+    found = space.regions
+    assert found.grid.verdicts.shape == (1, 200)
+    assert found.ceiling == 3
+    assert found.adjacency == 1
+    assert [found.adjacent[a, a + 1] for a in range(3)] == [True] * 3
+    assert space.paths().direct_path[0, 1] > 0.97
+    assert space.paths().direct_path[0, 2] == 0
+
+
+def test_three_dimensions_are_a_graph():
+    space = Space(lambda p: p[:, 0].astype(int), (0, 0, 0), (3, 1, 1), 3)
+    found = space.regions
+    assert (found.space, found.grid, found.ceiling) == ("graph", None, 3)
+    np.testing.assert_allclose(found.area_share, 1 / 3, atol=0.02)
+    assert found.wholeness == 1
+    assert found.adjacent[0, 1]
+    assert found.adjacent[1, 2]
+    assert not found.adjacent[0, 2]
+    assert found.adjacency == 2 / 3
+
+
+def test_the_graph_finds_pieces():
+    def label(points):
+        return np.select([points[:, 0] < 2, points[:, 0] < 3], [0, 1], 0)
+
+    found = Space(label, (0, 0, 0), (4, 1, 1), 2).regions
+    np.testing.assert_allclose(found.wholeness_of, [2 / 3, 1], atol=0.02)
+
+
+def test_connected_regions_never_pass_the_planar_ceiling():
+    rng = np.random.default_rng(0)
+    cells = np.stack(np.meshgrid(*[np.arange(60)] * 2), axis=-1).reshape(-1, 1, 2)
+    most = 0
+    for _ in range(60):
+        classes = int(rng.integers(3, 12))
+        centres = rng.uniform(0, 60, (classes, 2))
+        # Voronoi cells are convex, so every region is connected.
+        verdicts = np.linalg.norm(cells - centres, axis=2).argmin(axis=1).reshape(60, 60)
+        areas, largest, borders = _of_grid(verdicts, classes)
+        if (areas == largest).all():
+            pairs = np.triu(borders > 0, 1).sum()
+            most = max(most, pairs / ceiling(classes, 2))
+            assert pairs <= ceiling(classes, 2)
+    assert most > 0.7
+
+
+@pytest.mark.parametrize(
+    ("classes", "dim", "expected"),
+    [(10, 2, 24), (10, 3, 45), (10, 1, 9), (3, 2, 3), (4, 2, 6), (2, 2, 1), (1, 2, 0), (5, 2, 9)],
+)
+def test_the_ceiling(classes, dim, expected):
+    assert ceiling(classes, dim) == expected
+
+
+def test_names_do_not_matter(pie):
+    numbers = np.random.default_rng(3).permutation(10)
+    renamed = pie.renamed(numbers)
+    before, after = pie.regions, renamed.regions
+    assert after.area_evenness == pytest.approx(before.area_evenness)
+    assert after.wholeness == pytest.approx(before.wholeness)
+    np.testing.assert_array_equal(after.borders[np.ix_(numbers, numbers)], before.borders)
+    walked, again = pie.paths(), renamed.paths()
+    np.testing.assert_array_equal(again.direct_path[np.ix_(numbers, numbers)], walked.direct_path)
+    assert again.intrusion == pytest.approx(walked.intrusion)
+
+
+def test_turning_the_space_changes_little(pie):
+    turned = pie.turned(31)
+    before, after = pie.regions, turned.regions
+    np.testing.assert_allclose(after.area_share, before.area_share, atol=0.005)
+    assert after.adjacency == before.adjacency
+    assert after.wholeness == pytest.approx(before.wholeness, abs=0.01)
+    assert turned.paths().direct_path_mean == pytest.approx(pie.paths().direct_path_mean, abs=0.005)
+
+
+def test_ties_go_to_the_nearer_voters():
+    means = np.array([[1.0], [2.0], [3.0], [4.0]])
+    for labels in ([0, 1, 1, 0], [1, 0, 0, 1]):
+        labels = np.array(labels)
+        judge = Judge(means, labels, means, 2, k=4)
+        assert judge.verdicts(np.array([[1.1]])) == labels[0]
+
+
+def test_void_is_beyond_the_reach_of_the_data(strips):
+    judge = strips.judge
+    assert (judge.verdicts(np.array([[50.0, 0], [0, -9]])) == VOID).all()
+    assert judge.verdicts(np.array([[1.5, 0.5]])) == 1
+    assert (judge.test_verdicts == VOID).mean() == pytest.approx(0.01, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ("aabb", True),
+        ("abbb", True),
+        ("aaaa", False),
+        ("aacb", False),
+        ("abab", False),
+        ("aa.b", False),
+        ("bbaa", False),
+    ],
+)
+def test_what_a_direct_line_is(verdicts, expected):
+    seen = np.array([{"a": 4, "b": 2, "c": 0, ".": VOID}[v] for v in verdicts])
+    assert is_direct(seen, 4, 2) == expected
+
+
+def test_a_straight_line_has_its_ends():
+    line = straight(np.array([1.0, 2.0]), np.array([3.0, -2.0]), 5)
+    np.testing.assert_allclose(line, [[1, 2], [1.5, 1], [2, 0], [2.5, -1], [3, -2]])
+
+
+def test_intervals_hold_the_share(strips):
+    walked = strips.paths()
+    low, high = walked.direct_path_interval
+    share = walked.direct_path
+    assert (low[0, 2], high[0, 2]) == (0, 0)
+    assert low[0, 1] <= share[0, 1] <= high[0, 1]
+    low, high = walked.direct_path_mean_interval
+    assert low - 1e-9 <= walked.direct_path_mean <= high + 1e-9
+    assert high - low < 0.1
+
+
+def test_a_class_without_right_images_has_no_direct_path():
+    means = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]] * 10)
+    judge = Judge(means, np.zeros(40, int), means, 2)
+    walked = paths(judge, means, np.arange(40) % 2, np.random.default_rng(0))
+    assert walked.direct_path[0, 1] == 0
+
+
+def borders_snapshot(space, names, **facts):
+    snapshot = snapshot_of(space.train, space.train_labels, space.test, space.test_labels, names)
+
+    class Objective:
+        named_pairs = facts.pop("named_pairs", ())
+
+    facts = {"history": [], "_paths": {}, "_objective": Objective, **facts}
+    snapshot.__dict__ |= facts
+    return snapshot
+
+
+def test_the_metric_has_flat_keys_and_names_pairs(strips, monkeypatch):
+    from dvae_core.snapshot import Snapshot
+
+    monkeypatch.setattr(Snapshot, "weights", {"guidance": 2.0})
+    rows = [(20.0, 0.5), (19.9, 0.8), (3.0, 0.9)]
+    history = [{"train/guidance_weight": w, "test/knn_accuracy": a} for w, a in rows]
+    snapshot = borders_snapshot(
+        strips, ("left", "mid", "right"), named_pairs=((0, 2),), history=history
+    )
+    measured = Borders(pairs=[["mid", 0]]).measure(snapshot)
+    assert list(measured) == [
+        "knn_accuracy", "area_evenness", "wholeness", "adjacency", "direct_path_mean",
+        "intrusion", "void_rate", "direct_path/left-right", "direct_path/left-mid", "retention",
+    ]  # fmt: skip
+    assert measured["knn_accuracy"] > 0.98
+    assert measured["direct_path/left-right"] == 0
+    assert measured["direct_path/left-mid"] > 0.95
+    # 0.8 was measured in the last epoch of (nearly) full weight.
+    assert measured["retention"] == pytest.approx(measured["knn_accuracy"] / 0.8)
+    monkeypatch.setattr(Snapshot, "weights", {"kl": 0.5})
+    assert "retention" not in Borders().measure(snapshot)
+
+
+def test_an_unknown_class_is_an_error_with_a_hint(strips):
+    snapshot = borders_snapshot(strips, ("left", "mid", "right"))
+    with pytest.raises(ValueError, match='no class "lift", did you mean "left"'):
+        Borders(pairs=[["lift", "mid"]]).details(snapshot)
+
+
+def test_details_are_json_and_npz(strips, tmp_path):
+    details = Borders().details(borders_snapshot(strips, ("left", "mid", "right")))
+    save_details(tmp_path / "evaluation", 3, "borders", details)
+    read = json.loads((tmp_path / "evaluation/epoch-0003-borders.json").read_text())
+    assert read["epoch"] == 3
+    assert read["space"] == "grid"
+    assert read["direct_path"][0][0] is None
+    assert read["direct_path"][0][2] == 0
+    assert "region_map" not in read
+    with np.load(tmp_path / "evaluation/epoch-0003-borders.npz") as arrays:
+        assert arrays["region_map"].shape == (200, 200)
+        np.testing.assert_allclose(arrays["area_share"], read["area_share"])
