@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dvae_core.borders.drawing import draw_regions as draw_regions
     from dvae_core.components import KL as KL
     from dvae_core.components import Callback as Callback
     from dvae_core.components import Dataset as Dataset
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from dvae_core.train import run_recipe as run_recipe
 
 _HOMES = {
+    "borders.drawing": ("draw_regions",),
     "components": (
         "Encoder",
         "Decoder",

@@ -31,7 +31,7 @@ def save_details(folder: Path, epoch: int, name: str, details: dict[str, Any]) -
     arrays = {key: value for key, value in details.items() if isinstance(value, np.ndarray)}
     if arrays:
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
         write_atomically(folder / f"{stem}.npz", buffer.getvalue())
     readable = {
         key: _plain(value)

@@ -74,16 +74,16 @@ class LabelledImages:
 def class_number(name: str | int, classes: tuple[str, ...]) -> int:
     """The number of a class that is given by name or by number.
 
-    >>> class_number("coat", ("shirt", "coat")), class_number("0", ("7", "0")), class_number(0, "ab")
-    (1, 1, 0)
+    >>> class_number("0", ("7", "0")), class_number(0, ("7", "0")), class_number("0", ("a", "b"))
+    (1, 0, 0)
 
     Raises:
         ValueError: there is no such class; the message names those that there are.
     """
     if isinstance(name, str) and name in classes:
         return classes.index(name)
-    if isinstance(name, int) or name.isdecimal():
-        if int(name) < len(classes):
-            return int(name)
+    number = int(name) if isinstance(name, int) or name.isdecimal() else -1
+    if 0 <= number < len(classes):
+        return number
     hint = did_you_mean(str(name), classes) or f"; known: {', '.join(classes)}"
     raise ValueError(f'there is no class "{name}"{hint}')

@@ -40,9 +40,7 @@ class Space:
         return regions(self.judge, self.train, self.test, self.test_labels)
 
     def paths(self, **options):
-        return paths(
-            self.judge, self.test, self.test_labels, np.random.default_rng(1), **options
-        )
+        return paths(self.judge, self.test, self.test_labels, np.random.default_rng(1), **options)
 
     def turned(self, degrees):
         angle = np.radians(degrees)
@@ -116,7 +114,9 @@ def test_a_pie_of_ten(pie):
     matrix = pie.paths().direct_path
     # Two pieces side by side are a convex piece of 72 degrees.
     assert np.mean([matrix[a, b] for a, b in neighbours]) > 0.93
-    apart = [matrix[a, b] for a, b in itertools.combinations(range(10), 2) if (b - a) % 10 not in (1, 9)]
+    apart = [
+        matrix[a, b] for a, b in itertools.combinations(range(10), 2) if (b - a) % 10 not in (1, 9)
+    ]
     assert len(apart) == 35
     # A walk across the tip of a piece can step over it.
     assert np.mean(apart) < 0.01

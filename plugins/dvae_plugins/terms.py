@@ -50,7 +50,8 @@ class Border(Term):
         import torch
         from torch.nn import functional
 
-        if model.head is None:
+        head = model.head
+        if head is None:
             raise ValueError('the term "border" asks the guidance head; add a [guidance] table')
         named = self.named_pairs(model.classes)
         _check_possible(named, model.classes, model.latent_dim)
@@ -68,18 +69,15 @@ class Border(Term):
             t = torch.rand(len(pairs), self.points, device=device)
             z = torch.lerp(means[:, 0], means[:, 1], t[..., None])
             wanted = torch.where(t < 0.5, pairs[:, :1], pairs[:, 1:])
-            wrongness = functional.cross_entropy(
-                model.classify(z.flatten(0, 1)), wanted.flatten(), reduction="none"
-            )
+            logits = head(z.flatten(0, 1)).float()
+            wrongness = functional.cross_entropy(logits, wanted.flatten(), reduction="none")
             counted = possible.repeat_interleave(self.points).float()
             return (wrongness * counted).sum() / counted.sum().clamp(min=1)
 
         return border
 
 
-def _check_possible(
-    pairs: tuple[tuple[int, int], ...], classes: tuple[str, ...], dim: int
-) -> None:
+def _check_possible(pairs: tuple[tuple[int, int], ...], classes: tuple[str, ...], dim: int) -> None:
     """Refuse what no arrangement of connected regions can give.
 
     Regions in the plane and their borders form a planar graph, regions on a line a row.
@@ -107,7 +105,9 @@ def _check_possible(
             return
     else:
         return
-    named = ", ".join(f"{classes[a]}-{classes[b]}" for a, b in sorted(map(sorted, in_the_way.edges)))
+    named = ", ".join(
+        f"{classes[a]}-{classes[b]}" for a, b in sorted(map(sorted, in_the_way.edges))
+    )
     where = "on a line" if dim == 1 else "in a plane"
     raise ValueError(
         f"these borders cannot all be had {where}: {named}; leave one of them out, or use "

@@ -1,16 +1,15 @@
-"""Plots: figures from a snapshot."""
+"""Plots of the latent space, of what comes back from it, and of the weights over the run."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from dvae_core import Plot, hookimpl
+from dvae_core import Plot
+from dvae_plugins.plots.canvas import blank, plane, rgba, short, show, tiled, titled
 
 if TYPE_CHECKING:
-    import numpy as np
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from dvae_core import Snapshot
@@ -25,15 +24,15 @@ class Latent(Plot):
     """Area of a point, in square points."""
 
     def draw(self, snapshot: Snapshot) -> Figure:
-        figure, axes = _figure(f"Latent means of the test images, epoch {snapshot.epoch}", 7.2, 6)
-        x, y = _plane(snapshot.test_means)
+        figure, axes = titled(f"Latent means of the test images, epoch {snapshot.epoch}", 7.2, 6)
+        x, y = plane(snapshot.test_means)
         # In a random order, so that no class hides the others.
         order = snapshot.random("drawing order").permutation(len(x))
         order = order[snapshot.test_labels[order] >= 0]
-        colours = _rgba(snapshot.colours)[snapshot.test_labels[order]]
+        colours = rgba(snapshot.colours)[snapshot.test_labels[order]]
         axes.scatter(x[order], y[order], s=self.size, c=colours, linewidths=0, alpha=0.7)
         for name, colour in zip(snapshot.classes, snapshot.colours, strict=True):
-            axes.scatter([], [], s=40, color=colour, label=_short(name))
+            axes.scatter([], [], s=40, color=colour, label=short(name))
         axes.legend(
             loc="center left",
             bbox_to_anchor=(1.01, 0.5),
@@ -63,7 +62,7 @@ class Manifold(Plot):
     def draw(self, snapshot: Snapshot) -> Figure:
         import numpy as np
 
-        x, y = _plane(snapshot.test_means)
+        x, y = plane(snapshot.test_means)
         q = max(np.quantile(np.abs(x), 0.9), np.quantile(np.abs(y), 0.9))
         steps = np.linspace(-1, 1, self.side)
         if self.spacing == "quadratic":
@@ -75,8 +74,8 @@ class Manifold(Plot):
         images = snapshot.decode(points.reshape(-1, snapshot.latent_dim))
 
         title = f"Decoded latent grid, ±{q:.2f}, {self.spacing} spacing, epoch {snapshot.epoch}"
-        figure, axes = _figure(title, 7.2, 7.2)
-        _show(axes, _tiled(images, self.side))
+        figure, axes = titled(title, 7.2, 7.2)
+        show(axes, tiled(images, self.side))
         middle = (self.side - 1) / 2
         height, width = snapshot.image_shape[1:]
         axes.set_xticks([width / 2, (middle + 0.5) * width, (self.side - 0.5) * width])
@@ -109,10 +108,10 @@ class Reconstructions(Plot):
         decoded = snapshot.decode(snapshot.test_means[chosen])
 
         title = f"Test images and their reconstructions, epoch {snapshot.epoch}"
-        figure, axes = _figure(title, max(5.0, 0.9 * len(chosen)), 2.9)
-        _show(axes, _tiled(np.concatenate([originals, decoded]), len(chosen)))
+        figure, axes = titled(title, max(5.0, 0.9 * len(chosen)), 2.9)
+        show(axes, tiled(np.concatenate([originals, decoded]), len(chosen)))
         height, width = snapshot.image_shape[1:]
-        names = [_short(snapshot.classes[c], 12) if c >= 0 else "" for c in labels[chosen]]
+        names = [short(snapshot.classes[c], 12) if c >= 0 else "" for c in labels[chosen]]
         axes.set_xticks([(i + 0.5) * width for i in range(len(chosen))])
         long = max(len(name) for name in names) > 5
         axes.set_xticklabels(names, rotation=30 if long else 0, ha="right" if long else "center")
@@ -128,7 +127,7 @@ class Weights(Plot):
 
     def draw(self, snapshot: Snapshot) -> Figure:
         curves = snapshot.weight_curves()
-        figure = _blank(7.2, 1.1 + 1.35 * len(curves))
+        figure = blank(7.2, 1.1 + 1.35 * len(curves))
         figure.suptitle(f"Weights over the run, epoch {snapshot.epoch}", fontsize=12)
         rows = figure.subplots(len(curves), 1, sharex=True, squeeze=False)[:, 0]
         for axes, (name, (steps, weights)) in zip(rows, curves.items(), strict=True):
@@ -146,64 +145,9 @@ class Weights(Plot):
                 ha="right" if reached > snapshot.total_steps / 2 else "left",
                 color="#bd1f01",
             )
-            axes.set_ylabel(_short(name, 16))
+            axes.set_ylabel(short(name, 16))
             axes.margins(y=0.35)
             axes.grid(alpha=0.25)
             axes.spines[["top", "right"]].set_visible(False)
         rows[-1].set_xlabel("step")
         return figure
-
-
-def _blank(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _figure(title: str, width: float, height: float) -> tuple[Figure, Axes]:
-    figure = _blank(width, height)
-    axes = figure.add_subplot()
-    axes.set_title(title, fontsize=12)
-    return figure, axes
-
-
-def _plane(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first two coordinates; the second is 0 where there is only one."""
-    return means[:, 0], means[:, 1] if means.shape[1] > 1 else 0 * means[:, 0]
-
-
-def _rgba(colours: list[str]) -> np.ndarray:
-    from matplotlib.colors import to_rgba_array
-
-    return to_rgba_array(colours)
-
-
-def _tiled(images: np.ndarray, columns: int) -> np.ndarray:
-    """One picture [rows * H, columns * W, C] of images [N, C, H, W], row by row."""
-    n, c, h, w = images.shape
-    grid = images.reshape(n // columns, columns, c, h, w)
-    return grid.transpose(0, 3, 1, 4, 2).reshape(n // columns * h, columns * w, c)
-
-
-def _show(axes: Any, picture: np.ndarray) -> None:
-    height, width, channels = picture.shape
-    axes.imshow(
-        picture[:, :, 0] if channels == 1 else picture,
-        cmap="gray",
-        vmin=0,
-        vmax=1,
-        extent=(0, width, height, 0),
-        interpolation="nearest",
-    )
-    axes.tick_params(length=0)
-
-
-def _short(name: str, length: int = 24) -> str:
-    # A dollar sign would start a formula.
-    text = name if len(name) <= length else name[: length - 1] + "…"
-    return text.replace("$", r"\$")
-
-
-@hookimpl
-def register_plots() -> list[type[Plot]]:
-    return [Latent, Manifold, Reconstructions, Weights]
