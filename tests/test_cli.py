@@ -14,6 +14,7 @@ VERBS = [
     "validate",
     "show",
     "schema",
+    "evaluate",
     "export",
     "new-plugin",
     "check-plugin",
