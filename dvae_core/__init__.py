@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dvae_core.comparison import compare_runs as compare_runs
     from dvae_core.components import KL as KL
     from dvae_core.components import Callback as Callback
     from dvae_core.components import Dataset as Dataset
@@ -49,6 +50,7 @@ _HOMES = {
         "Callback",
         "RecipePath",
     ),
+    "comparison": ("compare_runs",),
     "errors": ("DvaeError", "DataError", "RecipeError"),
     "hookspecs": ("hookimpl",),
     "labelled_images": ("LabelledImages",),

@@ -15,6 +15,7 @@ VERBS = [
     "show",
     "schema",
     "evaluate",
+    "compare",
     "export",
     "new-plugin",
     "check-plugin",

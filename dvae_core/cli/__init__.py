@@ -10,6 +10,7 @@ import typer
 
 from dvae_core.cli import (
     check_plugin,
+    compare,
     describe,
     evaluate,
     export,
@@ -31,7 +32,8 @@ app = typer.Typer(
     epilog="Examples:\n\ndvae run recipes/quick.toml\n\ndvae list-plugins --kind schedule",
 )
 for module in (
-    run, list_plugins, describe, validate, show, schema, evaluate, export, new_plugin, check_plugin,
+    run, list_plugins, describe, validate, show, schema, evaluate, compare, export, new_plugin,
+    check_plugin,
 ):  # fmt: skip
     module.add_to(app)
 
