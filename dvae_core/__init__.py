@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dvae_core.borders.drawing import draw_regions as draw_regions
+    from dvae_core.comparison import compare_runs as compare_runs
     from dvae_core.components import KL as KL
     from dvae_core.components import Callback as Callback
     from dvae_core.components import Dataset as Dataset
@@ -52,6 +53,7 @@ _HOMES = {
         "Callback",
         "RecipePath",
     ),
+    "comparison": ("compare_runs",),
     "errors": ("DvaeError", "DataError", "RecipeError"),
     "hookspecs": ("hookimpl",),
     "labelled_images": ("LabelledImages", "class_number"),

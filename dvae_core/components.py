@@ -261,9 +261,14 @@ class Dataset(Component):
 
 
 class Metric(Component):
-    """Measures a snapshot."""
+    """Measures a snapshot.
+
+    `directions` says which of its numbers are better when "higher" or "lower", by name, for
+    `dvae compare` to mark the best; it marks nothing that is not named.
+    """
 
     kind = "metric"
+    directions: ClassVar[Mapping[str, Literal["higher", "lower"]]] = {}
 
     @abstractmethod
     def measure(self, snapshot: Snapshot) -> dict[str, float]:

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from dvae_core.run_folder import unwritable, write_atomically
+from dvae_core.files import unwritable, write_atomically
 
 READABLE = 10_000
 """Arrays of more numbers than this stand in the npz file alone."""
 
 
-def save_details(folder: Path, epoch: int, name: str, details: dict[str, Any]) -> None:
+def save_details(run: Path, epoch: int, name: str, details: dict[str, Any]) -> None:
     """Write `epoch-0010-<name>.npz` with all arrays, and `.json` with all that one might read.
 
     A number that is not finite is null in JSON.
@@ -23,6 +23,9 @@ def save_details(folder: Path, epoch: int, name: str, details: dict[str, Any]) -
     Raises:
         RunFolderError: the folder cannot be written.
     """
+    if not details:
+        return
+    folder = run / "evaluation"
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from dvae_core.errors import DvaeError
+from dvae_core.files import write_atomically
 from dvae_core.model import GuidedVAE
 from dvae_core.recipe import Recipe
-from dvae_core.run_folder import RunFolder, write_atomically
+from dvae_core.run_folder import RunFolder
 
 OPSET = 18
 

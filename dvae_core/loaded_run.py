@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from dvae_core.checkpoints import Epoch
 from dvae_core.data import load_data
 from dvae_core.errors import RunFolderError
+from dvae_core.evaluation import Evaluation, choose_metrics, measure
 from dvae_core.model import build_model
 from dvae_core.randomness import set_aside
 from dvae_core.recipe import Recipe
 from dvae_core.registry import Registry, load_registry
 from dvae_core.run_folder import RunFolder
 from dvae_core.snapshot import Snapshot
-from dvae_core.training import Training
+from dvae_core.training import Training, is_available
 from dvae_core.watch import Watch
 
 
 class LoadedRun:
-    """A run's folder, recipe and model, as of its newest good checkpoint. Made by `load_run`."""
+    """A run's folder, recipe and model, as of one checkpoint. Made by `load_run`."""
 
-    def __init__(self, folder: RunFolder, recipe: Recipe, state: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: RunFolder, recipe: Recipe, state: dict[str, Any], registry: Registry
+    ) -> None:
         self.folder = folder
         """The run folder."""
         self.recipe = recipe
@@ -31,6 +36,7 @@ class LoadedRun:
         self.epoch: int = state["epoch"]
         """Epochs finished at the checkpoint."""
         self._state = state
+        self._registry = registry
         try:
             shape, self.classes = folder.info["image_shape"], tuple(folder.info["classes"])
             with set_aside(recipe.seed, "load"):
@@ -62,31 +68,73 @@ class LoadedRun:
             return None if logits is None else logits.softmax(dim=1).numpy()
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The rows of metrics.jsonl, an epoch each."""
+        """The rows of metrics.jsonl, an epoch each: `pandas.DataFrame(run.metrics())` works."""
         return self.folder.metrics()
 
     def snapshot(self) -> Snapshot:
-        """What metrics and plots see. Loads the run's data."""
-        with set_aside(self.recipe.seed, "load"):
-            training = Training(self.recipe, load_data(self.recipe.dataset))
+        """What metrics and plots see. Loads the run's data.
+
+        On the run's device where this machine has it.
+
+        Raises:
+            DataError: the data cannot be had.
+        """
+        device = self.recipe.train.device
+        train = {"device": device if is_available(device) else "auto"}
+        # The run's callbacks hear of a run, and this is none.
+        changes = {"callbacks": (), "train": self.recipe.train.model_copy(update=train)}
+        recipe = self.recipe.model_copy(update=changes)
+        with set_aside(recipe.seed, "load"):
+            training = Training(recipe, load_data(recipe.dataset))
             training.load_state_dict(self._state)
         training.model.eval()
         return training.snapshot([row for row in self.metrics() if row["epoch"] < self.epoch])
 
+    def evaluate(
+        self, metrics: Sequence[str] | None = None, *, watch: Watch | None = None
+    ) -> Evaluation:
+        """Measure the run as it measures itself after an epoch. Writes nothing.
+
+        Args:
+            metrics: names of metrics; those of the recipe if left out.
+            watch: who is told what goes on.
+
+        Raises:
+            DataError: the data cannot be had.
+            RecipeError: there is no such metric, or it needs keys.
+        """
+        watch = watch or Watch()
+        chosen = self.recipe.evaluate.metrics
+        if metrics is not None:
+            chosen = tuple(choose_metrics(self.recipe, metrics, self._registry))
+        watch.stage(f"loading {self.recipe.dataset.name}")
+        return measure(self.snapshot(), chosen, watch)
+
 
 def load_run(
-    path: str | Path, *, watch: Watch | None = None, registry: Registry | None = None
+    path: str | Path,
+    epoch: Epoch | None = None,
+    *,
+    watch: Watch | None = None,
+    registry: Registry | None = None,
 ) -> LoadedRun:
     """Take up a run from its folder alone; it may still be training.
 
+    Args:
+        path: the run folder.
+        epoch: the epoch whose end is wanted, or "best"; the newest good checkpoint if left out.
+        watch: who is told what goes on.
+        registry: where components are looked up.
+
     Raises:
-        RunFolderError: there is no run, or no good checkpoint, at `path`.
+        RunFolderError: there is no run, or no good checkpoint, at `path`; or that epoch's
+            checkpoint is not kept.
         RecipeError: a plugin that the run needs is missing; the message says what to install.
     """
     watch, registry = watch or Watch(), registry or load_registry()
     folder = RunFolder.open(path)
     recipe = folder.load_recipe(registry)
-    state, warnings = folder.load_checkpoint()
+    state, warnings = folder.load_checkpoint(epoch)
     for warning in [*folder.version_warnings(registry), *warnings]:
         watch.warn(warning)
-    return LoadedRun(folder, recipe, state)
+    return LoadedRun(folder, recipe, state, registry)

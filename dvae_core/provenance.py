@@ -9,8 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from dvae_core.components import Component
 from dvae_core.labelled_images import LabelledImages
 from dvae_core.recipe import Recipe
@@ -25,6 +23,8 @@ def provenance(
     name: str, recipe: Recipe, registry: Registry, data: LabelledImages, device: str
 ) -> dict[str, Any]:
     """What run.json says when a run starts. Beside the recipe, only these can change the bits."""
+    import torch
+
     return {
         "format": FORMAT,
         "name": name,

@@ -11,8 +11,6 @@ runs/<recipe name>-<time>-<4 letters>/
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
 import json
 import os
 import re
@@ -25,18 +23,15 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-import torch
 from filelock import FileLock, Timeout
 
+from dvae_core.checkpoints import Checkpoints, Epoch
 from dvae_core.errors import RecipeError, RunFolderError
+from dvae_core.files import small_text, unwritable, write_atomically
 from dvae_core.labelled_images import LabelledImages
 from dvae_core.provenance import FORMAT, provenance, provides, what_to_install
 from dvae_core.recipe import Recipe, load_recipe
 from dvae_core.registry import Registry
-
-KEPT_CHECKPOINTS = 2
-LARGEST_TEXT = 10_000_000
-"""Characters of run.json, at most; it is read whole."""
 
 
 class RunFolder:
@@ -47,6 +42,7 @@ class RunFolder:
         """The folder."""
         self.info = info
         """What run.json holds."""
+        self._checkpoints = Checkpoints(path)
 
     # --- Making and finding.
 
@@ -99,7 +95,7 @@ class RunFolder:
         """
         path = Path(path)
         try:
-            info = json.loads(_small_text(path / "run.json"))
+            info = json.loads(small_text(path / "run.json"))
             run_format = info["format"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise RunFolderError(f"{path}: not a run folder: no readable run.json") from error
@@ -233,112 +229,17 @@ class RunFolder:
     # --- Checkpoints.
 
     def save_checkpoint(self, state: dict[str, Any], name: str | None = None) -> Path:
-        """Write a checkpoint and drop all but the last two, and those that have a `name`.
+        """Write a checkpoint, as `Checkpoints.save`."""
+        return self._checkpoints.save(state, name)
 
-        `state` has `epoch` (finished ones), `epoch_step` (steps into the next one), and what
-        torch.load reads with weights_only.
-        """
-        if name is None:
-            name = f"epoch-{state['epoch']:04d}"
-            if state["epoch_step"]:
-                name += f"-step-{state['epoch_step']:07d}"
-        file = self.path / "checkpoints" / f"{name}.pt"
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        data = buffer.getvalue()
-        digest = hashlib.sha256(data).hexdigest()
-        # The hash first: a checkpoint is only looked at when its name is there.
-        write_atomically(_hash_file(file), f"{digest}  {file.name}\n".encode())
-        write_atomically(file, data)
-        for old in self._checkpoints()[:-KEPT_CHECKPOINTS]:
-            old.unlink(missing_ok=True)
-            _hash_file(old).unlink(missing_ok=True)
-        return file
-
-    def load_checkpoint(self, map_location: Any = "cpu") -> tuple[dict[str, Any], list[str]]:
-        """The newest good checkpoint, and a warning for each newer one that is damaged.
-
-        Raises:
-            RunFolderError: there is no good one.
-        """
-        warnings: list[str] = []
-        for file in reversed(self._checkpoints()):
-            try:
-                return _read_checkpoint(file, map_location), warnings
-            except Exception as error:
-                reason = str(error).split("\n")[0] or type(error).__name__
-                warnings.append(f"{file}: damaged checkpoint left out: {reason}")
-        raise RunFolderError("\n".join([*warnings, f"{self.path}: there is no good checkpoint"]))
+    def load_checkpoint(self, epoch: Epoch | None = None) -> tuple[dict[str, Any], list[str]]:
+        """The newest good checkpoint or that of an epoch, as `Checkpoints.load`."""
+        return self._checkpoints.load(epoch)
 
     def last_checkpoint(self) -> Path | None:
         """The newest checkpoint's file."""
-        return next(reversed(self._checkpoints()), None)
-
-    def _checkpoints(self) -> list[Path]:
-        """Oldest first."""
-        files = (self.path / "checkpoints").glob("epoch-*.pt")
-        return sorted(files, key=lambda file: [int(n) for n in re.findall(r"\d+", file.stem)])
+        return next(reversed(self._checkpoints.files()), None)
 
     def _write_info(self) -> None:
         text = json.dumps(self.info, indent=2) + "\n"
         write_atomically(self.path / "run.json", text.encode())
-
-
-def write_atomically(file: Path, data: bytes) -> None:
-    """Write to a temporary name, sync, rename, sync the folder: all of it or nothing.
-
-    Raises:
-        RunFolderError: the disk is full or read-only, the folder is gone, ...
-    """
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
-        if hasattr(os, "O_DIRECTORY"):
-            folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise unwritable(file, error) from error
-        raise
-
-
-def unwritable(path: Path, error: Exception) -> RunFolderError:
-    if isinstance(error, RunFolderError):
-        return error
-    reason = getattr(error, "strerror", None) or error
-    return RunFolderError(
-        f"{path}: cannot be written: {reason}; free some space, or choose another --out"
-    )
-
-
-def _read_checkpoint(file: Path, map_location: Any) -> dict[str, Any]:
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if _small_text(_hash_file(file)).split()[:1] != [digest]:
-        raise ValueError("its SHA-256 differs from the one beside it")
-    # Never unpickles: a checkpoint from a stranger is data.
-    state = torch.load(file, map_location, weights_only=True)
-    if not isinstance(state, dict) or not {"epoch", "epoch_step", "model"} <= state.keys():
-        raise ValueError("it holds something else")
-    return state
-
-
-def _small_text(file: Path) -> str:
-    with file.open(encoding="utf-8") as stream:
-        text = stream.read(LARGEST_TEXT + 1)
-    if len(text) > LARGEST_TEXT:
-        raise ValueError(f"{file} is too large")
-    return text
-
-
-def _hash_file(file: Path) -> Path:
-    return file.with_name(file.name + ".sha256")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +12,13 @@ from typing import Any
 from dvae_core.data import load_data
 from dvae_core.details import save_details
 from dvae_core.errors import DvaeError, Interrupted, RecipeError
+from dvae_core.evaluation import measure
 from dvae_core.events import Events
+from dvae_core.files import write_atomically
 from dvae_core.randomness import set_aside
 from dvae_core.recipe import Recipe, check_same_experiment, load_recipe
 from dvae_core.registry import Registry, load_registry
-from dvae_core.run_folder import RunFolder, write_atomically
+from dvae_core.run_folder import RunFolder
 from dvae_core.signals import StopRequest, stop_request
 from dvae_core.training import Training
 from dvae_core.watch import Watch
@@ -220,21 +221,14 @@ def _evaluate(
     row: dict[str, Any] = {"epoch": epoch, "step": training.step, **training.means}
     figures: dict[str, Path] = {}
     training.model.eval()
-    with set_aside(recipe.seed, "evaluation"):
-        snapshot = training.snapshot(run.metrics())
-        for name, value in snapshot.test_losses().items():
-            row[f"test/{name}"] = value
-        for metric in recipe.evaluate.metrics if due else ():
-            try:
-                for name, value in metric.measure(snapshot).items():
-                    if not math.isfinite(value):
-                        raise ValueError(f"{name} is {value}")
-                    row[f"test/{name}"] = float(value)
-                details = metric.details(snapshot)
-                if details:
-                    save_details(run.path / "evaluation", epoch, metric.name, details)
-            except Exception as error:
-                watch.warn(f'metric "{metric.name}" failed: {type(error).__name__}: {error}')
+    snapshot = training.snapshot(run.metrics())
+    measured = measure(snapshot, recipe.evaluate.metrics if due else (), watch)
+    row |= {f"test/{name}": value for name, value in measured.values.items()}
+    for name, details in measured.details.items():
+        save_details(run.path, epoch, name, details)
+    for failure in measured.failures:
+        watch.warn(failure)
+    with set_aside(recipe.seed, "plots"):
         for plot in recipe.evaluate.plots if due else ():
             path = run.figure_path(epoch, plot.name)
             image = io.BytesIO()

@@ -201,12 +201,14 @@ def _device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    device = torch.device(name)
-    available = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not available[device.type]:
+    if not is_available(name):
         raise RecipeError(f'[train] device: "{name}" is not available on this machine; try "auto"')
-    return device
+    return torch.device(name)
+
+
+def is_available(name: str) -> bool:
+    """Whether this machine has the device that a recipe names."""
+    kind, _, index = name.partition(":")
+    if kind == "cuda":
+        return torch.cuda.is_available() and int(index or 0) < torch.cuda.device_count()
+    return kind != "mps" or torch.backends.mps.is_available()

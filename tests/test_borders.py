@@ -334,7 +334,7 @@ def test_an_unknown_class_is_an_error_with_a_hint(strips):
 
 def test_details_are_json_and_npz(strips, tmp_path):
     details = Borders().details(borders_snapshot(strips, ("left", "mid", "right")))
-    save_details(tmp_path / "evaluation", 3, "borders", details)
+    save_details(tmp_path, 3, "borders", details)
     read = json.loads((tmp_path / "evaluation/epoch-0003-borders.json").read_text())
     assert read["epoch"] == 3
     assert read["space"] == "grid"

@@ -14,6 +14,8 @@ VERBS = [
     "validate",
     "show",
     "schema",
+    "evaluate",
+    "compare",
     "export",
     "new-plugin",
     "check-plugin",

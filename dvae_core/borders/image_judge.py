@@ -15,9 +15,9 @@ from torch.nn import functional as F  # noqa: N812
 from dvae_core.batches import scaled
 from dvae_core.data import cache_folder
 from dvae_core.errors import DvaeError
+from dvae_core.files import write_atomically
 from dvae_core.labelled_images import LabelledImages
 from dvae_core.randomness import set_aside
-from dvae_core.run_folder import write_atomically
 
 VERSION = 1
 """Changes with the network or its training, so that no older judge is taken from the cache."""

@@ -10,7 +10,9 @@ import typer
 
 from dvae_core.cli import (
     check_plugin,
+    compare,
     describe,
+    evaluate,
     export,
     list_plugins,
     new_plugin,
@@ -30,7 +32,8 @@ app = typer.Typer(
     epilog="Examples:\n\ndvae run recipes/quick.toml\n\ndvae list-plugins --kind schedule",
 )
 for module in (
-    run, list_plugins, describe, validate, show, schema, export, new_plugin, check_plugin,
+    run, list_plugins, describe, validate, show, schema, evaluate, compare, export, new_plugin,
+    check_plugin,
 ):  # fmt: skip
     module.add_to(app)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from dvae_core.run_folder import RunFolder
 from dvae_core.watch import Watch
 from dvae_core.weights import Timeline
+
+WONDER_AFTER = 2.0
+"""Seconds."""
 
 
 class Lines(Watch):
@@ -38,6 +42,26 @@ class Lines(Watch):
 
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
+
+
+class Patience(Lines):
+    """Silent at first, and a plain line a stage from the time when somebody may wonder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late = False
+        self.text = ""
+        self.timer = threading.Timer(WONDER_AFTER, self._wake)
+        self.timer.daemon = True
+
+    def stage(self, text: str) -> None:
+        self.text = text
+        if self.late:
+            self.say(f"{text} ...")
+
+    def _wake(self) -> None:
+        self.late = True
+        self.stage(self.text)
 
 
 class Display(Lines):
@@ -88,6 +112,17 @@ def watch() -> Iterator[Lines]:
     display = Display()
     with display.progress:
         yield display
+
+
+@contextmanager
+def patience() -> Iterator[Lines]:
+    """For verbs that are often done before anyone wonders."""
+    watcher = Patience()
+    watcher.timer.start()
+    try:
+        yield watcher
+    finally:
+        watcher.timer.cancel()
 
 
 def epoch_line(row: dict[str, Any], epochs: int) -> str:

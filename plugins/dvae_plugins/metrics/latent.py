@@ -18,6 +18,7 @@ class KNN(Metric):
     """Accuracy on the test means of a vote among the k nearest training means."""
 
     name = "knn"
+    directions = {"knn_accuracy": "higher"}
 
     k: int = Field(default=15, ge=1)
     """How many neighbours vote."""
@@ -36,6 +37,7 @@ class LinearProbe(Metric):
     """
 
     name = "linear_probe"
+    directions = {"linear_probe": "higher"}
 
     samples: int = Field(default=10_000, ge=1)
     """How many training means it learns from, at most."""
@@ -60,6 +62,7 @@ class Silhouette(Metric):
     """
 
     name = "silhouette"
+    directions = {"silhouette": "higher"}
 
     samples: int = Field(default=2000, ge=2)
     """How many test means it compares, at most."""

@@ -1,0 +1,124 @@
+"""The checkpoints of a run folder: the last two epochs, and the best one if it is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from dvae_core.errors import RunFolderError
+from dvae_core.files import small_text, write_atomically
+
+KEPT = 2
+
+Epoch = int | Literal["best"]
+"""Which epoch's checkpoint: epochs finished, or the one that `train.keep_best` keeps."""
+
+
+class Checkpoints:
+    """The checkpoints in a run's folder, each beside its SHA-256."""
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self.folder = run / "checkpoints"
+
+    def save(self, state: dict[str, Any], name: str | None = None) -> Path:
+        """Write a checkpoint and drop all but the last two, and those that have a `name`.
+
+        `state` has `epoch` (finished ones), `epoch_step` (steps into the next one), and what
+        torch.load reads with weights_only.
+        """
+        import torch
+
+        if name is None:
+            name = f"epoch-{state['epoch']:04d}"
+            if state["epoch_step"]:
+                name += f"-step-{state['epoch_step']:07d}"
+        file = self.folder / f"{name}.pt"
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        data = buffer.getvalue()
+        digest = hashlib.sha256(data).hexdigest()
+        # The hash first: a checkpoint is only looked at when its name is there.
+        write_atomically(_hash_file(file), f"{digest}  {file.name}\n".encode())
+        write_atomically(file, data)
+        for old in self.files()[:-KEPT]:
+            old.unlink(missing_ok=True)
+            _hash_file(old).unlink(missing_ok=True)
+        return file
+
+    def load(self, epoch: Epoch | None = None) -> tuple[dict[str, Any], list[str]]:
+        """The newest good checkpoint, and a warning for each newer one that is damaged.
+
+        Args:
+            epoch: take the checkpoint of this epoch's end, or "best", and no other.
+
+        Raises:
+            RunFolderError: there is no good one, or that epoch's is not kept.
+        """
+        if epoch is not None:
+            return self._load_one(epoch), []
+        warnings: list[str] = []
+        tried: set[Path] = set()
+        # Listed anew each time: a run that goes on may drop a file and write a newer one.
+        while left := [file for file in self.files() if file not in tried]:
+            file = left[-1]
+            tried.add(file)
+            try:
+                return _read(file), warnings
+            except Exception as error:
+                if file.exists():
+                    warnings.append(f"{file}: damaged checkpoint left out: {_reason(error)}")
+        raise RunFolderError("\n".join([*warnings, f"{self.run}: there is no good checkpoint"]))
+
+    def files(self) -> list[Path]:
+        """Those of epochs and of steps within one, oldest first."""
+        files = self.folder.glob("epoch-*.pt")
+        return sorted(files, key=lambda file: [int(n) for n in re.findall(r"\d+", file.stem)])
+
+    def _load_one(self, epoch: Epoch) -> dict[str, Any]:
+        name = "best" if epoch == "best" else f"epoch-{epoch:04d}"
+        file = self.folder / f"{name}.pt"
+        try:
+            return _read(file)
+        except Exception as error:
+            if file.exists():
+                problem = f"{file}: damaged checkpoint: {_reason(error)}"
+            else:
+                which = "the best epoch" if epoch == "best" else f"epoch {epoch}"
+                problem = f"{self.run}: the checkpoint of {which} is not kept"
+            raise RunFolderError(f"{problem}; {self._kept()}") from error
+
+    def _kept(self) -> str:
+        """What there is to be had, and how a run keeps more."""
+        best = ["best"] * (self.folder / "best.pt").exists()
+        whole = [int(f.stem[6:]) for f in self.files() if f.stem[6:].isdecimal()]
+        listed = ", ".join([*(f"epoch {n}" for n in whole), *best]) or "none"
+        return (
+            f"kept: {listed}. A run keeps the last {KEPT}; a recipe with "
+            'train.keep_best = "highest test/knn_accuracy", for example, keeps the best one too'
+        )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    import torch
+
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if small_text(_hash_file(file)).split()[:1] != [digest]:
+        raise ValueError("its SHA-256 differs from the one beside it")
+    # Never unpickles: a checkpoint from a stranger is data.
+    state = torch.load(file, "cpu", weights_only=True)
+    if not isinstance(state, dict) or not {"epoch", "epoch_step", "model"} <= state.keys():
+        raise ValueError("it holds something else")
+    return state
+
+
+def _reason(error: Exception) -> str:
+    return str(error).split("\n")[0] or type(error).__name__
+
+
+def _hash_file(file: Path) -> Path:
+    return file.with_name(file.name + ".sha256")

@@ -1,0 +1,60 @@
+"""`dvae compare`: runs beside each other."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        "compare",
+        epilog="Examples:\n\ndvae compare runs\n\n"
+        "dvae compare runs/mnist_abs-20260101-120000-abcd "
+        "runs/mnist_square-20260101-121500-efgh\n\n"
+        "dvae compare runs --metric knn_accuracy --metric train/guidance_accuracy --markdown",
+    )(compare)
+
+
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run folders, or folders of run folders."),
+    ],
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Show this figure of metrics.jsonl; repeat for several. All of the test set if "
+            "left out.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated, all digits.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="A GitHub table.")] = False,
+) -> None:
+    """Show what runs differ in, and their last epoch's figures.
+
+    Runs that differ only in their seed share a row: mean ± 95 % confidence interval (Student's t).
+    The best of each figure is marked *, and ≈ what Welch's t-test does not tell apart from it
+    (p ≥ 0.05, not corrected for the number of tests).
+    """
+    if as_json + as_csv + as_markdown > 1:
+        raise typer.BadParameter("choose one of --json, --csv and --markdown")
+    from dvae_core.cli import comparison_tables
+    from dvae_core.comparison import compare_runs
+
+    found = compare_runs(runs, metric or ())
+    for line in found.left_out:
+        print(f"left out: {line}", file=sys.stderr)
+    if as_json:
+        print(comparison_tables.as_json(found))
+    elif as_csv:
+        print(comparison_tables.as_csv(found), end="")
+    elif as_markdown:
+        print(comparison_tables.as_markdown(found))
+    else:
+        comparison_tables.print_table(found)

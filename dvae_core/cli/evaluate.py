@@ -1,0 +1,86 @@
+"""`dvae evaluate`: measures a run from its folder alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from dvae_core.checkpoints import Epoch
+    from dvae_core.evaluation import Evaluation
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        "evaluate",
+        epilog="Examples:\n\ndvae evaluate runs/mnist_abs-20260101-120000-abcd\n\n"
+        "dvae evaluate runs/mnist_abs-20260101-120000-abcd --epoch best --json\n\n"
+        "dvae evaluate runs/mnist_abs-20260101-120000-abcd --metric silhouette",
+    )(evaluate)
+
+
+def evaluate(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run folder; the run may still be training.")
+    ],
+    epoch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|best",
+            help="The epoch whose checkpoint is measured; the newest if left out.",
+        ),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Measure this instead of the recipe's metrics; repeat for several.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One flat JSON object.")] = False,
+) -> None:
+    """Measure the metrics of a run's recipe, and the test set's reconstruction and kl."""
+    from dvae_core.cli.progress import patience
+
+    which = _epoch(epoch)
+    with patience() as watcher:
+        watcher.stage("loading the run")
+        from dvae_core.loaded_run import load_run
+
+        loaded = load_run(run, which, watch=watcher)
+        found = loaded.evaluate(metric, watch=watcher)
+        for failure in found.failures:
+            watcher.say(failure)
+    if as_json:
+        about = {"run": loaded.folder.name, "epoch": found.epoch, "step": found.step}
+        print(json.dumps(about | found.values))
+    else:
+        _print_table(loaded.folder.name, found)
+    if found.failures:
+        raise typer.Exit(1)
+
+
+def _epoch(text: str | None) -> Epoch | None:
+    if text is None or text == "best":
+        return text  # type: ignore[return-value]
+    if not text.isdecimal():
+        raise typer.BadParameter(f'{text!r} is neither a number nor "best"', param_hint="--epoch")
+    return int(text)
+
+
+def _print_table(run: str, found: Evaluation) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("test set", no_wrap=True)
+    table.add_column("", justify="right", no_wrap=True)
+    for name, value in found.values.items():
+        table.add_row(Text(name), f"{value:.5g}")
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(Text(f"{run}, epoch {found.epoch}, step {found.step:,}\n"))
+    console.print(table)

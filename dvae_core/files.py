@@ -1,0 +1,63 @@
+"""Reading and writing the files of a run folder: all of a file, or nothing of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from dvae_core.errors import RunFolderError
+
+LARGEST_TEXT = 10_000_000
+"""Characters of a text that is read whole, at most."""
+
+
+def write_atomically(file: Path, data: bytes) -> None:
+    """Write to a temporary name, sync, rename, sync the folder: all of it or nothing.
+
+    Raises:
+        RunFolderError: the disk is full or read-only, the folder is gone, ...
+    """
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+        if hasattr(os, "O_DIRECTORY"):
+            folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise unwritable(file, error) from error
+        raise
+
+
+def unwritable(path: Path, error: Exception) -> RunFolderError:
+    """What to say where `path` cannot be written."""
+    if isinstance(error, RunFolderError):
+        return error
+    reason = getattr(error, "strerror", None) or error
+    return RunFolderError(
+        f"{path}: cannot be written: {reason}; free some space, or choose another --out"
+    )
+
+
+def small_text(file: Path) -> str:
+    """The text of a file that a stranger may have made.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no UTF-8, or too large.
+    """
+    with file.open(encoding="utf-8") as stream:
+        text = stream.read(LARGEST_TEXT + 1)
+    if len(text) > LARGEST_TEXT:
+        raise ValueError(f"{file} is too large")
+    return text
