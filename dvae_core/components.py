@@ -171,7 +171,11 @@ class KL(Component):
         """A function of (mean [B, D], log_var [B, D], labels [B]) that gives the term [B].
 
         Summed over dimensions. It may be an nn.Module with parameters, which are then trained
-        and saved with the model. Labels are -1 where they are hidden.
+        and saved with the model; it is in evaluation mode where the run is measured. Labels are
+        -1 where they are hidden.
+
+        Raises:
+            ValueError: it does not fit the classes or the latent space.
         """
 
 

@@ -70,7 +70,7 @@ class LoadedRun:
         with set_aside(self.recipe.seed, "load"):
             training = Training(self.recipe, load_data(self.recipe.dataset))
             training.load_state_dict(self._state)
-        training.model.eval()
+        training.train(False)
         return training.snapshot()
 
 

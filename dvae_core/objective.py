@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from dvae_core.errors import RecipeError
 from dvae_core.model import GuidedVAE, Outputs
 from dvae_core.recipe import Recipe
 from dvae_core.weights import Timeline
@@ -17,6 +18,9 @@ class Objective(nn.Module):
     """The weighted sum of all terms, each a mean over the images of the batch.
 
     A KL or an extra term may have parameters of its own; they are this module's then.
+
+    Raises:
+        RecipeError: the KL does not fit the classes or the latent space.
     """
 
     def __init__(self, recipe: Recipe, model: GuidedVAE, timeline: Timeline) -> None:
@@ -25,7 +29,10 @@ class Objective(nn.Module):
         self.names = tuple(self.weights)
         self.timeline = timeline
         self.reconstruction = recipe.reconstruction.component
-        self.kl = recipe.kl.component.build(model.latent_dim, model.classes)
+        try:
+            self.kl = recipe.kl.component.build(model.latent_dim, model.classes)
+        except ValueError as error:
+            raise RecipeError(f"{recipe.origin(('kl', 'name'))}: [kl] {error}") from error
         self.extra = [term.component.build(model) for term in recipe.terms]
         # Modules in a plain list are invisible to parameters() and state_dict().
         self._modules_of_terms = nn.ModuleList([t for t in self.extra if isinstance(t, nn.Module)])

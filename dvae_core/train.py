@@ -218,7 +218,7 @@ def _evaluate(
     due = epoch % recipe.evaluate.every == 0 or epoch == recipe.train.epochs
     row: dict[str, Any] = {"epoch": epoch, "step": training.step, **training.means}
     figures: dict[str, Path] = {}
-    training.model.eval()
+    training.train(False)
     with set_aside(recipe.seed, "evaluation"):
         snapshot = training.snapshot()
         for name, value in snapshot.test_losses().items():
@@ -241,5 +241,5 @@ def _evaluate(
                 continue
             write_atomically(path, image.getvalue())
             figures[plot.name] = path
-    training.model.train()
+    training.train()
     return row, figures

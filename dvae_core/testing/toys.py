@@ -132,5 +132,5 @@ def toy_training() -> Training:
             training.take_step(images, labels)
         training.ledger.read()
         training.finish_epoch()
-    training.model.eval()
+    training.train(False)
     return training
