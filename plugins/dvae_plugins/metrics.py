@@ -93,6 +93,29 @@ class ActiveUnits(Metric):
         return {"active_units": float((snapshot.test_means.var(axis=0) > self.threshold).sum())}
 
 
+class IWAE(Metric):
+    """The importance-weighted bound on the log-likelihood of test images, mean, in nats.
+
+    With K samples of the approximate posterior for each image; Burda et al., "Importance Weighted
+    Autoencoders" (arXiv:1509.00519). It needs a KL that is a divergence and a reconstruction that
+    is a log-likelihood. Densities depend on the noise of the pixels that the reconstruction
+    implies, so that figures of different reconstructions cannot be compared.
+    """
+
+    name = "iwae"
+    needs_bound = True
+
+    samples: int = Field(default=100, ge=1)
+    """K, for each image. More samples give a tighter bound."""
+    images: int = Field(default=500, ge=1)
+    """How many test images it takes, at most. Each one is decoded K times."""
+
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        everything = len(snapshot.test_labels)
+        chosen = snapshot.random("iwae").permutation(everything)[: self.images]
+        return {"iwae": float(snapshot.log_likelihood(chosen, self.samples).mean())}
+
+
 def _sample(snapshot: Snapshot, labels: np.ndarray, most: int) -> np.ndarray:
     """At most so many random indices of labelled images."""
     import numpy as np
@@ -103,4 +126,4 @@ def _sample(snapshot: Snapshot, labels: np.ndarray, most: int) -> np.ndarray:
 
 @hookimpl
 def register_metrics() -> list[type[Metric]]:
-    return [KNN, LinearProbe, Silhouette, ActiveUnits]
+    return [KNN, LinearProbe, Silhouette, ActiveUnits, IWAE]
