@@ -263,6 +263,10 @@ class Dataset(Component):
         """How many training images `load` gives, where that is known without loading."""
         return None
 
+    def image_shape(self) -> ImageShape | None:
+        """(C, H, W), where that is known without loading."""
+        return None
+
 
 class Metric(Component):
     """Measures a snapshot."""
