@@ -155,6 +155,13 @@ class Reconstruction(Component):
     def loss(self, logits: Tensor, images: Tensor) -> Tensor:
         """The loss [B] of each image, summed over channels and pixels."""
 
+    def log_constant(self, pixels: int) -> float | None:
+        """log p(image | z) + loss, which must not depend on anything but C * H * W = `pixels`.
+
+        None where the loss is no negative log-likelihood: then no bound is reported.
+        """
+        return None
+
 
 class KL(Component):
     """Pulls the approximate posterior towards a prior."""
@@ -162,7 +169,10 @@ class KL(Component):
     kind = "kl"
     core_keys = frozenset({"weight"})
     divergence: ClassVar[bool] = False
-    """Whether this is a true Kullback-Leibler divergence, so that bounds may be reported."""
+    """Whether this is the true divergence from N(mean, exp(log_var)) to a prior, in nats.
+
+    Only then are bounds on the likelihood reported; the prior's density is read off it.
+    """
 
     @abstractmethod
     def build(
@@ -171,7 +181,11 @@ class KL(Component):
         """A function of (mean [B, D], log_var [B, D], labels [B]) that gives the term [B].
 
         Summed over dimensions. It may be an nn.Module with parameters, which are then trained
-        and saved with the model. Labels are -1 where they are hidden.
+        and saved with the model; it is in evaluation mode where the run is measured. Labels are
+        -1 where they are hidden.
+
+        Raises:
+            ValueError: it does not fit the classes or the latent space.
         """
 
 
@@ -259,6 +273,10 @@ class Dataset(Component):
         """How many training images `load` gives, where that is known without loading."""
         return None
 
+    def image_shape(self) -> ImageShape | None:
+        """(C, H, W), where that is known without loading."""
+        return None
+
 
 class Metric(Component):
     """Measures a snapshot.
@@ -269,6 +287,8 @@ class Metric(Component):
 
     kind = "metric"
     directions: ClassVar[Mapping[str, Literal["higher", "lower"]]] = {}
+    needs_bound: ClassVar[bool] = False
+    """Whether it needs a bound on the likelihood. A recipe without one is refused."""
 
     @abstractmethod
     def measure(self, snapshot: Snapshot) -> dict[str, float]:

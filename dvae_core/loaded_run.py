@@ -87,7 +87,7 @@ class LoadedRun:
         with set_aside(recipe.seed, "load"):
             training = Training(recipe, load_data(recipe.dataset))
             training.load_state_dict(self._state)
-        training.model.eval()
+        training.train(False)
         return training.snapshot([row for row in self.metrics() if row["epoch"] < self.epoch])
 
     def evaluate(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from dvae_core.balance import no_bound
 from dvae_core.errors import RecipeError
 from dvae_core.model import GuidedVAE, Outputs
 from dvae_core.recipe import Recipe
@@ -18,6 +19,9 @@ class Objective(nn.Module):
     """The weighted sum of all terms, each a mean over the images of the batch.
 
     A KL or an extra term may have parameters of its own; they are this module's then.
+
+    Raises:
+        RecipeError: the KL does not fit the classes or the latent space.
     """
 
     def __init__(self, recipe: Recipe, model: GuidedVAE, timeline: Timeline) -> None:
@@ -26,7 +30,12 @@ class Objective(nn.Module):
         self.names = tuple(self.weights)
         self.timeline = timeline
         self.reconstruction = recipe.reconstruction.component
-        self.kl = recipe.kl.component.build(model.latent_dim, model.classes)
+        self.no_bound = no_bound(recipe.reconstruction.component, recipe.kl.component)
+        """Why there is no bound on the likelihood, or None."""
+        try:
+            self.kl = recipe.kl.component.build(model.latent_dim, model.classes)
+        except ValueError as error:
+            raise RecipeError(f"{recipe.origin(('kl', 'name'))}: [kl] {error}") from error
         self.extra = []
         self.named_pairs: tuple[tuple[int, int], ...] = ()
         for index, term in enumerate(recipe.terms):
@@ -42,6 +51,18 @@ class Objective(nn.Module):
     def weights_at(self, step: int) -> tuple[float, ...]:
         """The weight of each term at a step, in the order of `names`."""
         return tuple(self.timeline.value(weight, step) for weight in self.weights.values())
+
+    def log_prior(self, z: Tensor) -> Tensor:
+        """log p(z) [B] of latent points [B, D] under the prior of an image without a label.
+
+        The KL, which must be a divergence, says it: KL(N(z, v) || p) = -H(N(z, v)) - E log p, and
+        the mean of log p over N(z, v) is log p(z) when the variance v is next to nothing.
+        """
+        log_v = -20.0
+        hidden = torch.full((len(z),), -1, device=z.device)
+        entropy = 0.5 * z.shape[1] * (math.log(2 * math.pi) + 1 + log_v)
+        log_density: Tensor = -self.kl(z, torch.full_like(z, log_v), hidden) - entropy
+        return log_density
 
     def forward(
         self, outputs: Outputs, labels: Tensor, weights: tuple[float, ...]

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from dvae_core import optimizers
+from dvae_core.balance import no_bound
 from dvae_core.components import (
     KL,
     Callback,
@@ -155,6 +156,15 @@ class Recipe(Table):
                 text = f'another term is called "{term.component.name}" already'
                 raise key_problem("terms", ("terms", index, "name"), text)
             names.append(term.component.name)
+        return self
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Recipe:
+        reason = no_bound(self.reconstruction.component, self.kl.component)
+        for index, metric in enumerate(self.evaluate.metrics):
+            if reason and metric.needs_bound:
+                text = f'"{metric.name}" needs a bound on the likelihood, and {reason}'
+                raise key_problem("evaluate", ("evaluate", "metrics", index), text)
         return self
 
     @property

@@ -2,7 +2,7 @@
 
 runs/<recipe name>-<time>-<4 letters>/
   recipe.toml      resolved, complete, runnable
-  run.json         status, versions, plugins, device, seed
+  run.json         status, versions, plugins, device, seed, what the loss weighs
   metrics.jsonl    one line an epoch, flushed
   checkpoints/     epoch-0010.pt and its SHA-256; the last two are kept
   figures/         epoch-0010-latent.png
@@ -19,12 +19,14 @@ import shutil
 import string
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 from filelock import FileLock, Timeout
 
+from dvae_core.balance import balance
 from dvae_core.checkpoints import Checkpoints, Epoch
 from dvae_core.errors import RecipeError, RunFolderError
 from dvae_core.files import small_text, unwritable, write_atomically
@@ -66,7 +68,6 @@ class RunFolder:
                     made.append(folder)
             run = cls(path, provenance(path.name, recipe, registry, data, device))
             run.set_recipe(recipe)
-            run._write_info()
         except (OSError, RunFolderError) as error:
             shutil.rmtree(path, ignore_errors=True)
             for folder in reversed(made):
@@ -128,9 +129,12 @@ class RunFolder:
         return tomllib.loads((self.path / "recipe.toml").read_text(encoding="utf-8"))
 
     def set_recipe(self, recipe: Recipe) -> None:
-        """Write the recipe that the run follows from now on."""
+        """Write the recipe that the run follows from now on; what its loss weighs goes with it."""
         text = tomli_w.dumps(recipe.to_table())
         write_atomically(self.path / "recipe.toml", text.encode())
+        known = (self.info.get(key) for key in ("train_images", "image_shape"))
+        self.info["loss"] = asdict(balance(recipe, *known))
+        self._write_info()
 
     def load_recipe(self, registry: Registry, overrides: Sequence[str] = ()) -> Recipe:
         """The run's recipe, with changes laid over it.

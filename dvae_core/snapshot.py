@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -181,6 +182,44 @@ class Snapshot:
                 sums += torch.stack([losses.sum(), kl.sum()]).double().cpu()
         reconstruction, kl_mean = (sums / len(z)).tolist()
         return {"reconstruction": reconstruction, "kl": kl_mean}
+
+    def log_likelihood(self, chosen: np.ndarray, samples: int) -> np.ndarray:
+        """A lower bound [P], in nats, on log p(image) of the test images with P indices.
+
+        log 1/K sum_k p(image | z_k) p(z_k) / q(z_k | image), where the K `samples` come from the
+        approximate posterior q; Burda et al., "Importance Weighted Autoencoders"
+        (arXiv:1509.00519), equation 8. The mean of the bound grows with K towards log p(image).
+        The model's densities count as they are, whatever weights it was trained with, and no
+        label is shown to the prior.
+
+        Raises:
+            ValueError: the KL is no divergence, or the reconstruction no log-likelihood.
+        """
+        constant = self._objective.reconstruction.log_constant(math.prod(self.image_shape))
+        if self._objective.no_bound or constant is None:
+            raise ValueError(f"there is no bound on the likelihood: {self._objective.no_bound}")
+        noises = generator(self.seed, "importance samples")
+        bounds = []
+        with torch.inference_mode():
+            for start in range(0, len(chosen), CHUNK):
+                part = chosen[start : start + CHUNK]
+                images = scaled(to_device(self._data.test_images[part], self._device))
+                mean, log_var = (
+                    torch.from_numpy(a[part]).to(self._device)
+                    for a in (self.test_means, self.test_log_vars)
+                )
+                log_weights = []
+                for _ in range(samples):
+                    noise = torch.randn(mean.shape, generator=noises).to(self._device)
+                    z = mean + noise * torch.exp(0.5 * log_var)
+                    with self._autocast():
+                        logits = self._model.decode(z)
+                    log_q = -0.5 * (noise.square() + log_var + math.log(2 * math.pi)).sum(dim=1)
+                    log_p = constant - self._objective.reconstruction.loss(logits, images)
+                    log_weights.append(log_p + self._objective.log_prior(z) - log_q)
+                bound = torch.logsumexp(torch.stack(log_weights), dim=0) - math.log(samples)
+                bounds.append(bound.double().cpu().numpy())
+        return np.concatenate(bounds)
 
     @property
     def total_steps(self) -> int:

@@ -220,7 +220,7 @@ def _evaluate(
     due = epoch % recipe.evaluate.every == 0 or epoch == recipe.train.epochs
     row: dict[str, Any] = {"epoch": epoch, "step": training.step, **training.means}
     figures: dict[str, Path] = {}
-    training.model.eval()
+    training.train(False)
     snapshot = training.snapshot(run.metrics())
     measured = measure(snapshot, recipe.evaluate.metrics if due else (), watch)
     row |= {f"test/{name}": value for name, value in measured.values.items()}
@@ -239,5 +239,5 @@ def _evaluate(
                 continue
             write_atomically(path, image.getvalue())
             figures[plot.name] = path
-    training.model.train()
+    training.train()
     return row, figures

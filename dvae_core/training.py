@@ -99,6 +99,11 @@ class Training:
         self.epoch_step += 1
         return self.ledger.add(row, len(images))
 
+    def train(self, mode: bool = True) -> None:
+        """Put the model and the terms into training mode, or into evaluation mode."""
+        self.model.train(mode)
+        self.objective.train(mode)
+
     def check_finite(self, run: RunFolder) -> None:
         """Read the ledger, and stop where a term or a parameter is not finite.
 

@@ -252,6 +252,16 @@ class FalseDivergence(GoodKL):
         return mean.square().sum(dim=1) - log_var.square().sum(dim=1)
 
 
+class HalfDivergence(GoodKL):
+    """Pulls."""
+
+    divergence = True
+
+    @staticmethod
+    def kl(mean, log_var, labels):
+        return 0.25 * (mean.square() + log_var.exp() - 1 - log_var).sum(dim=1)
+
+
 class LabelHungry(GoodKL):
     """Pulls."""
 
@@ -617,6 +627,7 @@ class Fragile(Callback):
         (Detached, "is_differentiable", "does not depend on mean and log_var"),
         (HalfDetached, "is_differentiable", "no gradient reaches log_var"),
         (FalseDivergence, "is_not_negative_if_a_divergence", "claims to be a divergence"),
+        (HalfDivergence, "has_a_prior_if_a_divergence", "a prior that weighs"),
         (LabelHungry, "takes_hidden_labels", "label is -1"),
         (Softmax, "gives_logits_not_probabilities", "a softmax stands at its end"),
         (LogSoftmax, "gives_logits_not_probabilities", "a log-softmax stands at its end"),
@@ -825,7 +836,8 @@ def test_the_snippet_of_each_built_in_is_a_working_piece_of_recipe(provider, rec
     from dvae_core.recipe_source import RecipeSource, read_source
 
     piece = RecipeSource(tomllib.loads(snippet(provider.component)))
-    source = read_source(recipe_file)
+    # A recipe whose KL is a divergence, which some metrics ask for.
+    source = read_source(recipe_file, ["kl.name=square"])
     source.merge(piece)
     recipe = build_recipe(source)
     assert provider.component in map(type, recipe.components)

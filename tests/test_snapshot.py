@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from dvae_plugins.metrics import KNN, ActiveUnits, LinearProbe, Silhouette
+from dvae_plugins.metrics import KNN, ActiveUnits, LinearProbe, Silhouette, Trustworthiness
 from dvae_plugins.plots import Latent, Manifold, Reconstructions, Weights
 
 from dvae_core.labelled_images import LabelledImages
@@ -81,6 +81,25 @@ def test_active_units_counts_dimensions_that_vary():
     rng = np.random.default_rng(0)
     means = rng.normal(size=(1000, 3)) * [1.0, 0.2, 0.05]
     assert ActiveUnits().measure(snapshot_of(means, [], means, [])) == {"active_units": 2.0}
+
+
+def test_trustworthiness_punishes_neighbours_that_are_none():
+    # Images on a line at 0, 1, 3, 7, 15; in latent space 0 and 7 have changed places.
+    images = np.array([0.0, 1, 3, 7, 15])
+    snapshot = snapshot_of([], [], images[:, None], [0, 1, 0, 1, -1])
+    snapshot.__dict__["test_images"] = images.reshape(5, 1, 1, 1)
+    metric = Trustworthiness(neighbours=1, samples=5)
+    assert metric.measure(snapshot) == {"trustworthiness": 1.0}
+    snapshot.__dict__["test_means"] = images[[3, 1, 2, 0, 4], None]
+    # The nearest by mean, and which nearest it is by pixels: 3 for 0 (second), 7 for 1 (third),
+    # 1 for 3 (first), 1 for 7 (second), 0 for 15 (fourth): 1 + 2 + 0 + 1 + 3 places too many.
+    by_hand = 1 - 2 / (5 * 1 * (2 * 5 - 3 * 1 - 1)) * 7
+    assert metric.measure(snapshot) == {"trustworthiness": pytest.approx(by_hand)}
+
+
+def test_trustworthiness_wants_more_images_than_neighbours():
+    with pytest.raises(ValueError, match="more than twice the neighbours"):
+        Trustworthiness(neighbours=12, samples=24)
 
 
 def training(recipe_file, overrides=(), shape=(1, 8, 8), classes=("a", "b", "c")):

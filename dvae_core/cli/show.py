@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 BARS = "▁▂▃▄▅▆▇█"
 COLUMNS = 60
+UNKNOWN = "?"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -45,7 +46,7 @@ def show(
             line.pad_right(width - len(text) + 2)
             line.append(f"# {origin}", style="dim")
         console.print(line)
-    for text in weight_lines(loaded):
+    for text in (*loss_lines(loaded), *weight_lines(loaded)):
         console.print(Text(text), soft_wrap=True)
 
 
@@ -80,6 +81,41 @@ def _inline(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def loss_lines(recipe: Recipe) -> Iterator[str]:
+    """What the terms of the loss weigh, as TOML comments."""
+    from dvae_core.balance import balance
+
+    size, shape = _train_images(recipe), recipe.dataset.image_shape()
+    loss = balance(recipe, size, shape)
+    rows = [("term", "component", "reduction", "unit", "weight")]
+    rows += [(t.term, t.component, t.reduction, t.unit, _span(t.weight)) for t in loss.terms]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    yield ""
+    yield "# The loss is the sum of its terms, each times its weight:"
+    for row in rows:
+        yield "# " + "  ".join(map(str.ljust, row, widths)).rstrip()
+    beta, beta_norm = _span(loss.beta), _span(loss.beta_norm)
+    width = max(len(beta), len(beta_norm))
+    yield f"# beta       {beta:{width}}  KL against reconstruction, each a sum, as here"
+    yield f"# beta_norm  {beta_norm:{width}}  the same for means over dimensions and over pixels"
+    if size is None or shape is None:
+        yield f"# {UNKNOWN} shows once the data is loaded, and then in run.json."
+    if loss.no_bound:
+        yield f"# There is no bound on the likelihood: {loss.no_bound}."
+
+
+def _span(span: tuple[float, float] | None) -> str:
+    if span is None:
+        return UNKNOWN
+    start, end = (f"{value:.4g}" for value in span)
+    return start if start == end else f"{start} → {end}"
+
+
+def _train_images(recipe: Recipe) -> int | None:
+    size = recipe.dataset.size()
+    return size and min(size, recipe.dataset.train_limit or size)
+
+
 def weight_lines(recipe: Recipe) -> Iterator[str]:
     """Each scheduled weight, drawn in a line over the run, as TOML comments."""
     from dvae_core.components import Schedule
@@ -87,12 +123,12 @@ def weight_lines(recipe: Recipe) -> Iterator[str]:
     scheduled = {n: w for n, w in recipe.weights.items() if isinstance(w, Schedule)}
     if not scheduled:
         return
-    size = recipe.dataset.size()
+    size = _train_images(recipe)
     yield ""
     if size is None:
         yield "# How long the run is shows once the data is loaded; the plot `weights` draws them."
         return
-    timeline = recipe.timeline(min(size, recipe.dataset.train_limit or size))
+    timeline = recipe.timeline(size)
     yield f"# Weights over the run's {timeline.total:,} steps:"
     name_width = max(map(len, scheduled))
     for name, weight in scheduled.items():

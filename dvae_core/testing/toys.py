@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,16 +72,22 @@ class ToyReconstruction(Reconstruction):
     def loss(self, logits: Tensor, images: Tensor) -> Tensor:
         return (logits.sigmoid() - images).square().flatten(1).sum(dim=1)
 
+    def log_constant(self, pixels: int) -> float:
+        return -0.5 * pixels * math.log(math.pi)
+
 
 class ToyKL(KL):
-    """Half the squared mean."""
+    """The divergence to the standard normal distribution."""
 
     name = "toy"
+    divergence = True
 
     def build(
         self, latent_dim: int, classes: tuple[str, ...]
     ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        return lambda mean, log_var, labels: 0.5 * (mean.square() + log_var.square()).sum(dim=1)
+        return lambda mean, log_var, labels: (
+            0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(dim=1)
+        )
 
 
 class ToyHead(Head):
@@ -132,5 +139,5 @@ def toy_training() -> Training:
             training.take_step(images, labels)
         training.ledger.read()
         training.finish_epoch()
-    training.model.eval()
+    training.train(False)
     return training

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dvae_core.components import (
     KL,
@@ -90,6 +90,24 @@ def is_not_negative_if_a_divergence(kl: KL) -> None:
     mean, log_var = 3 * torch.randn(2000, 2), 2 * torch.randn(2000, 2)
     lowest = function(mean, log_var, torch.arange(2000) % 4).min().item()
     must(lowest >= -1e-4, f"claims to be a divergence and is {lowest:g} somewhere")
+
+
+@check("kl")
+def has_a_prior_if_a_divergence(kl: KL) -> None:
+    if not kl.divergence:
+        return
+    torch.manual_seed(0)
+    function = kl.build(2, CLASSES)
+    if isinstance(function, nn.Module):
+        function.eval()
+    # The divergence from a next to certain z says log p(z), and p must not weigh more than 1.
+    step, log_var = 0.1, -20.0
+    z = torch.cartesian_prod(*[torch.arange(-20, 20, step)] * 2)
+    hidden = torch.full((len(z),), -1)
+    with torch.no_grad():
+        term = function(z, torch.full_like(z, log_var), hidden)
+    mass = (-term - (math.log(2 * math.pi) + 1 + log_var)).exp().sum().item() * step**2
+    must(mass < 1.05, f"claims to be a divergence to a prior that weighs {mass:.3g} and not 1")
 
 
 @check("kl")

@@ -37,6 +37,11 @@ def gives_labelled_images(dataset: Dataset) -> None:
         size in (None, len(data.train_images)),
         f"size() says {size} and load gives {len(data.train_images)} training images",
     )
+    shape = dataset.image_shape()
+    must(
+        shape in (None, data.image_shape),
+        f"image_shape() says {shape} and load gives {data.image_shape}",
+    )
 
 
 @check("dataset")

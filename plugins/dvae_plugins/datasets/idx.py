@@ -33,6 +33,9 @@ class _IDXDataset(Dataset):
     def size(self) -> int:
         return 60_000
 
+    def image_shape(self) -> tuple[int, int, int]:
+        return (1, 28, 28)
+
     def _read(self, folder: Path, advice: str) -> LabelledImages:
         arrays = [
             read_idx(folder, name, sha256, advice)

@@ -18,6 +18,7 @@ class _TorchvisionDataset(Dataset):
 
     class_name: ClassVar[str]
     """The class in torchvision.datasets."""
+    shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
     train_arguments: ClassVar[dict[str, Any]] = {"train": True}
     test_arguments: ClassVar[dict[str, Any]] = {"train": False}
 
@@ -40,6 +41,9 @@ class _TorchvisionDataset(Dataset):
             self._labels(test),
             self._classes(train),
         )
+
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.shape
 
     def _download(self, root: Path, parts: list[dict[str, Any]]) -> None:
         try:
@@ -134,6 +138,7 @@ class USPS(_TorchvisionDataset):
 
     name = "usps"
     class_name = "USPS"
+    shape = (1, 16, 16)
 
     def size(self) -> int:
         return 7_291
@@ -147,6 +152,7 @@ class CIFAR10(_TorchvisionDataset):
 
     name = "cifar10"
     class_name = "CIFAR10"
+    shape = (3, 32, 32)
 
     def size(self) -> int:
         return 50_000

@@ -20,6 +20,16 @@ class Borders(Metric):
     """
 
     name = "borders"
+    directions = {
+        "knn_accuracy": "higher",
+        "area_evenness": "higher",
+        "wholeness": "higher",
+        "adjacency": "higher",
+        "direct_path_mean": "higher",
+        "intrusion": "lower",
+        "void_rate": "lower",
+        "retention": "higher",
+    }
 
     pairs: tuple[tuple[str | int, str | int], ...] = ()
     """Pairs of classes to report by name, besides those that the recipe's terms name."""

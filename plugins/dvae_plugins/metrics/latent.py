@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dvae_core import Metric, hookimpl
 
@@ -90,6 +90,63 @@ class ActiveUnits(Metric):
         return {"active_units": float((snapshot.test_means.var(axis=0) > self.threshold).sum())}
 
 
+class IWAE(Metric):
+    """The importance-weighted bound on the log-likelihood of test images, mean, in nats.
+
+    With K samples of the approximate posterior for each image; Burda et al., "Importance Weighted
+    Autoencoders" (arXiv:1509.00519). It needs a KL that is a divergence and a reconstruction that
+    is a log-likelihood. Densities depend on the noise of the pixels that the reconstruction
+    implies, so that figures of different reconstructions cannot be compared.
+    """
+
+    name = "iwae"
+    needs_bound = True
+
+    samples: int = Field(default=100, ge=1)
+    """K, for each image. More samples give a tighter bound."""
+    images: int = Field(default=500, ge=1)
+    """How many test images it takes, at most. Each one is decoded K times."""
+
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        everything = len(snapshot.test_labels)
+        chosen = snapshot.random("iwae").permutation(everything)[: self.images]
+        return {"iwae": float(snapshot.log_likelihood(chosen, self.samples).mean())}
+
+
+class Trustworthiness(Metric):
+    """Whether neighbours in latent space are neighbours as images too: 1 is always, 0 never.
+
+    Test means whose images are not among the k nearest ones, pixel by pixel, count by how much
+    farther they are; Venna and Kaski, "Neighborhood Preservation in Nonlinear Projection Methods"
+    (ICANN 2001).
+    """
+
+    name = "trustworthiness"
+
+    neighbours: int = Field(default=12, ge=1)
+    """k."""
+    samples: int = Field(default=2000, ge=3)
+    """How many test images it compares, at most."""
+
+    @model_validator(mode="after")
+    def _enough(self) -> Trustworthiness:
+        if self.samples <= 2 * self.neighbours:
+            raise ValueError("samples must be more than twice the neighbours")
+        return self
+
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        from sklearn.manifold import trustworthiness
+
+        everything = len(snapshot.test_means)
+        chosen = snapshot.random("trustworthiness").permutation(everything)[: self.samples]
+        score = trustworthiness(
+            snapshot.test_images[chosen].reshape(len(chosen), -1),
+            snapshot.test_means[chosen],
+            n_neighbors=self.neighbours,
+        )
+        return {"trustworthiness": float(score)}
+
+
 def _sample(snapshot: Snapshot, labels: np.ndarray, most: int) -> np.ndarray:
     """At most so many random indices of labelled images."""
     import numpy as np
@@ -100,4 +157,4 @@ def _sample(snapshot: Snapshot, labels: np.ndarray, most: int) -> np.ndarray:
 
 @hookimpl
 def register_metrics() -> list[type[Metric]]:
-    return [KNN, LinearProbe, Silhouette, ActiveUnits]
+    return [KNN, LinearProbe, Silhouette, ActiveUnits, IWAE, Trustworthiness]
