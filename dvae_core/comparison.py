@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import math
 import re
 import statistics
@@ -251,7 +252,12 @@ def _directions(
                 known.pop(name, None)
     if any("weight" in place for place in places):
         known.pop("train/loss", None)
-    return {name: known[name] for name in names if name in known}
+    directions = {}
+    for name in names:
+        pattern = next((p for p in known if fnmatch.fnmatchcase(name, p)), None)
+        if pattern is not None:
+            directions[name] = known[pattern]
+    return directions
 
 
 def _mark(rows: list[Row], name: str, direction: str) -> None:

@@ -281,8 +281,8 @@ class Dataset(Component):
 class Metric(Component):
     """Measures a snapshot.
 
-    `directions` says which of its numbers are better when "higher" or "lower", by name, for
-    `dvae compare` to mark the best; it marks nothing that is not named.
+    `directions` says which of its numbers are better when "higher" or "lower", by name or by a
+    pattern such as "share/*", for `dvae compare` to mark the best; it marks no others.
     """
 
     kind = "metric"

@@ -26,6 +26,7 @@ class Borders(Metric):
         "wholeness": "higher",
         "adjacency": "higher",
         "direct_path_mean": "higher",
+        "direct_path/*": "higher",
         "intrusion": "lower",
         "void_rate": "lower",
         "retention": "higher",
