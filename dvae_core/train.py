@@ -221,7 +221,7 @@ def _evaluate(
     row: dict[str, Any] = {"epoch": epoch, "step": training.step, **training.means}
     figures: dict[str, Path] = {}
     training.train(False)
-    snapshot = training.snapshot(run.metrics())
+    snapshot = training.snapshot(run.metrics(), watch.stage)
     measured = measure(snapshot, recipe.evaluate.metrics if due else (), watch)
     row |= {f"test/{name}": value for name, value in measured.values.items()}
     for name, details in measured.details.items():

@@ -17,6 +17,7 @@ VERBS = [
     "evaluate",
     "compare",
     "export",
+    "morph",
     "new-plugin",
     "check-plugin",
 ]

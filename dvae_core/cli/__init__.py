@@ -15,6 +15,7 @@ from dvae_core.cli import (
     evaluate,
     export,
     list_plugins,
+    morph,
     new_plugin,
     run,
     schema,
@@ -32,8 +33,8 @@ app = typer.Typer(
     epilog="Examples:\n\ndvae run recipes/quick.toml\n\ndvae list-plugins --kind schedule",
 )
 for module in (
-    run, list_plugins, describe, validate, show, schema, evaluate, compare, export, new_plugin,
-    check_plugin,
+    run, list_plugins, describe, validate, show, schema, evaluate, compare, morph, export,
+    new_plugin, check_plugin,
 ):  # fmt: skip
     module.add_to(app)
 
