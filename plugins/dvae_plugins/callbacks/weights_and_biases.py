@@ -1,4 +1,4 @@
-"""Callbacks: what listens to a run."""
+"""Logs a run to Weights & Biases, online or offline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from dvae_core import Callback, hookimpl
+from dvae_core import Callback
 
 if TYPE_CHECKING:
     from dvae_core import RunFolder
@@ -145,8 +145,3 @@ def _knock(base_url: str) -> None:
         error.close()
         if error.code >= 500:
             raise
-
-
-@hookimpl
-def register_callbacks() -> list[type[Callback]]:
-    return [WandB]
