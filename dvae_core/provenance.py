@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, PositiveInt, ValidationError
 
 from dvae_core.components import Component
 from dvae_core.labelled_images import LabelledImages
@@ -19,6 +20,33 @@ from dvae_core.registry import DISTRIBUTION, Provider, Registry
 FORMAT = 1
 """Of the run folder; a later program reads it or refuses it in words."""
 LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "matplotlib", "wandb")
+
+
+class _Component(BaseModel):
+    kind: str
+    name: str
+    plugin: str
+    distribution: str
+    version: str
+
+
+class _Info(BaseModel):
+    """What this program reads of run.json; the rest is for people."""
+
+    components: list[_Component]
+    image_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    classes: list[str]
+    memory: dict[str, Any] = {}
+
+
+def check_info(info: dict[str, Any]) -> None:
+    """Raise ValueError where run.json is not what `provenance` makes, with the first key."""
+    try:
+        _Info.model_validate(info)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ValueError(f"run.json: {key}: {first['msg']}") from None
 
 
 def provenance(

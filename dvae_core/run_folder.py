@@ -20,6 +20,7 @@ import secrets
 import shutil
 import string
 import time
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from filelock import FileLock, Timeout
 
 from dvae_core.errors import RecipeError, RunFolderError
 from dvae_core.labelled_images import LabelledImages
-from dvae_core.provenance import FORMAT, provenance, provides, what_to_install
+from dvae_core.provenance import FORMAT, check_info, provenance, provides, what_to_install
 from dvae_core.recipe import Recipe, load_recipe
 from dvae_core.registry import Registry
 
@@ -104,17 +105,16 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise RunFolderError(f"{path}: not a run folder: no readable run.json") from error
         if run_format != FORMAT:
-            made_by = info.get("versions", {}).get("dvae-core", "unknown")
+            versions = info.get("versions")
+            made_by = versions.get("dvae-core") if isinstance(versions, dict) else "unknown"
             raise RunFolderError(
                 f"{path}: run format {run_format!r}, and this version reads {FORMAT}; "
                 f"it was made by dvae-core {made_by}"
             )
-        rows = info.get("components")
-        fields = {"kind", "name", "plugin", "distribution", "version"}
-        if not isinstance(rows, list) or not all(
-            isinstance(row, dict) and row.keys() >= fields for row in rows
-        ):
-            raise RunFolderError(f"{path}: damaged: run.json names no components")
+        try:
+            check_info(info)
+        except ValueError as error:
+            raise RunFolderError(f"{path}: damaged: {error}") from None
         return cls(path, info)
 
     # --- What callbacks may use.
@@ -325,10 +325,16 @@ def _read_checkpoint(file: Path, map_location: Any) -> dict[str, Any]:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if _small_text(_hash_file(file)).split()[:1] != [digest]:
         raise ValueError("its SHA-256 differs from the one beside it")
+    with zipfile.ZipFile(file) as archive:
+        # torch.save packs nothing; only a bomb unpacks to more than there is.
+        if sum(entry.file_size for entry in archive.infolist()) > file.stat().st_size:
+            raise ValueError("it claims to hold more than the file does")
     # Never unpickles: a checkpoint from a stranger is data.
     state = torch.load(file, map_location, weights_only=True)
-    if not isinstance(state, dict) or not {"epoch", "epoch_step", "model"} <= state.keys():
+    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
         raise ValueError("it holds something else")
+    if any(type(state.get(key)) is not int or state[key] < 0 for key in ("epoch", "epoch_step")):
+        raise ValueError("it does not say how far the run had come")
     return state
 
 
