@@ -13,6 +13,7 @@ import torch
 from pydantic import BaseModel, PositiveInt, ValidationError
 
 from dvae_core.components import Component
+from dvae_core.errors import RunFolderError
 from dvae_core.labelled_images import LabelledImages
 from dvae_core.recipe import Recipe
 from dvae_core.registry import DISTRIBUTION, Provider, Registry
@@ -39,14 +40,23 @@ class _Info(BaseModel):
     memory: dict[str, Any] = {}
 
 
-def check_info(info: dict[str, Any]) -> None:
-    """Raise ValueError where run.json is not what `provenance` makes, with the first key."""
+def check_info(path: Path, info: Any) -> None:
+    """Raise RunFolderError where a run.json is of another format, or is not what was written."""
+    if not isinstance(info, dict) or "format" not in info:
+        raise RunFolderError(f"{path}: not a run folder: run.json says something else")
+    if info["format"] != FORMAT:
+        versions = info.get("versions")
+        made_by = versions.get(DISTRIBUTION) if isinstance(versions, dict) else "unknown"
+        raise RunFolderError(
+            f"{path}: run format {info['format']!r}, and this version reads {FORMAT}; "
+            f"it was made by {DISTRIBUTION} {made_by}"
+        )
     try:
         _Info.model_validate(info)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         key = ".".join(map(str, first["loc"]))
-        raise ValueError(f"run.json: {key}: {first['msg']}") from None
+        raise RunFolderError(f"{path}: damaged: run.json: {key}: {first['msg']}") from None
 
 
 def provenance(

@@ -31,7 +31,7 @@ from filelock import FileLock, Timeout
 
 from dvae_core.errors import RecipeError, RunFolderError
 from dvae_core.labelled_images import LabelledImages
-from dvae_core.provenance import FORMAT, check_info, provenance, provides, what_to_install
+from dvae_core.provenance import check_info, provenance, provides, what_to_install
 from dvae_core.recipe import Recipe, load_recipe
 from dvae_core.registry import Registry
 
@@ -101,20 +101,9 @@ class RunFolder:
         path = Path(path)
         try:
             info = json.loads(_small_text(path / "run.json"))
-            run_format = info["format"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunFolderError(f"{path}: not a run folder: no readable run.json") from error
-        if run_format != FORMAT:
-            versions = info.get("versions")
-            made_by = versions.get("dvae-core") if isinstance(versions, dict) else "unknown"
-            raise RunFolderError(
-                f"{path}: run format {run_format!r}, and this version reads {FORMAT}; "
-                f"it was made by dvae-core {made_by}"
-            )
-        try:
-            check_info(info)
-        except ValueError as error:
-            raise RunFolderError(f"{path}: damaged: {error}") from None
+        check_info(path, info)
         return cls(path, info)
 
     # --- What callbacks may use.
@@ -250,9 +239,12 @@ class RunFolder:
         # The hash first: a checkpoint is only looked at when its name is there.
         write_atomically(_hash_file(file), f"{digest}  {file.name}\n".encode())
         write_atomically(file, data)
-        for old in self._checkpoints()[:-KEPT_CHECKPOINTS]:
-            old.unlink(missing_ok=True)
-            _hash_file(old).unlink(missing_ok=True)
+        try:
+            for old in self._checkpoints()[:-KEPT_CHECKPOINTS]:
+                old.unlink(missing_ok=True)
+                _hash_file(old).unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(old, error) from error
         return file
 
     def load_checkpoint(self, map_location: Any = "cpu") -> tuple[dict[str, Any], list[str]]:
@@ -266,6 +258,8 @@ class RunFolder:
             try:
                 return _read_checkpoint(file, map_location), warnings
             except Exception as error:
+                if not file.exists():  # the run is training and has a newer one
+                    return self.load_checkpoint(map_location)
                 reason = str(error).split("\n")[0] or type(error).__name__
                 warnings.append(f"{file}: damaged checkpoint left out: {reason}")
         raise RunFolderError("\n".join([*warnings, f"{self.path}: there is no good checkpoint"]))

@@ -188,6 +188,18 @@ def test_a_server_that_ends_in_the_middle_costs_a_warning_and_seconds(
     assert capfd.readouterr().err == ""
 
 
+def test_a_service_of_wandb_that_dies_costs_a_warning(with_wandb, tmp_path, online):
+    import wandb
+
+    online()
+    listener = Listener(lambda: wandb.setup().assert_service()._proc._process.kill())
+    run = run_recipe(load_recipe(with_wandb), tmp_path / "runs", watch=listener)
+    assert [row["epoch"] for row in run.metrics()] == [1, 2, 3, 4]
+    (warning,) = listener.warnings
+    assert re.search("is switched off|did not take everything", warning)
+    wandb.teardown()  # what W&B's own exit handler does; it has nothing left to stumble over
+
+
 def test_a_command_whose_server_dies_goes_on_and_ends_soon(with_wandb, tmp_path, online):
     stub = online()
     command = [sys.executable, "-m", "dvae_core", "run", str(with_wandb), "--out", str(tmp_path)]

@@ -109,6 +109,6 @@ class Stub:
                 self.end_headers()
                 self.wfile.write(text)
 
-            do_POST = do_PUT = do_GET
+            do_POST = do_PUT = do_GET  # noqa: N815
 
         return Handler

@@ -81,10 +81,14 @@ class WandB(Callback):
         import wandb
 
         step = int(metrics["step"])
-        # Twice, because W&B files an image under the step that it has heard of last.
-        self._run.log(metrics, step=step)
-        images = {f"figures/{name}": wandb.Image(str(path)) for name, path in figures.items()}
-        self._run.log(images, step=step)
+        try:
+            # Twice, because W&B files an image under the step that it has heard of last.
+            self._run.log(metrics, step=step)
+            images = {f"figures/{name}": wandb.Image(str(path)) for name, path in figures.items()}
+            self._run.log(images, step=step)
+        except Exception:
+            self._let_go()
+            raise
 
     def run_finished(self, run: RunFolder, status: str) -> None:
         if self._run is None:
@@ -98,7 +102,16 @@ class WandB(Callback):
                 f"upload it later: wandb sync {run.path}/wandb/*run-*",
                 stacklevel=2,
             )
+            self._let_go()
         self._run = None
+
+    def _let_go(self) -> None:
+        """Keep W&B's exit handler from waiting for what is broken, or stumbling over it."""
+        import wandb
+
+        self._run = None
+        with contextlib.suppress(Exception):
+            wandb.teardown()
 
     def _mode(self) -> Any:
         if self.mode != "auto":
