@@ -215,6 +215,12 @@ class RunFolder:
         text = "".join(json.dumps(row) + "\n" for row in kept)
         write_atomically(self.path / "metrics.jsonl", text.encode())
 
+    def remove_leftovers(self) -> None:
+        """Remove what a killed process was writing; only under the lock."""
+        for file in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
+            with contextlib.suppress(OSError):
+                file.unlink()
+
     def figure_path(self, epoch: int, name: str) -> Path:
         """Where the figure of a plot after an epoch lies."""
         return self.path / "figures" / f"epoch-{epoch:04d}-{name}.png"

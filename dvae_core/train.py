@@ -88,6 +88,7 @@ def _resume(run: RunFolder, recipe: Recipe | None, registry: Registry, watch: Wa
         more = f"--set train.epochs={training.epoch + recipe.train.epochs}"
         watch.warn(f"all {training.epoch} epochs are done already; {more} goes on")
         return run
+    run.remove_leftovers()
     run.forget_after(training.epoch)
     run.set_recipe(recipe)
     return _train(training, run, registry, watch)

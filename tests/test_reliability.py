@@ -94,6 +94,7 @@ def test_killed_at_each_step_of_writing_it_ends_with_the_same_bits(
         assert killable.run_for(None, long_recipe, out) == 0
         assert same_state(state(undisturbed), state(the_run(out))), die_at
         assert rows(undisturbed) == rows(the_run(out)), die_at
+        assert not list(the_run(out).path.rglob("*.tmp")), die_at
         shutil.rmtree(out)
     assert killed == 45
 

@@ -1,5 +1,6 @@
 """The W&B callback: what it writes is read back with W&B's own tool."""
 
+import glob
 import json
 import os
 import re
@@ -106,6 +107,19 @@ def online(monkeypatch):
     wandb.teardown()
 
 
+def uploaded_later(warning: str, stub: Stub, folder: Path) -> list[int]:
+    """The steps that arrive by the command at the end of a warning."""
+    command = re.search(r"wandb (sync .*)$", warning)[1].split()
+    *options, pattern = command
+    command = [sys.executable, "-m", "wandb", *options, *glob.glob(pattern)]
+    environment = {**os.environ, "WANDB_BASE_URL": stub.url}
+    result = subprocess.run(
+        command, env=environment, cwd=folder, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+    return stub.steps
+
+
 class Listener(Watch):
     """Keeps the warnings, and does something after the second epoch."""
 
@@ -161,6 +175,8 @@ def test_a_server_that_takes_no_run_costs_a_warning_and_seconds(
     (file,) = offline_files(run)
     history = [r for r in read_back(file) if r["type"] == "history"]
     assert len(history) == 4
+    if refuses:
+        assert uploaded_later(warning, online(), tmp_path) == [5, 10, 15, 20]
 
 
 @pytest.mark.parametrize("end", ["dies", "hangs", "answers 500"])
@@ -182,10 +198,12 @@ def test_a_server_that_ends_in_the_middle_costs_a_warning_and_seconds(
     assert run.info["status"] == "finished"
     (warning,) = listener.warnings
     assert "the server did not take everything: it stopped answering" in warning
-    assert f"wandb sync {run.path}/wandb/*run-*" in warning
+    assert f"wandb sync --include-online {run.path}/wandb/run-*" in warning
     (file,) = run.path.glob("wandb/run-*/*.wandb")
     assert len([r for r in read_back(file) if r["type"] == "history"]) == 4
     assert capfd.readouterr().err == ""
+    if end == "dies":
+        assert uploaded_later(warning, online(), tmp_path) == [5, 10, 15, 20]
 
 
 def test_a_service_of_wandb_that_dies_costs_a_warning(with_wandb, tmp_path, online):

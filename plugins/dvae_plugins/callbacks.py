@@ -99,7 +99,7 @@ class WandB(Callback):
             reason = "it stopped answering" if isinstance(error, TimeoutError) else error
             warnings.warn(
                 f"the server did not take everything: {reason}; "
-                f"upload it later: wandb sync {run.path}/wandb/*run-*",
+                f"upload it later: wandb sync --include-online {run.path}/wandb/run-*",
                 stacklevel=2,
             )
             self._let_go()
