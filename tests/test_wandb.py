@@ -98,8 +98,8 @@ def online(monkeypatch):
 
     monkeypatch.delenv("WANDB_MODE")
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
-    for name in ("KNOCK_TIMEOUT", "INIT_TIMEOUT", "FINISH_TIMEOUT"):
-        monkeypatch.setattr(callbacks, name, 2)
+    monkeypatch.setattr(callbacks, "KNOCK_TIMEOUT", 1)
+    monkeypatch.setattr(callbacks, "FINISH_TIMEOUT", 2)
     wandb.teardown()
     yield start
     for stub in stubs:
