@@ -42,7 +42,7 @@ class LoadedRun:
             with set_aside(recipe.seed, "load"):
                 self.model = build_model(recipe, tuple(shape), self.classes)
             self.model.load_state_dict(state["model"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except Exception as error:  # what is in a stranger's checkpoint may raise anything
             raise RunFolderError(
                 f"{folder.path}: the checkpoint does not fit the recipe: {error}"
             ) from error

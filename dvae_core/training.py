@@ -195,7 +195,7 @@ class Training:
         """The opposite of `state_dict`.
 
         Raises:
-            KeyError, ValueError, RuntimeError: the state is of another model.
+            KeyError, ValueError, RuntimeError, ...: the state is of another model, or of none.
         """
         self.model.load_state_dict(state["model"])
         self.objective.load_state_dict(state["objective"])
