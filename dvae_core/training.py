@@ -87,10 +87,8 @@ class Training:
         noise = torch.randn(
             len(images), self.model.latent_dim, generator=self.noise, device=self.device
         )
-        with self.autocast():
-            outputs = self.model(images, noise)
-        weights = self.objective.weights_at(self.step)
-        loss, row = self.objective(outputs, labels, weights)
+        weights = torch.tensor(self.objective.weights_at(self.step), device=self.device)
+        loss, row = self.loss(images, labels, noise, weights)
         self.optimizer.zero_grad()
         loss.backward()
         if self.recipe.train.clip_grad_norm is not None:
@@ -98,6 +96,15 @@ class Training:
         self.optimizer.step()
         self.epoch_step += 1
         return self.ledger.add(row, len(images))
+
+    def loss(
+        self, images: Tensor, labels: Tensor, noise: Tensor, weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The loss of a batch and its row for the ledger, from the networks on."""
+        with self.autocast():
+            outputs = self.model(images, noise)
+        loss, row = self.objective(outputs, labels, weights)
+        return loss, row
 
     def train(self, mode: bool = True) -> None:
         """Put the model and the terms into training mode, or into evaluation mode."""
