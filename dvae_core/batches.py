@@ -50,11 +50,12 @@ class Batches:
 
 
 def to_device(images: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 images [N, C, H, W] as a tensor with channels last, which convolutions prefer."""
-    tensor = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(device)
-    return tensor.contiguous(memory_format=torch.channels_last)
+    """uint8 images [N, C, H, W] as a tensor; on the CPU, one that shares their memory."""
+    if min(images.strides) < 0:  # torch knows no such views
+        images = images.copy()
+    return torch.from_numpy(np.require(images, requirements=["W"])).to(device)
 
 
 def scaled(images: Tensor) -> Tensor:
-    """uint8 images as float32 in [0, 1]."""
-    return images.float().div_(255)
+    """uint8 images as float32 in [0, 1], with channels last, which convolutions prefer."""
+    return images.contiguous(memory_format=torch.channels_last).float().div_(255)

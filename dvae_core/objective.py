@@ -64,9 +64,7 @@ class Objective(nn.Module):
         log_density: Tensor = -self.kl(z, torch.full_like(z, log_v), hidden) - entropy
         return log_density
 
-    def forward(
-        self, outputs: Outputs, labels: Tensor, weights: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, outputs: Outputs, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, and the ledger's row for the batch (see `Ledger.columns`).
 
         Labels are int64 [B]; images with the label -1 take no part in the guidance. `weights` has

@@ -117,6 +117,8 @@ class Evaluate(Table):
 
     every: int = Field(default=1, ge=1)
     """Epochs between evaluations; the last epoch always has one."""
+    train_limit: int | None = Field(default=None, ge=1)
+    """Training images that judges and probes learn from, as many of each class; all if left out."""
     metrics: Annotated[tuple[Annotated[Metric, *slot("metric")], ...], FROM_LIST] = ()
     plots: Annotated[tuple[Annotated[Plot, *slot("plot")], ...], FROM_LIST] = ()
 

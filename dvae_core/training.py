@@ -180,6 +180,7 @@ class Training:
             seed=self.recipe.seed,
             device=self.device,
             autocast=self.autocast,
+            train_limit=self.recipe.evaluate.train_limit,
             history=history,
             say=say,
         )

@@ -50,8 +50,8 @@ class ConvEncoder(Encoder):
                 nn.Conv2d(channels, first, self.kernel),
                 nn.LeakyReLU(self.slope, inplace=True),
                 nn.Conv2d(first, second, self.kernel),
+                nn.MaxPool2d(2),  # the maximum may be taken first: a leaky ReLU keeps the order
                 nn.LeakyReLU(self.slope, inplace=True),
-                nn.MaxPool2d(2),
                 nn.Conv2d(second, third, self.kernel),
                 nn.LeakyReLU(self.slope, inplace=True),
                 nn.Flatten(),
