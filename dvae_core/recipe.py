@@ -102,8 +102,10 @@ class Train(Table):
     """Images in a step; the last step of an epoch takes what is left."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     """auto takes cuda or mps where there is one."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 computes the network in autocast; losses stay float32."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """bfloat16 computes the network in autocast; losses stay float32. auto takes the faster one."""
+    compile: Literal["auto", "on", "off"] = "off"
+    """on compiles the step, into CUDA graphs on a GPU. auto measures whether that pays."""
     clip_grad_norm: float | None = Field(default=None, gt=0)
     """Scale gradients down to this norm where theirs is larger."""
     checkpoint_every: str | None = Field(default=None, pattern=r"^[1-9]\d{0,8} (steps|minutes)$")

@@ -50,9 +50,14 @@ class RunFolder:
 
     @classmethod
     def create(
-        cls, recipe: Recipe, registry: Registry, out: Path, data: LabelledImages, device: str
+        cls,
+        recipe: Recipe,
+        registry: Registry,
+        out: Path,
+        data: LabelledImages,
+        facts: dict[str, Any],
     ) -> RunFolder:
-        """A new folder under `out`, with its recipe and provenance written.
+        """A new folder under `out`, with its recipe and provenance written; `facts` go with it.
 
         Raises:
             RunFolderError: it cannot be written; nothing is left behind.
@@ -66,7 +71,7 @@ class RunFolder:
                 if not folder.exists():
                     folder.mkdir()
                     made.append(folder)
-            run = cls(path, provenance(path.name, recipe, registry, data, device))
+            run = cls(path, provenance(path.name, recipe, registry, data) | facts)
             run.set_recipe(recipe)
         except (OSError, RunFolderError) as error:
             shutil.rmtree(path, ignore_errors=True)
