@@ -1,0 +1,31 @@
+"""The usual PyTorch loop: ToTensor, a DataLoader, and loss.item() for the running mean."""
+
+import time
+
+from benchmarks.peers.protocol import Turn, serve
+from benchmarks.peers.same_model import autocast, loader_of, loss_of, model_of, optimizer_of
+
+
+def prepare(job: dict) -> Turn:
+    loader = loader_of(job)
+
+    def turn() -> dict:
+        model = model_of(job)
+        optimizer = optimizer_of(job, model)
+        total, images = 0.0, 0
+        started = time.perf_counter()
+        for x, y in loader:
+            with autocast(job):
+                loss = loss_of(model, x, y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(x)
+            images += len(x)
+        seconds = time.perf_counter() - started
+        return {"seconds": seconds, "images": images, "loss": total / images}
+
+    return turn
+
+
+serve(prepare, "torch", "torchvision")
