@@ -91,11 +91,12 @@ def in_turn(ready: Sequence[Contender], rounds: int) -> dict[str, list[dict[str,
     return turns
 
 
-def paces(turns: list[dict[str, float]]) -> list[float]:
-    """Images a second, in each turn."""
-    return [turn["images"] / turn["seconds"] for turn in turns]
+def paces(turns: list[dict[str, float]], clock: str) -> list[float]:
+    """Images in each turn, for a second of the clock ("seconds") or of the processor's time."""
+    return [turn["images"] / turn[clock] for turn in turns]
 
 
-def ratio(one: list[dict[str, float]], other: list[dict[str, float]]) -> float:
+def ratio(one: list[dict[str, float]], other: list[dict[str, float]], clock: str) -> float:
     """How many times as fast one is as the other: the median over rounds."""
-    return statistics.median(a / b for a, b in zip(paces(one), paces(other), strict=True))
+    pairs = zip(paces(one, clock), paces(other, clock), strict=True)
+    return statistics.median(a / b for a, b in pairs)

@@ -1,11 +1,9 @@
 """The machine's own pace: the model's operations at the rate of a large matrix product."""
 
-import time
-
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.peers.protocol import Turn, serve
+from benchmarks.peers.protocol import Stopwatch, Turn, serve
 from benchmarks.peers.same_model import arrays, loss_of, model_of
 
 SIDE = 2048
@@ -23,11 +21,11 @@ def prepare(job: dict) -> Turn:
     a = torch.randn(SIDE, SIDE).to(dtype)
 
     def turn() -> dict:
-        started = time.perf_counter()
+        watch = Stopwatch()
         for _ in range(REPEATS):
             a @ a
-        rate = REPEATS * 2 * SIDE**3 / (time.perf_counter() - started)
-        return {"seconds": work / rate, "images": len(images), "loss": float("nan"), "rate": rate}
+        done = REPEATS * 2 * SIDE**3
+        return watch.stop(round(len(images) * done / work), float("nan"))
 
     return turn
 

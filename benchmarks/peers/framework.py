@@ -5,8 +5,20 @@ import warnings
 
 import torch
 
-from benchmarks.peers.protocol import Turn, serve
+from benchmarks.peers.protocol import Stopwatch, Turn, serve
 from dvae_core import load_recipe, run_recipe
+from dvae_core.watch import Watch
+
+
+class Clock(Watch):
+    """Runs from the start of training to the start of the evaluation after it."""
+
+    def started(self, *_: object) -> None:
+        self.watch = Stopwatch()
+
+    def stage(self, text: str) -> None:
+        if text.startswith("evaluating"):
+            self.found = self.watch.stop(0, float("nan"))
 
 
 def prepare(job: dict) -> Turn:
@@ -15,13 +27,9 @@ def prepare(job: dict) -> Turn:
 
     def turn() -> dict:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            (row,) = run_recipe(recipe, folder).metrics()
-        images = job["images"]
-        return {
-            "seconds": images / row["images_per_second"],
-            "images": images,
-            "loss": row["train/loss"],
-        }
+            clock = Clock()
+            (row,) = run_recipe(recipe, folder, watch=clock).metrics()
+        return clock.found | {"images": job["images"], "loss": row["train/loss"]}
 
     return turn
 

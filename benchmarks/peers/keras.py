@@ -1,10 +1,9 @@
 """Keras 3 on TensorFlow: the original experiment's way, with fit() on arrays."""
 
 import os
-import time
 from typing import Any
 
-from benchmarks.peers.protocol import Turn, serve
+from benchmarks.peers.protocol import Stopwatch, Turn, serve
 
 GUIDANCE = 20.0
 
@@ -81,10 +80,10 @@ def prepare(job: dict) -> Turn:
 
     class Clock(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            self.started = time.perf_counter()
+            self.watch = Stopwatch()
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            self.seconds, self.loss = time.perf_counter() - self.started, logs["loss"]
+            self.found = self.watch.stop(len(images), float(logs["loss"]))
 
     def turn() -> dict:
         keras.utils.clear_session()
@@ -100,7 +99,7 @@ def prepare(job: dict) -> Turn:
         # The first step builds the graph: it is taken before the clock runs.
         model.fit(images[: job["batch"]], labels[: job["batch"]], job["batch"], verbose=0)
         model.fit(images, labels, job["batch"], verbose=0, callbacks=[clock])
-        return {"seconds": clock.seconds, "images": len(images), "loss": float(clock.loss)}
+        return clock.found
 
     return turn
 

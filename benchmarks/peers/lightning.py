@@ -1,11 +1,10 @@
 """Lightning: a LightningModule in its Trainer, without logger, checkpoints and progress bar."""
 
 import logging
-import time
 import warnings
 from typing import Any
 
-from benchmarks.peers.protocol import Turn, serve
+from benchmarks.peers.protocol import Stopwatch, Turn, serve
 from benchmarks.peers.same_model import loader_of, loss_of, model_of, optimizer_of
 
 
@@ -22,7 +21,6 @@ def prepare(job: dict) -> Turn:
             super().__init__()
             self.vae = model_of(job)
             self.total = torch.zeros(())
-            self.seconds = 0.0
 
         def configure_optimizers(self) -> Any:
             return optimizer_of(job, self)
@@ -34,10 +32,11 @@ def prepare(job: dict) -> Turn:
             return loss
 
         def on_train_epoch_start(self) -> None:
-            self.started = time.perf_counter()
+            self.watch = Stopwatch()
 
         def on_train_epoch_end(self) -> None:
-            self.seconds = time.perf_counter() - self.started
+            mean = float(self.total) / job["images"]
+            self.found = self.watch.stop(job["images"], mean)
 
     def turn() -> dict:
         module = Module()
@@ -51,8 +50,7 @@ def prepare(job: dict) -> Turn:
             precision="bf16-mixed" if job["precision"] == "bfloat16" else "32-true",
         )
         trainer.fit(module, loader)
-        mean = float(module.total) / job["images"]
-        return {"seconds": module.seconds, "images": job["images"], "loss": mean}
+        return module.found
 
     return turn
 

@@ -1,8 +1,6 @@
 """The usual PyTorch loop: ToTensor, a DataLoader, and loss.item() for the running mean."""
 
-import time
-
-from benchmarks.peers.protocol import Turn, serve
+from benchmarks.peers.protocol import Stopwatch, Turn, serve
 from benchmarks.peers.same_model import autocast, loader_of, loss_of, model_of, optimizer_of
 
 
@@ -13,7 +11,7 @@ def prepare(job: dict) -> Turn:
         model = model_of(job)
         optimizer = optimizer_of(job, model)
         total, images = 0.0, 0
-        started = time.perf_counter()
+        watch = Stopwatch()
         for x, y in loader:
             with autocast(job):
                 loss = loss_of(model, x, y)
@@ -22,8 +20,7 @@ def prepare(job: dict) -> Turn:
             optimizer.step()
             total += loss.item() * len(x)
             images += len(x)
-        seconds = time.perf_counter() - started
-        return {"seconds": seconds, "images": images, "loss": total / images}
+        return watch.stop(images, total / images)
 
     return turn
 

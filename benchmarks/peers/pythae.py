@@ -2,10 +2,9 @@
 
 import logging
 import tempfile
-import time
 from typing import Any
 
-from benchmarks.peers.protocol import Turn, serve
+from benchmarks.peers.protocol import Stopwatch, Turn, serve
 from benchmarks.peers.same_model import arrays, loss_of, model_of
 
 
@@ -30,17 +29,14 @@ def prepare(job: dict) -> Turn:
             return ModelOutput(loss=loss_of(self.vae, inputs["data"], inputs["labels"].long()))
 
     class Clock(TrainingCallback):
-        seconds = 0.0
-        loss = 0.0
-
         def on_train_step_begin(self, training_config: Any, **_: Any) -> None:
-            self.started = self.started if hasattr(self, "started") else time.perf_counter()
+            self.watch = Stopwatch()
 
         def on_epoch_end(self, training_config: Any, **_: Any) -> None:
-            self.seconds = time.perf_counter() - self.started
+            self.found = self.watch.stop(len(images), float("nan"))
 
         def on_log(self, training_config: Any, logs: Any, **_: Any) -> None:
-            self.loss = logs["train_epoch_loss"]
+            self.found["loss"] = logs["train_epoch_loss"]
 
     def turn() -> dict:
         optimizer = dict(job["optimizer"])
@@ -56,7 +52,7 @@ def prepare(job: dict) -> Turn:
                 no_cuda=True,
             )
             BaseTrainer(Model(), data, training_config=config, callbacks=[clock]).train()
-        return {"seconds": clock.seconds, "images": len(images), "loss": clock.loss}
+        return clock.found
 
     return turn
 
