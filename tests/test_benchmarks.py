@@ -14,7 +14,7 @@ def test_every_topic_runs(tmp_path):
     assert found.returncode == 0, found.stderr
     results = json.loads(file.read_text())
     (training,) = results["training"]
-    assert set(training["rows"]) == {"framework", "ceiling", "by_hand", "plain"}
+    assert set(training["rows"]) == {"framework", "ceiling", "by_hand"}
     # Nobody wins by doing less.
     assert all(row["same_loss"] for name, row in training["rows"].items() if name != "ceiling")
     for topic in ("start_up", "evaluation", "growth", "memory"):
