@@ -13,6 +13,7 @@ from dvae_core.cli import (
     compare,
     describe,
     evaluate,
+    explore,
     export,
     list_plugins,
     new_plugin,
@@ -32,8 +33,8 @@ app = typer.Typer(
     epilog="Examples:\n\ndvae run recipes/quick.toml\n\ndvae list-plugins --kind schedule",
 )
 for module in (
-    run, list_plugins, describe, validate, show, schema, evaluate, compare, export, new_plugin,
-    check_plugin,
+    run, list_plugins, describe, validate, show, schema, evaluate, compare, explore, export,
+    new_plugin, check_plugin,
 ):  # fmt: skip
     module.add_to(app)
 

@@ -1,0 +1,57 @@
+"""`dvae explore`: a page to move through a run's latent space."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        "explore",
+        epilog="Examples:\n\ndvae explore runs/mnist_abs-20260101-120000-abcd\n\n"
+        "dvae explore runs/mnist_abs-20260101-120000-abcd --html page.html\n\n"
+        "dvae explore runs/a runs/b --plane pc1,pc2 --plane 0,8,3",
+    )(explore)
+
+
+def explore(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run folders; several stand side by side."),
+    ],
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the page here, and do not open it."),
+    ] = None,
+    plane: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PLANE",
+            help="For more than two latent dimensions: pc1,pc2 or z1,z4 or three classes; repeat "
+            "for several.",
+        ),
+    ] = None,
+) -> None:
+    """Write a page to move through latent space, in one file that needs no server; open it."""
+    from dvae_core.cli.progress import patience
+
+    with patience() as watcher:
+        watcher.stage("loading")
+        from dvae_core.explore.content import Explored
+        from dvae_core.explore.page import page
+        from dvae_core.files import write_atomically
+        from dvae_core.loaded_run import load_run
+
+        contents = [
+            Explored(load_run(run, watch=watcher), plane or (), watcher).content() for run in runs
+        ]
+        file = html or runs[0] / "explore.html"
+        write_atomically(file, page(contents).encode())
+    print(file)
+    if html is None:
+        import webbrowser
+
+        webbrowser.open(file.absolute().as_uri())

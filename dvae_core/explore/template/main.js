@@ -1,0 +1,46 @@
+// Puts the runs on the page, and links their pointers.
+
+const content = JSON.parse(document.getElementById("content").textContent);
+const runs = content.runs.map((facts, index) => new Run(facts, index));
+
+// Where the same test image lies in every run.
+function link(runs) {
+  for (const run of runs) {
+    run.links.push((index) => {
+      for (const other of runs) {
+        if (other === run || other.past) continue;
+        const known = index >= 0 && other.facts.dataset === run.facts.dataset && other.slot.has(index);
+        if (known) other.showTest(index);
+        other.view.marks.pointer = null;
+        if (!known) other.view.marks.found = null;
+        other.view.drawTop();
+      }
+    });
+  }
+}
+
+function redraw() {
+  for (const run of runs) {
+    run.view.resize();
+    run.epochs.draw();
+    if (run.morph.line) run.morph.draw();
+    run.addLegend();
+  }
+}
+
+async function main() {
+  document.documentElement.classList.toggle("several", runs.length > 1);
+  document.getElementById("runs").replaceChildren(...runs.map((run) => run.root));
+  await Promise.all(runs.map((run) => run.start()));
+  if (runs.length > 1) link(runs);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  for (const [event, on] of [["beforeprint", true], ["afterprint", false]]) {
+    window.addEventListener(event, () => {
+      document.documentElement.classList.toggle("printed", on);
+      redraw();
+    });
+  }
+  document.documentElement.dataset.ready = String(Math.round(performance.now()));
+}
+
+main();

@@ -1,0 +1,432 @@
+// One run on the page: its plane, and the cards beside it.
+
+const NEAR = 16; // pixels within which a test image is found
+const MOST_PINS = 12;
+const IMAGE_CELLS = 128; // of the image judge's map, along each side
+
+class Run {
+  constructor(facts, index) {
+    this.facts = facts;
+    this.index = index;
+    this.root = document.getElementById("run").content.cloneNode(true).querySelector(".run");
+    this.find = (selector) => this.root.querySelector(selector);
+    this.links = []; // called with the index of a test image that is found
+    this.layer = "latent";
+    this.past = null; // the map of an earlier epoch, where one is shown
+    this.pointer = null;
+    this.lineFrom = null;
+    this.unpacked = [];
+  }
+
+  name = (c) => (c < 0 ? "void" : this.facts.classes[c]);
+
+  // A class as a swatch and its name.
+  chip(c) {
+    const chip = document.createElement("span");
+    chip.className = "chip";
+    const swatch = document.createElement("span");
+    swatch.className = c < 0 ? "swatch void" : "swatch";
+    if (c >= 0) swatch.style.background = css(this.view.theme.point[c]);
+    const name = document.createElement("span");
+    name.textContent = this.name(c);
+    chip.append(swatch, name);
+    return chip;
+  }
+
+  async start() {
+    const { facts } = this;
+    this.root.setAttribute("aria-label", facts.title);
+    this.find(".title").textContent = facts.title;
+    this.find(".facts").textContent =
+      `${facts.name} · ${facts.dataset} · epoch ${facts.epoch} of ${facts.epochs} · ` +
+      `${facts.dim} latent ${facts.dim === 1 ? "dimension" : "dimensions"}`;
+    this.element = this.find(".plane");
+    this.view = new PlaneView(this.element, facts.colours, facts.classes);
+    [this.labels, this.sampled, this.real, this.back] = await Promise.all([
+      unpack(facts.labels), unpack(facts.sample.index), unpack(facts.sample.real), unpack(facts.sample.back),
+    ]);
+    this.slot = new Map([...this.sampled].map((index, slot) => [index, slot]));
+    await this.choosePlane(0);
+    this.morph = new Morph(this, this.find(".morph"));
+    this.epochs = new Epochs(this, this.find(".time"));
+    this.addPlanes();
+    this.addLegend();
+    this.addEnds();
+    this.addLayers();
+    this.addPointer();
+    this.addKeys();
+    fillMetrics(this.find(".figures"), facts.metrics, facts.epoch);
+    fillMatrix(this.find(".direct"), this);
+    this.tellAbout();
+    const first = facts.typical.find((index) => index >= 0);
+    if (facts.maps.length) this.epochs.goTo(facts.maps.length - 1);
+    this.pointAt(...(first === undefined ? this.middle : this.placeOf(first)));
+  }
+
+  get middle() {
+    const [left, right, low, high] = this.facts.planes[this.planeIndex].box;
+    return [(left + right) / 2, (low + high) / 2];
+  }
+
+  placeOf = (index) => [this.points[2 * index], this.points[2 * index + 1]];
+
+  // --- The ground.
+
+  async choosePlane(index) {
+    const packed = this.facts.planes[index];
+    this.unpacked[index] ??= await Promise.all([
+      unpack(packed.points),
+      ClassMap.unpack(packed.map, packed.box),
+      Lattice.unpack(packed.lattice, packed.box, this.facts.shape, this.facts.classes.length),
+    ]);
+    this.planeIndex = index;
+    [this.points, this.map, this.lattice] = this.unpacked[index];
+    this.imageMap = null;
+    this.clear();
+    this.setScene();
+    const [one, other] = packed.labels;
+    let axes = other ? `${one} to the right, ${other} up` : `${one} to the right; up means nothing, points are spread to be seen`;
+    if (this.facts.dim > 2) {
+      axes += `. Images and areas are those of the plane itself; points are projected onto it (it holds ${percent(packed.share)} of their variance).`;
+    }
+    this.find(".axes").textContent = axes;
+    this.element.setAttribute("aria-label", `Latent space, ${packed.name}. Arrow keys move the pointer, Enter pins, L draws a line.`);
+  }
+
+  setScene() {
+    const packed = this.facts.planes[this.planeIndex];
+    const { view } = this;
+    let map = this.past ?? this.map;
+    if (!this.past && this.layer === "image") map = this.imageMap ??= this.lattice.map(IMAGE_CELLS);
+    view.lattice = !this.past && this.layer === "images" ? this.lattice : null;
+    view.set({
+      map, box: map.box, labels: this.labels, pairs: this.facts.pairs,
+      points: this.past ? null : this.points, ringed: this.past ? [] : this.sampled,
+    });
+  }
+
+  async showEpoch(packed, own) {
+    this.past = own ? null : await ClassMap.unpack(packed.map, packed.box);
+    const note = this.find(".past");
+    note.hidden = own;
+    note.textContent = `epoch ${packed.epoch}: areas alone; points and images are of epoch ${this.facts.epoch}`;
+    for (const button of this.root.querySelectorAll(".layers button")) button.disabled = !own;
+    this.root.classList.toggle("is-past", !own);
+    if (!own) this.clear();
+    this.setScene();
+    fillMetrics(this.find(".figures"), this.facts.metrics, packed.epoch);
+  }
+
+  // --- What is at the pointer.
+
+  pointAt(x, y, { quiet = false } = {}) {
+    const [left, right, low, high] = this.view.scene?.box ?? this.map.box;
+    x = Math.min(Math.max(x, left), right);
+    y = Math.min(Math.max(y, low), high);
+    this.pointer = [x, y];
+    const { marks } = this.view;
+    marks.pointer = quiet ? null : this.pointer;
+    const latent = (this.past ?? this.map).at(x, y) ?? -1;
+    this.find(".latent-verdict").replaceChildren(this.chip(latent));
+    if (!this.past) {
+      show(this.find(".decoded canvas"), this.lattice.image(x, y), this.facts.shape);
+      const [seen, sure] = this.lattice.verdict(x, y);
+      this.find(".image-verdict").replaceChildren(this.chip(seen), ` ${percent(sure)}`);
+    } else {
+      this.find(".image-verdict").textContent = "–";
+    }
+    const flat = !this.facts.planes[this.planeIndex].labels[1];
+    this.find(".where").textContent = flat ? x.toFixed(2) : `${x.toFixed(2)}, ${y.toFixed(2)}`;
+    const found = this.past ? -1 : this.nearest(x, y);
+    this.showTest(found);
+    this.view.drawTop();
+    for (const link of this.links) link(found);
+    this.onPoint?.(x, y);
+  }
+
+  nearest(x, y) {
+    const { view } = this;
+    const px = view.toX(x), py = view.toY(y);
+    let best = -1, least = NEAR * NEAR;
+    for (const index of this.sampled) {
+      if (view.hidden.has(this.labels[index])) continue;
+      const dx = view.toX(this.points[2 * index]) - px, dy = view.toY(this.points[2 * index + 1]) - py;
+      const distance = dx * dx + dy * dy;
+      if (distance < least) [best, least] = [index, distance];
+    }
+    return best;
+  }
+
+  // The real image and its reconstruction.
+  showTest(index) {
+    this.find(".pair").classList.toggle("none", index < 0);
+    this.view.marks.found = index < 0 ? null : this.placeOf(index);
+    if (index < 0) return;
+    const slot = this.slot.get(index), size = this.lattice.pixels;
+    const cut = (all) => all.subarray(slot * size, (slot + 1) * size);
+    const label = this.labels[index];
+    const [real, back] = [this.find(".real"), this.find(".back")];
+    show(real, cut(this.real), this.facts.shape);
+    show(back, cut(this.back), this.facts.shape);
+    const name = label < 0 ? "no label" : this.name(label);
+    real.setAttribute("aria-label", `Test image ${index}, ${name}`);
+    back.setAttribute("aria-label", `Reconstruction of test image ${index}`);
+    this.find(".real-name").textContent = `test image: ${shortened(name, 14)}`;
+  }
+
+  speak() {
+    clearTimeout(this.speaking);
+    this.speaking = setTimeout(() => {
+      const text = (selector) => this.find(selector).textContent;
+      this.find(".spoken").textContent =
+        `${text(".where")}: latent judge ${text(".latent-verdict")}, image judge ${text(".image-verdict")}`;
+    }, 250);
+  }
+
+  // --- Pins and lines.
+
+  pin() {
+    const { pins } = this.view.marks;
+    if (this.past || pins.length >= MOST_PINS) return;
+    pins.push({ place: this.pointer });
+    this.showPins();
+  }
+
+  showPins() {
+    const { pins } = this.view.marks;
+    this.find(".pinned").hidden = !pins.length;
+    this.find(".pins").replaceChildren(...pins.map((pin, i) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.dataset.place = pin.place.join(",");
+      const canvas = document.createElement("canvas");
+      canvas.className = "image";
+      show(canvas, this.lattice.image(...pin.place), this.facts.shape);
+      const name = document.createElement("span");
+      const verdict = this.name(this.map.at(...pin.place) ?? -1);
+      name.textContent = `${i + 1}: ${shortened(verdict, 9)}`;
+      button.setAttribute("aria-label", `Pin ${i + 1}, ${verdict}; press to take it out`);
+      button.append(canvas, name);
+      button.addEventListener("click", () => {
+        pins.splice(i, 1);
+        this.showPins();
+      });
+      return button;
+    }));
+    this.view.drawTop();
+  }
+
+  clear() {
+    const { marks } = this.view;
+    marks.pins.length = 0;
+    marks.line = null;
+    this.startLine(null);
+    this.morph?.clear();
+    this.showPins();
+  }
+
+  startLine(from) {
+    this.lineFrom = from;
+    this.find(".draw-line").setAttribute("aria-pressed", String(Boolean(from) || this.lineMode === true));
+  }
+
+  join(from, to, play = true) {
+    this.find(".share").textContent = "";
+    this.morph.set(from, to);
+    this.view.marks.line = this.morph.line;
+    this.view.drawTop();
+    if (play) this.morph.play();
+  }
+
+  // From one class to another, each at its most typical test image.
+  walk(a, b) {
+    const [from, to] = [a, b].map((c) => this.facts.typical[c]);
+    this.find(".from").value = a;
+    this.find(".to").value = b;
+    if (from < 0 || to < 0) return;
+    if (this.past) this.epochs.goTo(this.facts.maps.length - 1);
+    this.join(this.placeOf(from), this.placeOf(to));
+    this.morph.tellShare(a, b);
+    this.find(".morph").scrollIntoView({ block: "nearest" });
+  }
+
+  // --- What the reader may touch.
+
+  addPlanes() {
+    const { planes } = this.facts;
+    if (planes.length < 2) return;
+    this.find(".planes").replaceChildren(...planes.map((plane, i) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = shortened(plane.name, 44);
+      button.setAttribute("aria-pressed", String(i === 0));
+      button.addEventListener("click", async () => {
+        await this.choosePlane(i);
+        press(this.find(".planes"), button);
+        this.pointAt(...this.middle);
+      });
+      return button;
+    }));
+  }
+
+  addLayers() {
+    for (const button of this.root.querySelectorAll(".layers button")) {
+      button.addEventListener("click", () => {
+        this.layer = button.dataset.layer;
+        press(this.find(".layers"), button);
+        this.setScene();
+      });
+    }
+    const points = this.find(".show-points");
+    points.addEventListener("click", () => {
+      this.view.showsPoints = !this.view.showsPoints;
+      points.setAttribute("aria-pressed", String(this.view.showsPoints));
+      this.view.draw();
+    });
+    this.find(".draw-line").addEventListener("click", () => {
+      this.lineMode = !this.lineMode;
+      this.startLine(null);
+    });
+  }
+
+  addLegend() {
+    this.find(".legend").replaceChildren(...this.facts.classes.map((name, c) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.setAttribute("aria-pressed", "true");
+      button.append(this.chip(c));
+      button.title = name;
+      button.addEventListener("click", () => {
+        const { hidden } = this.view;
+        if (!hidden.delete(c)) hidden.add(c);
+        button.setAttribute("aria-pressed", String(!hidden.has(c)));
+        this.view.draw();
+      });
+      return button;
+    }));
+  }
+
+  addEnds() {
+    const [from, to] = [this.find(".from"), this.find(".to")];
+    const usual = this.facts.pairs[0] ?? [0, Math.min(1, this.facts.classes.length - 1)];
+    [from, to].forEach((select, side) => {
+      select.replaceChildren(...this.facts.classes.map((name, c) => {
+        const option = document.createElement("option");
+        option.value = c;
+        option.textContent = shortened(name, 30);
+        option.disabled = this.facts.typical[c] < 0;
+        return option;
+      }));
+      select.value = usual[side];
+      select.addEventListener("change", () => this.walk(+from.value, +to.value));
+    });
+    this.find(".play-morph").addEventListener("click", () => this.walk(+from.value, +to.value));
+  }
+
+  addPointer() {
+    let pressed = null;
+    const place = (event) => {
+      const box = this.element.getBoundingClientRect();
+      return this.view.toLatent(event.clientX - box.left, event.clientY - box.top);
+    };
+    const draws = (event) => event.pointerType === "mouse" || this.lineMode;
+    this.element.addEventListener("pointerdown", (event) => {
+      if (event.button) return;
+      pressed = { x: event.clientX, y: event.clientY, place: place(event), far: false };
+      this.element.setPointerCapture(event.pointerId);
+      this.morph.stop();
+      this.pointAt(...pressed.place);
+    });
+    this.element.addEventListener("pointermove", (event) => {
+      if (this.morph.playing) return;
+      const here = place(event);
+      if (pressed) pressed.far ||= Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y) > 6;
+      if (pressed?.far && draws(event) && !this.past) {
+        this.view.marks.line = { from: pressed.place, to: here };
+      } else if (this.lineFrom) {
+        this.view.marks.line = { from: this.lineFrom, to: here };
+      }
+      this.pointAt(...here);
+    });
+    this.element.addEventListener("pointerup", (event) => {
+      if (!pressed) return;
+      const { place: from, far } = pressed;
+      pressed = null;
+      if (!far) this.pin();
+      else if (draws(event) && !this.past) this.join(from, this.pointer);
+    });
+    this.element.addEventListener("pointercancel", () => (pressed = null));
+  }
+
+  addKeys() {
+    const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+    this.element.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      const way = ways[event.key];
+      if (way) {
+        const [left, right, low, high] = this.view.scene.box;
+        const step = event.shiftKey ? 0.05 : 0.01;
+        const [x, y] = this.pointer;
+        this.morph.stop();
+        this.pointAt(x + way[0] * step * (right - left), y + way[1] * step * (high - low));
+        if (this.lineFrom) {
+          this.view.marks.line = { from: this.lineFrom, to: this.pointer };
+          this.view.drawTop();
+        }
+        this.speak();
+      } else if (event.key === "Enter" || event.key === " ") {
+        this.pin();
+      } else if (event.key.toLowerCase() === "l" && !this.past) {
+        if (this.lineFrom) {
+          const from = this.lineFrom;
+          this.startLine(null);
+          this.join(from, this.pointer);
+        } else {
+          this.startLine(this.pointer);
+        }
+      } else if (event.key === "Escape") {
+        this.clear();
+      } else {
+        return;
+      }
+      event.preventDefault();
+    });
+  }
+
+  tellAbout() {
+    const { facts } = this;
+    const outside = facts.planes.map((_, i) => i).filter((i) => i === this.planeIndex).map((i) => {
+      const [left, right, low, high] = facts.planes[i].box;
+      let count = 0;
+      for (let k = 0; k < this.points.length; k += 2) {
+        const [x, y] = [this.points[k], this.points[k + 1]];
+        if (x < left || x > right || y < low || y > high) count++;
+      }
+      return count;
+    })[0];
+    const thousands = (n) => n.toLocaleString("en");
+    const worst = Math.max(...facts.planes.map(({ lattice }) => lattice.worst));
+    const mean = Math.max(...facts.planes.map(({ lattice }) => lattice.error));
+    const { columns, rows } = facts.planes[0].lattice;
+    const accuracy = (share) => (share === null ? "" : `, right on ${(100 * share).toFixed(1)} % of the test images`);
+    const said = [
+      `Images are decoded beforehand on a lattice of ${columns} × ${rows} places and interpolated between them. ` +
+      `Their mean absolute error, measured at 1,000 places, is ${(100 * mean).toFixed(2)} % of the full scale, ${(100 * worst).toFixed(2)} % for the worst image.`,
+      `Points are the means of ${thousands(this.labels.length)} test images, coloured by class; ${thousands(outside)} lie out of view. ${thousands(this.sampled.length)} of them, with a ring, have their picture here.`,
+      `The latent judge is ${facts.judges.latent}${accuracy(facts.judges.latentAccuracy)}. Where no class counts, the plane is void and hatched. Its verdicts are read off a map of ${this.map.columns} × ${this.map.rows} cells.`,
+      `The image judge is a network trained on real images alone${accuracy(facts.judges.imageAccuracy)}. It judged the lattice; in between its probabilities are interpolated.`,
+      "A line is direct where the latent judge sees its first class, then its last one, and nothing else. From class to class it joins the test images nearest to the two class means that the judge gets right.",
+    ];
+    this.find(".about ul").replaceChildren(...said.map((text) => {
+      const item = document.createElement("li");
+      item.textContent = text;
+      return item;
+    }));
+  }
+}
+
+function press(group, chosen) {
+  for (const button of group.querySelectorAll("button")) {
+    button.setAttribute("aria-pressed", String(button === chosen));
+  }
+}
