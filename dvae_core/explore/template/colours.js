@@ -35,11 +35,11 @@ function readTheme(root, hexes) {
   const variable = (name) => style.getPropertyValue(name).trim();
   const ground = rgb(variable("--plane"));
   const colours = hexes.map(rgb);
+  const dark = luminance(ground) < 0.2;
   return {
     ground, ink: variable("--ink"), quiet: variable("--quiet"), hatch: variable("--hatch"),
     border: variable("--border-line"), halo: variable("--plane"), accent: variable("--accent"),
-    dark: luminance(ground) < 0.2,
-    point: colours.map((c) => readable(c, ground, 2)),
-    area: colours.map((c) => mix(ground, readable(c, ground, 1.6), luminance(ground) < 0.2 ? 0.42 : 0.34)),
+    point: colours.map((c) => readable(c, ground, dark ? 3.6 : 2.2)),
+    area: colours.map((c) => mix(ground, readable(c, ground, dark ? 2.6 : 1.6), dark ? 0.5 : 0.34)),
   };
 }

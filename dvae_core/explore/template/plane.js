@@ -112,7 +112,7 @@ class PlaneView {
     context.imageSmoothingEnabled = true;
     context.imageSmoothingQuality = "high";
     context.drawImage(sheet, 0, 0, this.width, this.height);
-    this.stroke(context, map.borders(this.toX, this.toY), this.theme.ink, 1);
+    this.stroke(context, map.borders(this.toX, this.toY), this.theme.quiet, 1);
   }
 
   drawPoints(context) {
@@ -225,7 +225,7 @@ class PlaneView {
         cross.moveTo(x + 5 * dx, y + 5 * dy);
         cross.lineTo(x + 13 * dx, y + 13 * dy);
       }
-      this.stroke(context, cross, this.theme.halo, 5);
+      this.stroke(context, cross, this.theme.halo, 4);
       this.stroke(context, cross, this.theme.ink, 2);
     }
   }
@@ -240,7 +240,7 @@ class PlaneView {
   circle(context, place, radius, colour, width) {
     const path = new Path2D();
     path.arc(this.toX(place[0]), this.toY(place[1]), radius, 0, 7);
-    this.stroke(context, path, this.theme.halo, width + 3);
+    this.stroke(context, path, this.theme.halo, width + 2);
     this.stroke(context, path, colour, width);
   }
 

@@ -114,6 +114,7 @@ class Run {
     this.root.classList.toggle("is-past", !own);
     if (!own) this.clear();
     this.setScene();
+    this.pointAt(...(this.pointer ?? this.middle));
     fillMetrics(this.find(".figures"), this.facts.metrics, packed.epoch);
   }
 
@@ -137,7 +138,7 @@ class Run {
     }
     const flat = !this.facts.planes[this.planeIndex].labels[1];
     this.find(".where").textContent = flat ? x.toFixed(2) : `${x.toFixed(2)}, ${y.toFixed(2)}`;
-    const found = this.past ? -1 : this.nearest(x, y);
+    const found = this.past || quiet ? -1 : this.nearest(x, y);
     this.showTest(found);
     this.view.drawTop();
     for (const link of this.links) link(found);
@@ -274,19 +275,23 @@ class Run {
       button.addEventListener("click", () => {
         this.layer = button.dataset.layer;
         press(this.find(".layers"), button);
+        this.showPoints(this.layer !== "images"); // they would hide them
         this.setScene();
       });
     }
-    const points = this.find(".show-points");
-    points.addEventListener("click", () => {
-      this.view.showsPoints = !this.view.showsPoints;
-      points.setAttribute("aria-pressed", String(this.view.showsPoints));
+    this.find(".show-points").addEventListener("click", () => {
+      this.showPoints(!this.view.showsPoints);
       this.view.draw();
     });
     this.find(".draw-line").addEventListener("click", () => {
       this.lineMode = !this.lineMode;
       this.startLine(null);
     });
+  }
+
+  showPoints(on) {
+    this.view.showsPoints = on;
+    this.find(".show-points").setAttribute("aria-pressed", String(on));
   }
 
   addLegend() {
@@ -395,15 +400,9 @@ class Run {
 
   tellAbout() {
     const { facts } = this;
-    const outside = facts.planes.map((_, i) => i).filter((i) => i === this.planeIndex).map((i) => {
-      const [left, right, low, high] = facts.planes[i].box;
-      let count = 0;
-      for (let k = 0; k < this.points.length; k += 2) {
-        const [x, y] = [this.points[k], this.points[k + 1]];
-        if (x < left || x > right || y < low || y > high) count++;
-      }
-      return count;
-    })[0];
+    const [left, right, low, high] = facts.planes[0].box;
+    const inView = ([x, y]) => x >= left && x <= right && y >= low && y <= high;
+    const outside = [...this.labels.keys()].filter((index) => !inView(this.placeOf(index))).length;
     const thousands = (n) => n.toLocaleString("en");
     const worst = Math.max(...facts.planes.map(({ lattice }) => lattice.worst));
     const mean = Math.max(...facts.planes.map(({ lattice }) => lattice.error));
@@ -415,7 +414,8 @@ class Run {
       `Points are the means of ${thousands(this.labels.length)} test images, coloured by class; ${thousands(outside)} lie out of view. ${thousands(this.sampled.length)} of them, with a ring, have their picture here.`,
       `The latent judge is ${facts.judges.latent}${accuracy(facts.judges.latentAccuracy)}. Where no class counts, the plane is void and hatched. Its verdicts are read off a map of ${this.map.columns} × ${this.map.rows} cells.`,
       `The image judge is a network trained on real images alone${accuracy(facts.judges.imageAccuracy)}. It judged the lattice; in between its probabilities are interpolated.`,
-      "A line is direct where the latent judge sees its first class, then its last one, and nothing else. From class to class it joins the test images nearest to the two class means that the judge gets right.",
+      "A line is direct where the latent judge sees its first class, then its last one, and nothing else. From class to class it joins the test images nearest to the two class means that the judge gets right" +
+      (facts.dim > 2 ? ", projected onto the plane." : "."),
     ];
     this.find(".about ul").replaceChildren(...said.map((text) => {
       const item = document.createElement("li");
