@@ -61,7 +61,10 @@ def weight_curves(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "steps": steps.tolist(),
         "total": snapshot.total_steps,
-        "terms": {name: [float(f"{v:.5g}") for v in values] for name, (_, values) in curves.items()},
+        "terms": {
+            name: [float(f"{value:.5g}") for value in values]
+            for name, (_, values) in curves.items()
+        },
     }
 
 

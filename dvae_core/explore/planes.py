@@ -102,7 +102,7 @@ def _wanted(snapshot: Snapshot, means: np.ndarray, text: str) -> Plane:
         raise RecipeError(f'plane "{text}": {error}') from error
     empty = [snapshot.classes[c] for c in corners if not (snapshot.test_labels == c).any()]
     if empty or len(set(corners)) < 3:
-        why = f"there is no test image of {empty[0]}" if empty else "three different ones are needed"
+        why = f"no test image is of {empty[0]}" if empty else "three different ones are needed"
         raise RecipeError(f'plane "{text}": {why}')
     return _through(snapshot, means, corners)
 
@@ -117,9 +117,9 @@ def _along(means: np.ndarray, one: int, other: int) -> Plane:
 def _components(means: np.ndarray, one: int, other: int) -> Plane:
     centre = means.mean(axis=0)
     _, _, directions = np.linalg.svd(means - centre, full_matrices=False)
-    directions *= np.sign(directions[np.arange(len(directions)), np.abs(directions).argmax(axis=1)])[
-        :, None
-    ]
+    # A direction's sign is free: its largest part points up, so that pages agree.
+    largest = directions[np.arange(len(directions)), np.abs(directions).argmax(axis=1)]
+    directions *= np.sign(largest)[:, None]
     labels = (f"PC {one + 1}", f"PC {other + 1}")
     name = f"principal components {one + 1} and {other + 1}"
     return _plane(name, labels, centre, directions[[one, other]], means)
