@@ -17,6 +17,7 @@ from dvae_core.cli import (
     export,
     list_plugins,
     new_plugin,
+    report,
     run,
     schema,
     show,
@@ -33,8 +34,8 @@ app = typer.Typer(
     epilog="Examples:\n\ndvae run recipes/quick.toml\n\ndvae list-plugins --kind schedule",
 )
 for module in (
-    run, list_plugins, describe, validate, show, schema, evaluate, compare, explore, export,
-    new_plugin, check_plugin,
+    run, list_plugins, describe, validate, show, schema, evaluate, compare, explore, report,
+    export, new_plugin, check_plugin,
 ):  # fmt: skip
     module.add_to(app)
 

@@ -3,17 +3,13 @@
 const content = JSON.parse(document.getElementById("content").textContent);
 const runs = content.runs.map((facts, index) => new Run(facts, index));
 
-// Where the same test image lies in every run.
+// The pointers follow each other from test image to test image, which lie elsewhere in each run.
 function link(runs) {
   for (const run of runs) {
     run.links.push((index) => {
       for (const other of runs) {
-        if (other === run || other.past) continue;
         const known = index >= 0 && other.facts.dataset === run.facts.dataset && other.slot.has(index);
-        if (known) other.showTest(index);
-        other.view.marks.pointer = null;
-        if (!known) other.view.marks.found = null;
-        other.view.drawTop();
+        if (known && other !== run && !other.past) other.pointAt(...other.placeOf(index), { linked: true });
       }
     });
   }

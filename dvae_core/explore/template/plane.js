@@ -198,7 +198,9 @@ class PlaneView {
 
   drawTop() {
     if (!this.scene) return;
-    const context = this.clear(this.top);
+    // Printed, the top would hide the ground, so both are one.
+    const printed = document.documentElement.classList.contains("printed");
+    const context = printed ? this.ground.getContext("2d") : this.clear(this.top);
     const { pointer, pins, line, found } = this.marks;
     if (line) {
       const path = new Path2D();

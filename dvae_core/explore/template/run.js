@@ -120,7 +120,7 @@ class Run {
 
   // --- What is at the pointer.
 
-  pointAt(x, y, { quiet = false } = {}) {
+  pointAt(x, y, { quiet = false, linked = false } = {}) {
     const [left, right, low, high] = this.view.scene?.box ?? this.map.box;
     x = Math.min(Math.max(x, left), right);
     y = Math.min(Math.max(y, low), high);
@@ -141,7 +141,7 @@ class Run {
     const found = this.past || quiet ? -1 : this.nearest(x, y);
     this.showTest(found);
     this.view.drawTop();
-    for (const link of this.links) link(found);
+    if (!linked) for (const link of this.links) link(found);
     this.onPoint?.(x, y);
   }
 
