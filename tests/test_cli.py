@@ -16,6 +16,8 @@ VERBS = [
     "schema",
     "evaluate",
     "compare",
+    "explore",
+    "report",
     "export",
     "new-plugin",
     "check-plugin",

@@ -1,8 +1,10 @@
 """What a page of `dvae explore` holds: arrays, planes, lattices, maps. Browsers come elsewhere."""
 
 import base64
+import http.client
 import json
 import re
+import threading
 import zlib
 
 import numpy as np
@@ -10,14 +12,17 @@ import pytest
 from scipy.interpolate import RegularGridInterpolator
 
 from dvae_core.errors import RecipeError
+from dvae_core.explore.content import Explored
 from dvae_core.explore.epochs import epoch_maps
 from dvae_core.explore.packing import json_for_script, pack
 from dvae_core.explore.page import page
 from dvae_core.explore.pictures import interpolate, sample
 from dvae_core.explore.planes import planes
+from dvae_core.explore.server import Server
 from dvae_core.loaded_run import load_run
 from dvae_core.recipe import load_recipe
 from dvae_core.train import run_recipe
+from dvae_core.watch import Watch
 
 BORDERS = 'evaluate.metrics=["borders"]'
 
@@ -151,3 +156,70 @@ def test_no_run_to_explore(dvae, tmp_path):
     code, _, err = dvae("explore", tmp_path)
     assert code == 1
     assert "not a run folder" in err
+
+
+def test_the_server_answers_as_the_run_does_and_no_stranger(trained):
+    run = trained("latent.dim=3")
+    explored = Explored(run, ("z1,z3",), Watch())
+    json_kind = {"Content-Type": "application/json"}
+    with Server([explored]) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+        def ask(path, body, headers=json_kind):
+            connection = http.client.HTTPConnection(*server.server_address)
+            connection.request("POST", path, json.dumps(body), headers)
+            answer = connection.getresponse()
+            text = answer.read()
+            connection.close()
+            return answer.status, json.loads(text) if answer.status == 200 else None
+
+        pixels = np.random.default_rng(0).integers(0, 256, 64)
+        status, found = ask("/0/encode", {"pixels": pixels.tolist()})
+        mean, _ = run.encode(pixels.astype(np.uint8).reshape(1, 1, 8, 8))
+        origin = explored.planes[0].origin
+        assert status == 200
+        np.testing.assert_allclose(found["places"], [(mean[0] - origin)[[0, 2]]], atol=1e-5)
+        np.testing.assert_allclose(
+            np.array(found["image"]) / 255, run.decode(mean).ravel(), atol=0.51 / 255
+        )
+        status, found = ask("/0/decode", {"plane": 0, "place": [0.5, -1]})
+        point = origin + np.array([0.5, 0, -1])
+        expected = run.decode(point[None]).ravel()
+        np.testing.assert_allclose(np.array(found["image"]) / 255, expected, atol=0.51 / 255)
+        assert found["latent"] == explored.snapshot.judge.verdicts(point[None])[0]
+
+        assert ask("/0/encode", {"pixels": [0] * 64}, {})[0] == 415
+        assert (
+            ask("/0/encode", {"pixels": [0] * 64}, json_kind | {"Host": "evil.example"})[0] == 403
+        )
+        for path, body in [
+            ("/0/encode", {"pixels": [0] * 63}),
+            ("/0/encode", {"pixels": [300] * 64}),
+            ("/0/encode", {"pixels": "x"}),
+            ("/0/decode", {"plane": 9, "place": [0, 0]}),
+            ("/0/decode", {"plane": 0, "place": [0]}),
+            ("/0/decode", []),
+            ("/7/decode", {"plane": 0, "place": [0, 0]}),
+            ("/0/format", {}),
+            ("/etc/passwd", {}),
+        ]:
+            assert ask(path, body)[0] == 400, (path, body)
+        server.shutdown()
+
+
+def test_a_report_says_all_of_a_run(trained, dvae, tmp_path):
+    run = trained('title="<i>mine</i>"', 'evaluate.plots=["latent"]')
+    code, out, err = dvae("report", run.folder.path)
+    assert (code, out.strip()) == (0, str(run.folder.path / "report.html")), err
+    text = (run.folder.path / "report.html").read_text()
+    assert "<i>mine" not in text
+    sections = re.findall(r'<section class="card" id="(\w+)">', text)
+    assert sections == ["curves", "figures", "loss", "recipe", "provenance"]
+    for section in sections:
+        assert f'<a href="#{section}">' in text
+    figure = (run.folder.path / "figures" / "epoch-0004-latent.png").read_bytes()
+    assert base64.b64encode(figure).decode() in text
+    recipe = (run.folder.path / "recipe.toml").read_text()
+    assert recipe.replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;") in text
+    last = run.metrics()[-1]["test/knn_accuracy"]
+    assert f"<b>knn accuracy</b> test {last:.4g}<" in text

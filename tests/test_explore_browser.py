@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import statistics
+import threading
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from dvae_core.explore.content import Explored
 from dvae_core.explore.page import page as make_page
+from dvae_core.explore.server import Server
 from dvae_core.loaded_run import load_run
 from dvae_core.recipe import load_recipe
 from dvae_core.train import run_recipe
@@ -81,9 +83,14 @@ weight = { schedule = "linear", start = 5.0, end = 0.1, length = 15 }
 
 
 @pytest.fixture(scope="module")
-def file(run, tmp_path_factory):
+def explored(run):
+    return Explored(run, (), Watch())
+
+
+@pytest.fixture(scope="module")
+def file(explored, tmp_path_factory):
     file = tmp_path_factory.mktemp("page") / "page.html"
-    file.write_text(make_page([Explored(run, (), Watch()).content()]), encoding="utf-8")
+    file.write_text(make_page([explored.content()]), encoding="utf-8")
     return file
 
 
@@ -110,12 +117,12 @@ def visit(browser):
         page.on("console", lambda m: troubles.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("request", lambda request: note(request.url))
-        page.goto(file.as_uri())
+        page.goto(file if isinstance(file, str) else file.as_uri())
         page.wait_for_selector("html[data-ready]")
         return page
 
     def note(url):
-        if not url.startswith(("file:", "data:", "blob:")):
+        if not url.startswith(("file:", "data:", "blob:", "http://127.0.0.1:")):
             troubles.append(url)
 
     yield visit
@@ -198,7 +205,7 @@ def test_a_line_says_whether_it_is_direct(visit, file, run):
     assert chips == [name for name, _ in stretches]
     page.locator(".to").select_option(label=CLASSES[2])
     share = run.snapshot().paths().direct_path[0, 2]
-    assert f"{100 * share:.0f} % are direct" in page.locator(".share").text_content()
+    assert f"{100 * share:.0f}\xa0% are direct" in page.locator(".share").text_content()
 
 
 def test_keys_move_pin_and_draw(visit, file):
@@ -274,3 +281,28 @@ def test_five_dimensions_and_three_channels(visit, run, tmp_path):
     assert np.abs(shown - exact).mean() < 0.01
     page.locator("[data-layer=images]").click()
     assert page.locator(".scrub").is_hidden()
+
+
+def test_what_is_drawn_lands_and_comes_back(visit, run, explored):
+    with Server([explored]) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = visit(server.address)
+        box = page.locator(".paper").bounding_box()
+        page.mouse.move(box["x"] + 30, box["y"] + 40)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 130, box["y"] + 60, steps=3)
+        page.mouse.up()
+        expect(page.locator(".where")).to_contain_text("exact")
+        given = pixels(page, ".given").astype(np.uint8)
+        assert given.max() > 200
+        mean, _ = run.encode(given[None, None])
+        shown = page.locator(".where").text_content().removesuffix(" (exact)")
+        left, right, low, high = explored.planes[0].box
+        np.testing.assert_allclose(
+            [float(n) for n in shown.split(", ")],
+            np.clip(mean[0], (left, low), (right, high)),
+            atol=0.006,
+        )
+        back = pixels(page, ".returned") / 255
+        np.testing.assert_allclose(back, run.decode(mean)[0, 0], atol=0.51 / 255)
+        server.shutdown()

@@ -4,7 +4,8 @@ const SMOOTH = 3; // pixels a cell, along each side
 
 class ClassMap {
   constructor(cells, columns, rows, box, isVoid) {
-    if (rows === 1) { // a latent line: the same all the way up
+    this.flat = rows === 1;
+    if (this.flat) { // a latent line: the same all the way up
       cells = new cells.constructor([...cells, ...cells]);
       rows = 2;
     }
@@ -54,7 +55,7 @@ class ClassMap {
     const { cells, columns, rows } = this;
     const [left, right, low, high] = this.box;
     const x = (c) => toX(left + ((c + 0.5) / columns) * (right - left));
-    const y = (r) => toY(low + ((r + 0.5) / rows) * (high - low));
+    const y = (r) => toY(low + (this.flat ? r : (r + 0.5) / rows) * (high - low));
     const across = (one, other) =>
       one !== other && one !== this.void && other !== this.void &&
       (!pair || (pair.includes(one) && pair.includes(other)));
@@ -87,7 +88,7 @@ class ClassMap {
   roomiest(classes) {
     const { cells, columns, rows } = this;
     const deep = new Float32Array(cells.length).fill(1e9);
-    const flat = rows <= 2;
+    const { flat } = this;
     for (let i = 0; i < cells.length; i++) {
       const c = i % columns, r = (i / columns) | 0;
       const edge = c === 0 || c === columns - 1 || (!flat && (r === 0 || r === rows - 1));

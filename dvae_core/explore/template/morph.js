@@ -157,4 +157,4 @@ function drawBar(context, verdicts, y, height, width, run, theme) {
   }
 }
 
-const percent = (share) => `${Math.round(100 * share)} %`;
+const percent = (share) => `${Math.round(100 * share)}\u00a0%`;

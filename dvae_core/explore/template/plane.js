@@ -185,7 +185,7 @@ class PlaneView {
       tick(x, this.height, x, this.height - 5);
       label(String(value), x, this.height - 6);
     }
-    if (!this.scene.labels[1]) return;
+    if (this.scene.map.flat) return;
     context.textBaseline = "middle";
     context.textAlign = "left";
     for (const value of ticks(low, high)) {

@@ -136,8 +136,7 @@ class Run {
     } else {
       this.find(".image-verdict").textContent = "–";
     }
-    const flat = !this.facts.planes[this.planeIndex].labels[1];
-    this.find(".where").textContent = flat ? x.toFixed(2) : `${x.toFixed(2)}, ${y.toFixed(2)}`;
+    this.find(".where").textContent = this.map.flat ? x.toFixed(2) : `${x.toFixed(2)}, ${y.toFixed(2)}`;
     const found = this.past || quiet ? -1 : this.nearest(x, y);
     this.showTest(found);
     this.view.drawTop();
