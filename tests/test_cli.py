@@ -19,6 +19,7 @@ VERBS = [
     "explore",
     "report",
     "export",
+    "morph",
     "new-plugin",
     "check-plugin",
 ]

@@ -431,3 +431,18 @@ def test_a_terminated_command_says_how_to_go_on(recipe_file, tmp_path):
     assert out == ""
     assert "go on with: dvae run --resume" in err
     assert "Traceback" not in err
+
+
+def test_an_animation_shows_every_epoch_of_a_plot(recipe_file, tmp_path):
+    from PIL import Image
+
+    recipe = load_recipe(
+        recipe_file,
+        ['evaluate.plots=["regions", "weights"]', 'callbacks=[{name = "animation"}]'],
+    )
+    run = run_recipe(recipe, tmp_path)
+    with Image.open(run.path / "figures" / "regions.gif") as movie:
+        assert movie.n_frames == 4
+        with Image.open(run.path / "figures" / "epoch-0001-regions.png") as first:
+            assert movie.size == first.size
+    assert not (run.path / "figures" / "weights.gif").exists()

@@ -16,6 +16,7 @@ from dvae_core.cli import (
     explore,
     export,
     list_plugins,
+    morph,
     new_plugin,
     report,
     run,
@@ -34,8 +35,8 @@ app = typer.Typer(
     epilog="Examples:\n\ndvae run recipes/quick.toml\n\ndvae list-plugins --kind schedule",
 )
 for module in (
-    run, list_plugins, describe, validate, show, schema, evaluate, compare, explore, report,
-    export, new_plugin, check_plugin,
+    run, list_plugins, describe, validate, show, schema, evaluate, compare, morph, explore,
+    report, export, new_plugin, check_plugin,
 ):  # fmt: skip
     module.add_to(app)
 

@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
-from dvae_core.borders.image_judge import ImageJudge, image_judge_of
-from dvae_core.data import load_data
 from dvae_core.errors import DataError
 from dvae_core.explore.epochs import epoch_maps, pack_map, weight_curves
 from dvae_core.explore.packing import as_bytes, pack
@@ -29,7 +26,7 @@ MOST_PATHS = 20
 
 
 class Explored:
-    """A run as pages and their server see it: its snapshot, its judges, its planes.
+    """A run as pages and their server see it: its snapshot and its planes.
 
     Args:
         run: the run.
@@ -45,11 +42,9 @@ class Explored:
         self.run = run
         self.watch = watch
         watch.stage(f"loading {run.recipe.dataset.name}")
-        self.snapshot: Snapshot = run.snapshot()
+        self.snapshot: Snapshot = run.snapshot(watch)
         if not (self.snapshot.train_labels >= 0).any():
             raise DataError(f"{run.folder.path}: no training image has a label, so none can judge")
-        data = load_data(run.recipe.dataset)
-        self.image_judge: ImageJudge = image_judge_of(data, torch.device("cpu"), watch.stage)
         self.planes: list[Plane] = planes(self.snapshot, wanted)
 
     def content(self) -> dict[str, Any]:
@@ -83,14 +78,14 @@ class Explored:
             "judges": {
                 "latent": f"a vote of the {snapshot.judge.k} nearest training means",
                 "latentAccuracy": _accuracy(snapshot),
-                "imageAccuracy": self.image_judge.accuracy,
+                "imageAccuracy": snapshot.image_judge.accuracy,
             },
         }
 
     def _plane(self, plane: Plane) -> dict[str, Any]:
         snapshot = self.snapshot
         self.watch.stage(f"{self.run.folder.name}: drawing the {plane.name}")
-        decoded = lattice(snapshot, plane, self.image_judge, len(self.planes))
+        decoded = lattice(snapshot, plane, len(self.planes))
         columns = CELLS if snapshot.latent_dim <= 2 else CELLS_BEYOND
         rows = columns if plane.axes[1].any() else 1
         verdicts = snapshot.judge.verdicts(_centres(plane, columns, rows))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dvae_core.borders.image_judge import ImageJudge
 from dvae_core.explore.packing import as_bytes
 from dvae_core.explore.planes import Plane
 from dvae_core.snapshot import Snapshot
@@ -37,14 +36,14 @@ class Lattice:
     """The same mean for the worst of these images."""
 
 
-def lattice(snapshot: Snapshot, plane: Plane, judge: ImageJudge, planes: int) -> Lattice:
+def lattice(snapshot: Snapshot, plane: Plane, planes: int) -> Lattice:
     """Decode a plane, one of so many that share a page's room."""
     pixels = math.prod(snapshot.image_shape)
     side = int(np.clip(math.isqrt(LATTICE_VALUES // planes // pixels), *SIDES))
     columns, rows = side, side if plane.axes[1].any() else 2
     decoded = snapshot.decode(plane.lattice(columns, rows))
     images = as_bytes(decoded).reshape(rows, columns, pixels)
-    judged = as_bytes(judge.probabilities(decoded)).reshape(rows, columns, -1)
+    judged = as_bytes(snapshot.image_judge.probabilities(decoded)).reshape(rows, columns, -1)
     probes = _probes(snapshot, plane)
     exact = snapshot.decode(plane.points(probes)).reshape(len(probes), -1)
     errors = np.abs(interpolate(images, plane.box, probes) / 255 - exact).mean(axis=1)

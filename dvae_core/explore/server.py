@@ -69,7 +69,7 @@ def _seen(explored: Explored, point: np.ndarray) -> dict[str, Any]:
 
 
 def _judged(explored: Explored, image: np.ndarray) -> list[float]:
-    probabilities = explored.image_judge.probabilities(image)[0]
+    probabilities = explored.snapshot.image_judge.probabilities(image)[0]
     return [int(probabilities.argmax()), float(probabilities.max())]
 
 
