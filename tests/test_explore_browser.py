@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from dvae_core.borders import image_judge
 from dvae_core.explore.content import Explored
 from dvae_core.explore.page import page as make_page
 from dvae_core.explore.server import Server
@@ -29,9 +30,11 @@ TITLE = "</script><script>window.stolen = 1</script> ${title} " + 450 * "x"
 
 
 @pytest.fixture(scope="module")
-def _no_cache(tmp_path_factory):
+def _quick(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVAE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(image_judge, "EPOCHS", 1)
+        patch.setattr(image_judge, "STEPS", 20)  # any judge will do
         yield
 
 
@@ -57,7 +60,7 @@ def train(folder, recipe, changes, count, *shape):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, _no_cache):
+def run(tmp_path_factory, _quick):
     """Ten thousand test images of 28 x 28 in two dimensions."""
     folder = tmp_path_factory.mktemp("explore")
     (folder / "small.toml").write_text(RECIPE)
