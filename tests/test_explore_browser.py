@@ -91,9 +91,14 @@ def explored(run):
 
 
 @pytest.fixture(scope="module")
-def file(explored, tmp_path_factory):
+def content(explored):
+    return explored.content()
+
+
+@pytest.fixture(scope="module")
+def file(content, tmp_path_factory):
     file = tmp_path_factory.mktemp("page") / "page.html"
-    file.write_text(make_page([explored.content()]), encoding="utf-8")
+    file.write_text(make_page([content]), encoding="utf-8")
     return file
 
 
@@ -148,7 +153,7 @@ def picture(page, selector):
 
 def at(page, u, v):
     """A place on the screen: shares of the plane's width and height."""
-    box = page.locator(".plane").bounding_box()
+    box = page.locator(".plane").first.bounding_box()
     return box["x"] + u * box["width"], box["y"] + v * box["height"]
 
 
@@ -175,11 +180,9 @@ def test_it_is_there_in_a_second_and_follows_the_pointer(visit, file):
     assert statistics.median(times) < 16
 
 
-def test_the_pinned_image_is_the_models(visit, file, run):
+def test_the_pinned_image_is_the_models(visit, file, run, content):
     page = visit(file)
-    text = file.read_text(encoding="utf-8")
-    content = json.loads(re.search(r'id="content">(.*)</script>', text)[1])
-    lattice = content["runs"][0]["planes"][0]["lattice"]
+    lattice = content["planes"][0]["lattice"]
     said = page.locator(".about").text_content()
     assert f"{100 * lattice['error']:.2f} % of the full scale" in said
     for u, v in [(0.3, 0.4), (0.62, 0.35), (0.5, 0.7)]:
@@ -284,6 +287,16 @@ def test_five_dimensions_and_three_channels(visit, run, tmp_path):
     assert np.abs(shown - exact).mean() < 0.01
     page.locator("[data-layer=images]").click()
     assert page.locator(".scrub").is_hidden()
+
+
+def test_pointers_of_two_runs_follow_each_other(visit, content, tmp_path):
+    file = tmp_path / "two.html"
+    file.write_text(make_page([content, content | {"name": "another"}]), encoding="utf-8")
+    page = visit(file)
+    page.mouse.move(*at(page, 0.45, 0.55))
+    names = page.locator(".real").evaluate_all("all => all.map(c => c.ariaLabel)")
+    assert re.match(r"Test image \d+, ", names[0])
+    assert names[0] == names[1]
 
 
 def test_what_is_drawn_lands_and_comes_back(visit, run, explored):

@@ -12,6 +12,7 @@ from dvae_core.explore.packing import json_for_script
 
 SCRIPTS = (
     "unpack", "colours", "maps", "lattice", "plane", "morph", "epochs", "tables", "run",
+    "controls", "about",
 )  # fmt: skip
 
 NEEDS = {

@@ -15,12 +15,18 @@ function link(runs) {
   }
 }
 
+// In the theme that holds now.
 function redraw() {
   for (const run of runs) {
     run.view.resize();
     run.epochs.draw();
-    if (run.morph.line) run.morph.draw();
-    run.addLegend();
+    addLegend(run);
+    if (run.morph.line) {
+      run.morph.draw();
+      run.morph.tell();
+    } else {
+      run.pointAt(...run.pointer, { linked: true });
+    }
   }
 }
 

@@ -49,15 +49,10 @@ class Run {
     await this.choosePlane(0);
     this.morph = new Morph(this, this.find(".morph"));
     this.epochs = new Epochs(this, this.find(".time"));
-    this.addPlanes();
-    this.addLegend();
-    this.addEnds();
-    this.addLayers();
-    this.addPointer();
-    this.addKeys();
+    addControls(this);
     fillMetrics(this.find(".figures"), facts.metrics, facts.epoch);
     fillMatrix(this.find(".direct"), this);
-    this.tellAbout();
+    tellAbout(this);
     const first = facts.typical.find((index) => index >= 0);
     if (facts.maps.length) this.epochs.goTo(facts.maps.length - 1);
     this.pointAt(...(first === undefined ? this.middle : this.placeOf(first)));
@@ -106,7 +101,9 @@ class Run {
   }
 
   async showEpoch(packed, own) {
-    this.past = own ? null : await ClassMap.unpack(packed.map, packed.box);
+    const map = own ? null : await ClassMap.unpack(packed.map, packed.box);
+    if (packed !== this.facts.maps[this.epochs.at]) return; // the slider has moved on
+    this.past = map;
     const note = this.find(".past");
     note.hidden = own;
     note.textContent = `epoch ${packed.epoch}: areas alone; points and images are of epoch ${this.facts.epoch}`;
@@ -248,184 +245,5 @@ class Run {
     this.join(this.placeOf(from), this.placeOf(to));
     this.morph.tellShare(a, b);
     this.find(".morph").scrollIntoView({ block: "nearest" });
-  }
-
-  // --- What the reader may touch.
-
-  addPlanes() {
-    const { planes } = this.facts;
-    if (planes.length < 2) return;
-    this.find(".planes").replaceChildren(...planes.map((plane, i) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = shortened(plane.name, 44);
-      button.setAttribute("aria-pressed", String(i === 0));
-      button.addEventListener("click", async () => {
-        await this.choosePlane(i);
-        press(this.find(".planes"), button);
-        this.pointAt(...this.middle);
-      });
-      return button;
-    }));
-  }
-
-  addLayers() {
-    for (const button of this.root.querySelectorAll(".layers button")) {
-      button.addEventListener("click", () => {
-        this.layer = button.dataset.layer;
-        press(this.find(".layers"), button);
-        this.showPoints(this.layer !== "images"); // they would hide them
-        this.setScene();
-      });
-    }
-    this.find(".show-points").addEventListener("click", () => {
-      this.showPoints(!this.view.showsPoints);
-      this.view.draw();
-    });
-    this.find(".draw-line").addEventListener("click", () => {
-      this.lineMode = !this.lineMode;
-      this.startLine(null);
-    });
-  }
-
-  showPoints(on) {
-    this.view.showsPoints = on;
-    this.find(".show-points").setAttribute("aria-pressed", String(on));
-  }
-
-  addLegend() {
-    this.find(".legend").replaceChildren(...this.facts.classes.map((name, c) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.setAttribute("aria-pressed", "true");
-      button.append(this.chip(c));
-      button.title = name;
-      button.addEventListener("click", () => {
-        const { hidden } = this.view;
-        if (!hidden.delete(c)) hidden.add(c);
-        button.setAttribute("aria-pressed", String(!hidden.has(c)));
-        this.view.draw();
-      });
-      return button;
-    }));
-  }
-
-  addEnds() {
-    const [from, to] = [this.find(".from"), this.find(".to")];
-    const usual = this.facts.pairs[0] ?? [0, Math.min(1, this.facts.classes.length - 1)];
-    [from, to].forEach((select, side) => {
-      select.replaceChildren(...this.facts.classes.map((name, c) => {
-        const option = document.createElement("option");
-        option.value = c;
-        option.textContent = shortened(name, 30);
-        option.disabled = this.facts.typical[c] < 0;
-        return option;
-      }));
-      select.value = usual[side];
-      select.addEventListener("change", () => this.walk(+from.value, +to.value));
-    });
-    this.find(".play-morph").addEventListener("click", () => this.walk(+from.value, +to.value));
-  }
-
-  addPointer() {
-    let pressed = null;
-    const place = (event) => {
-      const box = this.element.getBoundingClientRect();
-      return this.view.toLatent(event.clientX - box.left, event.clientY - box.top);
-    };
-    const draws = (event) => event.pointerType === "mouse" || this.lineMode;
-    this.element.addEventListener("pointerdown", (event) => {
-      if (event.button) return;
-      pressed = { x: event.clientX, y: event.clientY, place: place(event), far: false };
-      this.element.setPointerCapture(event.pointerId);
-      this.morph.stop();
-      this.pointAt(...pressed.place);
-    });
-    this.element.addEventListener("pointermove", (event) => {
-      if (this.morph.playing) return;
-      const here = place(event);
-      if (pressed) pressed.far ||= Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y) > 6;
-      if (pressed?.far && draws(event) && !this.past) {
-        this.view.marks.line = { from: pressed.place, to: here };
-      } else if (this.lineFrom) {
-        this.view.marks.line = { from: this.lineFrom, to: here };
-      }
-      this.pointAt(...here);
-    });
-    this.element.addEventListener("pointerup", (event) => {
-      if (!pressed) return;
-      const { place: from, far } = pressed;
-      pressed = null;
-      if (!far) this.pin();
-      else if (draws(event) && !this.past) this.join(from, this.pointer);
-    });
-    this.element.addEventListener("pointercancel", () => (pressed = null));
-  }
-
-  addKeys() {
-    const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
-    this.element.addEventListener("keydown", (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
-      const way = ways[event.key];
-      if (way) {
-        const [left, right, low, high] = this.view.scene.box;
-        const step = event.shiftKey ? 0.05 : 0.01;
-        const [x, y] = this.pointer;
-        this.morph.stop();
-        this.pointAt(x + way[0] * step * (right - left), y + way[1] * step * (high - low));
-        if (this.lineFrom) {
-          this.view.marks.line = { from: this.lineFrom, to: this.pointer };
-          this.view.drawTop();
-        }
-        this.speak();
-      } else if (event.key === "Enter" || event.key === " ") {
-        this.pin();
-      } else if (event.key.toLowerCase() === "l" && !this.past) {
-        if (this.lineFrom) {
-          const from = this.lineFrom;
-          this.startLine(null);
-          this.join(from, this.pointer);
-        } else {
-          this.startLine(this.pointer);
-        }
-      } else if (event.key === "Escape") {
-        this.clear();
-      } else {
-        return;
-      }
-      event.preventDefault();
-    });
-  }
-
-  tellAbout() {
-    const { facts } = this;
-    const [left, right, low, high] = facts.planes[0].box;
-    const inView = ([x, y]) => x >= left && x <= right && y >= low && y <= high;
-    const outside = [...this.labels.keys()].filter((index) => !inView(this.placeOf(index))).length;
-    const thousands = (n) => n.toLocaleString("en");
-    const worst = Math.max(...facts.planes.map(({ lattice }) => lattice.worst));
-    const mean = Math.max(...facts.planes.map(({ lattice }) => lattice.error));
-    const { columns, rows } = facts.planes[0].lattice;
-    const accuracy = (share) => (share === null ? "" : `, right on ${(100 * share).toFixed(1)} % of the test images`);
-    const said = [
-      `Images are decoded beforehand on a lattice of ${columns} × ${rows} places and interpolated between them. ` +
-      `Their mean absolute error, measured at 1,000 places, is ${(100 * mean).toFixed(2)} % of the full scale, ${(100 * worst).toFixed(2)} % for the worst image.`,
-      `Points are the means of ${thousands(this.labels.length)} test images, coloured by class; ${thousands(outside)} lie out of view. ${thousands(this.sampled.length)} of them, with a ring, have their picture here.`,
-      `The latent judge is ${facts.judges.latent}${accuracy(facts.judges.latentAccuracy)}. Where no class counts, the plane is void and hatched. Its verdicts are read off a map of ${this.map.columns} × ${this.map.rows} cells.`,
-      `The image judge is a network trained on real images alone${accuracy(facts.judges.imageAccuracy)}. It judged the lattice; in between its probabilities are interpolated.`,
-      "A line is direct where the latent judge sees its first class, then its last one, and nothing else. From class to class it joins the test images nearest to the two class means that the judge gets right" +
-      (facts.dim > 2 ? ", projected onto the plane." : "."),
-    ];
-    this.find(".about ul").replaceChildren(...said.map((text) => {
-      const item = document.createElement("li");
-      item.textContent = text;
-      return item;
-    }));
-  }
-}
-
-function press(group, chosen) {
-  for (const button of group.querySelectorAll("button")) {
-    button.setAttribute("aria-pressed", String(button === chosen));
   }
 }
