@@ -126,7 +126,7 @@ def named_run(runs: Path, n: int) -> Path:
     coordinates = [[2.6 * x, 2.25 * y] for x, y in (LATTICE[digit] for digit in range(10))]
     overrides = [
         "callbacks=[]",
-        "evaluate.every=20",
+        "evaluate.every=25",
         'evaluate.metrics=["borders"]',
         f"kl.coordinates={coordinates}",
     ]
