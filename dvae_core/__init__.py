@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dvae_core.borders.drawing import draw_regions as draw_regions
+    from dvae_core.borders.walk import walk as walk
+    from dvae_core.borders.walk_picture import draw_walk as draw_walk
     from dvae_core.comparison import compare_runs as compare_runs
     from dvae_core.components import KL as KL
     from dvae_core.components import Callback as Callback
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "borders.drawing": ("draw_regions",),
+    "borders.walk": ("walk",),
+    "borders.walk_picture": ("draw_walk",),
     "components": (
         "Encoder",
         "Decoder",

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 
+import numpy as np
 import pytest
 
 import dvae_core
@@ -103,3 +104,16 @@ def test_doctests():
         result = doctest.testmod(module)
         assert result.attempted > 0
         assert result.failed == 0
+
+
+def test_the_lines_for_notebooks_run(recipe_file, tmp_path, monkeypatch):
+    readme = (ROOT / "README.md").read_text()
+    (code,) = re.findall(r"## From Python.*?```python\n(.*?)```", readme, re.DOTALL)
+    code = code.replace("recipes/quick.toml", str(recipe_file)).replace("0, 8", "0, 2")
+    monkeypatch.chdir(tmp_path)
+    with np.load(recipe_file.parent / "blobs.npz") as blobs:
+        names = {"images": blobs["images"][:5, None]}
+    monkeypatch.setattr("dvae_core.borders.image_judge.STEPS", 10)
+    exec(code, names)  # our own README
+    assert names["mean"].shape == (5, 2)
+    assert names["snapshot"].paths().direct_path.shape == (3, 3)
