@@ -65,6 +65,8 @@ def code_blocks(path, language):
 def test_python_blocks_run():
     for path in (ROOT / "README.md", PLUGINS):
         for block in code_blocks(path, "python"):
+            if "run_recipe(" in block:
+                continue  # trains; has a test of its own below
             if not block.startswith(" "):
                 exec(compile(block, str(path), "exec"), {})
 
