@@ -17,15 +17,34 @@ class StopRequest:
     signal: int | None = None
 
 
+_open: list[StopRequest] = []
+
+
+def request_stop(number: int) -> None:
+    """Stop the runs of this process as the signal would; from any thread."""
+    for request in list(_open):
+        request.signal = number
+
+
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
     """Note the first SIGINT or SIGTERM; a second one acts as usual, at once.
 
-    Outside the main thread, where Python allows no handlers, nothing is ever requested.
+    Outside the main thread Python allows no handlers, and only `request_stop` is heard.
     """
     request = StopRequest()
+    _open.append(request)
+    try:
+        with _handlers(request):
+            yield request
+    finally:
+        _open.remove(request)
+
+
+@contextmanager
+def _handlers(request: StopRequest) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
-        yield request
+        yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -40,6 +59,6 @@ def stop_request() -> Iterator[StopRequest]:
     for number in before:
         signal.signal(number, note)
     try:
-        yield request
+        yield
     finally:
         restore()

@@ -19,6 +19,7 @@ from dvae_core.cli import (
     run,
     schema,
     show,
+    sweep,
     validate,
 )
 from dvae_core.errors import DvaeError
@@ -32,8 +33,8 @@ app = typer.Typer(
     epilog="Examples:\n\ndvae run recipes/quick.toml\n\ndvae list-plugins --kind schedule",
 )
 for module in (
-    run, list_plugins, describe, validate, show, schema, evaluate, compare, export, new_plugin,
-    check_plugin,
+    run, sweep, list_plugins, describe, validate, show, schema, evaluate, compare, export,
+    new_plugin, check_plugin,
 ):  # fmt: skip
     module.add_to(app)
 

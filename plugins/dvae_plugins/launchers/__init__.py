@@ -1,0 +1,11 @@
+"""Launchers: where the runs of a sweep go on."""
+
+from __future__ import annotations
+
+from dvae_core import Launcher, hookimpl
+from dvae_plugins.launchers.local import Local
+
+
+@hookimpl
+def register_launchers() -> list[type[Launcher]]:
+    return [Local]
