@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 
-@dataclass
+@dataclass(eq=False)
 class StopRequest:
     """Which signal asked for a stop, if any."""
 
@@ -21,7 +21,7 @@ _open: list[StopRequest] = []
 
 
 def request_stop(number: int) -> None:
-    """Stop the runs of this process as the signal would; from any thread."""
+    """Stop whatever goes on in this process as the signal would; from any thread."""
     for request in list(_open):
         request.signal = number
 
@@ -35,21 +35,21 @@ def stop_request() -> Iterator[StopRequest]:
     request = StopRequest()
     _open.append(request)
     try:
-        with _handlers(request):
+        with _handlers():
             yield request
     finally:
         _open.remove(request)
 
 
 @contextmanager
-def _handlers(request: StopRequest) -> Iterator[None]:
+def _handlers() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def note(number: int, frame: FrameType | None) -> None:
-        request.signal = number
+        request_stop(number)
         restore()
 
     def restore() -> None:

@@ -140,10 +140,10 @@ def _plan(
             *({"run": name, "status": "retry"} for name in journal.errors if retry),
         ]
     )
-    ledger.look()
+    ledger.look(now=True)
     queue = Queue(plan, ledger, names, make or known.__getitem__, by_seed=make is None)
     for variant, length in zip(names, epochs, strict=True):
-        for seed in plan.sweep.seed_list:
+        for seed in plan.sweep.seeds:
             ledger.plan(run_name(variant, seed), length)
     return queue
 
@@ -192,7 +192,7 @@ def _round(sweep: SweepFile, queue: Queue, ledger: Ledger, stop: StopRequest) ->
     finally:
         if isinstance(waiting, Generator):
             waiting.close()
-        ledger.look()
+        ledger.look(now=True)
     if ledger.refusal is not None:
         raise DvaeError(
             f"a worker is not fit for this sweep: {ledger.refusal}; install the same versions "

@@ -76,7 +76,7 @@ class Ledger:
         self.running = set()
         with os.scandir(self.folder / "jobs") as entries:
             files = [entry for entry in entries if entry.name.endswith(".json")]
-        for entry in files:
+        for entry in sorted(files, key=lambda entry: entry.stat().st_mtime_ns):
             record = Record.read(Path(entry.path))
             if record is None:
                 continue

@@ -33,7 +33,7 @@ class Queue:
         self._plan = plan
         self._ledger = ledger
         self._variant = variant
-        seeds = plan.sweep.seed_list
+        seeds = plan.sweep.seeds
         pairs = [(v, s) for s in seeds for v in variants] if by_seed else [
             (v, s) for v in variants for s in seeds
         ]  # fmt: skip

@@ -88,7 +88,7 @@ class Trials:
         """Let Optuna know of the trials whose runs have all ended."""
         states = self._optuna.trial.TrialState
         for trial in self._study.get_trials(deepcopy=False, states=(states.RUNNING,)):
-            seeds = self._plan.sweep.seed_list
+            seeds = self._plan.sweep.seeds
             runs = [run_name(trial_name(trial.number), seed) for seed in seeds]
             if not all(map(self._ledger.done, runs)):
                 continue

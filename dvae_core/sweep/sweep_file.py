@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
 from dvae_core.components import Launcher, RecipePath
 from dvae_core.errors import RecipeError
@@ -106,6 +113,14 @@ class Search(Table):
         return self._dimensions
 
 
+def _seeds(value: Any) -> tuple[int, ...]:
+    seeds = range(value) if type(value) is int else value
+    good = isinstance(seeds, list | range) and all(type(n) is int and n >= 0 for n in seeds)
+    if not good or not seeds or len(set(seeds)) < len(seeds):
+        raise value_problem("must be how many there are, or a list of different seeds")
+    return tuple(seeds)
+
+
 class SweepFile(Table):
     """A sweep as its file describes it. Load one with `load_sweep`."""
 
@@ -113,8 +128,8 @@ class SweepFile(Table):
     """One line for people."""
     recipe: RecipePath
     """What all runs have in common, looked for beside the sweep's file."""
-    seeds: int | tuple[int, ...] = 1
-    """How many, counted from 0, or a list of them. Every variant is trained with each."""
+    seeds: Annotated[tuple[int, ...], PlainValidator(_seeds)] = (0,)
+    """A list, or how many, counted from 0. Every variant is trained with each."""
     goal: str | None = Field(default=None, pattern=r"^(highest|lowest) \S+$")
     """What makes a run the best so far, such as "highest test/knn_accuracy"."""
     grid: dict[str, Any] = {}
@@ -137,9 +152,6 @@ class SweepFile(Table):
 
         if not self.recipe.is_file():
             wrong(("recipe",), f"recipe: there is no such file: {self.recipe}")
-        seeds = self.seed_list
-        if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-            wrong(("seeds",), "seeds: must be at least 1, or a list of different seeds")
         for axis in self.axes:
             if not axis.values:
                 wrong(axis.at, f"{'.'.join(axis.key)}: must be a list with a value at least")
@@ -159,10 +171,6 @@ class SweepFile(Table):
         if problems:
             raise as_error("sweep", problems)
         return self
-
-    @property
-    def seed_list(self) -> tuple[int, ...]:
-        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
 
     @property
     def axes(self) -> tuple[Axis, ...]:
