@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dvae_core.cli.run import Overrides, check_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dvae_core.cli.sweep_progress import Lines
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,6 +39,12 @@ def sweep(
             help="Go on with this sweep. The file may plan more runs than before.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="List the runs, and how long they would take by one measured epoch."
+        ),
+    ] = False,
     retry: Annotated[
         bool, typer.Option("--retry", help="With --resume: run failed runs again.")
     ] = False,
@@ -48,6 +59,9 @@ def sweep(
     from dvae_core.sweep.driver import run_sweep
 
     with watch() as watcher:
+        if dry_run:
+            _forecast(sweep_file, overrides or (), launcher, watcher)
+            return
         outcome = run_sweep(
             sweep_file,
             out,
@@ -68,3 +82,19 @@ def sweep(
     print(outcome.path)
     if outcome.failed:
         raise typer.Exit(1)
+
+
+def _forecast(
+    sweep_file: Path, overrides: Sequence[str], launcher: str | None, watcher: Lines
+) -> None:
+    from dvae_core.cli.sweep_progress import duration
+    from dvae_core.sweep.dry_run import forecast
+
+    found = forecast(sweep_file, overrides=tuple(overrides), launcher=launcher, watch=watcher)
+    for name, epochs in found.runs.items():
+        print(f"{name}: {epochs} epochs")
+    many = f" {found.at_once} at once," if found.at_once else " one after the other,"
+    watcher.say(
+        f"{len(found.runs)} runs, {sum(found.runs.values()):,} epochs of about "
+        f"{found.epoch_seconds:.1f} s each:{many} about {duration(found.seconds)}"
+    )

@@ -10,6 +10,7 @@ from dvae_core.comparison import Comparison, compare_runs
 from dvae_core.errors import RunFolderError
 from dvae_core.files import write_atomically
 from dvae_core.registry import Registry
+from dvae_core.sweep.figures import draw_figures
 from dvae_core.sweep.watching import SweepWatch
 
 
@@ -32,4 +33,10 @@ def write_results(
     }
     for ending, table in tables.items():
         write_atomically(folder / f"comparison.{ending}", f"{table(found).rstrip()}\n".encode())
+    watch.stage("drawing figures")
+    try:
+        for file in draw_figures(folder, found, goal):
+            watch.stage(f"drew {file.name}")
+    except Exception as error:
+        watch.warn(f"no figures: {type(error).__name__}: {error}")
     return found

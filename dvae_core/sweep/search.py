@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Any
 from dvae_core.errors import DvaeError, RecipeError
 from dvae_core.sweep.ledger import Ledger
 from dvae_core.sweep.plan import Plan, Variant, run_name, trial_name
-from dvae_core.sweep.sweep_file import Dotted, Range
+from dvae_core.sweep.sweep_file import Dotted, Range, Search
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 STORAGE = "optuna.jsonl"
 """Optuna's own journal of trials, in the sweep's folder."""
+
+
+def trial_names(search: Search) -> list[str]:
+    """The variants of a search by name, before any is drawn."""
+    return [trial_name(number) for number in range(search.trials)]
 
 
 class Trials:
@@ -62,7 +67,7 @@ class Trials:
                 f"{at}: the goal or the space is not the one that {ledger.folder} was started "
                 "with; start a new sweep"
             )
-        self.names = [trial_name(number) for number in range(search.trials)]
+        self.names = trial_names(search)
 
     def known(self) -> dict[str, Variant]:
         """The trials that have been drawn, by name."""
