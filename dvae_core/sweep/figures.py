@@ -75,7 +75,7 @@ def _metrics(found: Comparison, rows: list[Row], goal: str | None) -> Figure | N
         axes.set_title(name, fontsize=10)
         axes.grid(axis="x", color="#e4e4e4")
     panels[0, 0].set_yticks(places, [row.recipe_name for row in rows])
-    panels[0, 0].invert_yaxis()
+    panels[0, 0].set_ylim(len(rows) - 0.5, -0.5)
     for axes in panels.flat[len(names) :]:
         axes.set_visible(False)
     note = "mean and 95 % interval over seeds, a dot a run"
