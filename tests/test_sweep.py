@@ -199,7 +199,7 @@ def test_all_mistakes_of_a_sweep_file_at_once_with_their_lines(inline, write):
     for line in (
         "sweep.toml:1: recipe: there is no such file",
         "sweep.toml:4: ",
-        'sweep.toml:8: [variants.1] another variant is called "a" already',
+        'sweep.toml:9: [variants.1] another variant is called "a" already',
         "a search takes the place of grid and variants",
         "a search needs a goal",
     ):
@@ -542,3 +542,133 @@ def test_keep_busy_fills_the_room_and_passes_errors_on(job):
 
 def test_interrupted_is_an_error_with_its_own_code():
     assert Interrupted("x", 143).exit_code == 143
+
+
+# --- Search.
+
+SEARCH = """\
+recipe = "small.toml"
+seeds = 2
+goal = "lowest test/reconstruction"
+
+[search]
+sampler = "random"
+trials = 3
+
+[search.space]
+"kl.weight" = { low = 0.01, high = 10.0, log = true }
+"kl.name" = ["square", "abs"]
+latent.dim = { low = 1, high = 4 }
+
+[launcher]
+name = "inline"
+"""
+
+
+def studied(folder):
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    backend = JournalFileBackend(str(folder / "optuna.jsonl"))
+    return optuna.load_study(
+        study_name="sweep", storage=optuna.storages.JournalStorage(backend)
+    ).trials
+
+
+def test_a_search_tries_trials_and_tells_their_means_to_optuna(inline, write, tmp_path):
+    done = run_sweep(write(SEARCH), tmp_path / "sweeps")
+    names = [f"trial-{n:04d}-seed-{seed}" for n in range(3) for seed in (0, 1)]
+    assert runs_in(done.path) == names
+    trials = studied(done.path)
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 3
+    for number, trial in enumerate(trials):
+        runs = [RunFolder.open(done.path / f"trial-{number:04d}-seed-{s}") for s in (0, 1)]
+        values = [run.metrics()[-1]["test/reconstruction"] for run in runs]
+        assert trial.value == pytest.approx(sum(values) / 2)
+        for run in runs:
+            table = run.recipe_table
+            assert table["kl"]["weight"] == trial.params["kl.weight"]
+            assert table["kl"]["name"] == ("square", "abs")[trial.params["kl.name"]]
+            assert table["latent"]["dim"] == trial.params["latent.dim"]
+            assert 0.01 <= table["kl"]["weight"] <= 10
+    # Extended, it keeps its trials; what a trial draws depends on its number alone.
+    longer = write(SEARCH.replace("trials = 3", "trials = 4"))
+    run_sweep(longer, resume=done.path)
+    again = run_sweep(longer, tmp_path / "again")
+    assert [t.params for t in studied(done.path)] == [t.params for t in studied(again.path)]
+    assert len({t.params["kl.weight"] for t in studied(again.path)}) == 4
+    with pytest.raises(RecipeError, match="the goal or the space is not the one"):
+        run_sweep(write(SEARCH.replace("high = 4", "high = 5")), resume=done.path)
+
+
+def test_tpe_moves_towards_what_is_better(inline, write, tmp_path, monkeypatch):
+    """The KL's weight is the loss, as far as Optuna can see: the best weight is the lowest."""
+    from dvae_core.sweep import ledger
+
+    def weight(run, key):
+        return RunFolder.open(run).recipe_table["kl"]["weight"]
+
+    monkeypatch.setattr(ledger, "_last_figure", weight)
+    text = SEARCH.replace('"random"', '"tpe"').replace("trials = 3", "trials = 25")
+    text = text.replace("seeds = 2", "seeds = 1").replace('"kl.name" = ["square", "abs"]\n', "")
+    text = text.replace("latent.dim = { low = 1, high = 4 }\n", "")
+    quick = ["evaluate.metrics=[]", "dataset.train_limit=40", "guidance.weight=1.0"]
+    done = run_sweep(write(text), tmp_path / "sweeps", overrides=quick)
+    weights = [trial.params["kl.weight"] for trial in studied(done.path)]
+    assert max(weights[:10]) > 1
+    assert max(weights[-8:]) < 1
+
+
+def test_a_trial_with_a_failed_run_has_no_value(inline, write, tmp_path):
+    text = SEARCH.replace('"kl.weight" = { low = 0.01, high = 10.0, log = true }\n', "")
+    text = text.replace("latent.dim = { low = 1, high = 4 }", "optimizer.lr = [1e30]")
+    done = run_sweep(write(text.replace("trials = 3", "trials = 1")), tmp_path / "sweeps")
+    assert len(done.failed) == 2
+    (trial,) = studied(done.path)
+    assert trial.state.name == "FAIL"
+
+
+def test_the_choices_of_a_search_are_checked_before_the_first_run(inline, write, tmp_path):
+    file = write(SEARCH.replace('["square", "abs"]', '["square", "aps"]'))
+    with pytest.raises(RecipeError, match=r'sweep.toml:11: \[kl\] unknown kl "aps"'):
+        run_sweep(file, tmp_path / "sweeps")
+    assert not (tmp_path / "sweeps").exists()
+
+
+# --- What it leaves, and what it would do.
+
+
+def test_figures_and_a_dry_run(inline, write, tmp_path, dvae):
+    flags = ["--set", 'evaluate.metrics=["borders"]']
+    code, out, err = dvae("sweep", write(), "--dry-run", *flags)
+    assert code == 0, err
+    assert out.splitlines() == [
+        f"kl-{kl}-seed-{seed}: 2 epochs" for seed in (0, 1) for kl in ("square", "abs")
+    ]
+    assert re.search(r"4 runs, 8 epochs of about [\d.]+ s each: 1 at once, about 0:0\d", err)
+    assert not Path("sweeps").exists()
+    code, out, err = dvae("sweep", write(), "--out", tmp_path / "sweeps", *flags)
+    assert code == 0, err
+    assert "warning" not in err
+    figures = Path(out.splitlines()[-1]) / "figures"
+    for name in ("metrics", "regions"):
+        from PIL import Image
+
+        with Image.open(figures / f"{name}.png") as image:
+            assert image.size > (300, 300)
+
+
+def test_the_region_maps_are_those_that_the_runs_kept(inline, write, tmp_path):
+    import numpy as np
+
+    from dvae_core.borders.regions import Grid, regions_of
+    from dvae_core.sweep.figures import _kept_map
+
+    done = run_sweep(write(), tmp_path / "sweeps", overrides=['evaluate.metrics=["borders"]'])
+    run = done.path / "kl-abs-seed-0"
+    arrays, classes, pairs = _kept_map(run)
+    assert (classes, pairs) == (["0", "1", "2"], [])
+    about = json.loads((run / "evaluation" / "epoch-0002-borders.json").read_text())
+    regions = regions_of(Grid(*arrays), 3)
+    assert np.allclose(regions.area_share, about["area_share"])
+    assert regions.borders.tolist() == about["border"]

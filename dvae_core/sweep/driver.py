@@ -113,11 +113,11 @@ def _plan(
 ) -> Queue:
     """All runs, in the ledger and in a queue; variants and retries go into the journal."""
     names = [variant.name for variant in variants]
-    known, make = dict(zip(names, variants, strict=True)), None
+    known, trials = dict(zip(names, variants, strict=True)), None
     epochs = [recipe.train.epochs for recipe in recipes]
     if plan.sweep.search is not None:
         trials = Trials(plan, ledger)
-        names, known, make = trials.names, trials.known(), trials.variant
+        names, known = trials.names, trials.known()
         recipes = plan.check(list(known.values()))
         # A trial that is not drawn yet is taken to be as long as any.
         epochs = [*(r.train.epochs for r in recipes), *epochs[:1] * len(names)][: len(names)]
@@ -141,7 +141,7 @@ def _plan(
         ]
     )
     ledger.look(now=True)
-    queue = Queue(plan, ledger, names, make or known.__getitem__, by_seed=make is None)
+    queue = Queue(plan, ledger, variants, trials)
     for variant, length in zip(names, epochs, strict=True):
         for seed in plan.sweep.seeds:
             ledger.plan(run_name(variant, seed), length)

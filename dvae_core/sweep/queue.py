@@ -3,40 +3,40 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
 from importlib.metadata import version
 
 from dvae_core.sweep.jobs import Job
 from dvae_core.sweep.ledger import Ledger
 from dvae_core.sweep.plan import Plan, Variant, digest, run_name
+from dvae_core.sweep.search import Trials
 
 
 class Queue:
     """Gives jobs one at a time, and makes each when it is asked for.
 
     Args:
-        variants: the names of all variants, in the order in which they are run.
-        variant: makes one by its name.
-        by_seed: run all variants with the first seed, then all with the next, so that there is
-            something to compare early; else each variant with all seeds.
+        variants: the variants of a grid. All run with the first seed, then all with the next, so
+            that there is something to compare early.
+        trials: a search, each of whose trials runs with all seeds before the next is drawn.
     """
 
     def __init__(
         self,
         plan: Plan,
         ledger: Ledger,
-        variants: list[str],
-        variant: Callable[[str], Variant],
-        *,
-        by_seed: bool,
+        variants: Sequence[Variant],
+        trials: Trials | None = None,
     ) -> None:
         self._plan = plan
         self._ledger = ledger
-        self._variant = variant
+        self._variants = {variant.name: variant for variant in variants}
+        self._trials = trials
         seeds = plan.sweep.seeds
-        pairs = [(v, s) for s in seeds for v in variants] if by_seed else [
-            (v, s) for v in variants for s in seeds
-        ]  # fmt: skip
+        if trials is None:
+            pairs = [(name, seed) for seed in seeds for name in self._variants]
+        else:
+            pairs = [(name, seed) for name in trials.names for seed in seeds]
         self._runs = {run_name(v, s): (v, s) for v, s in pairs}
         self._waiting: deque[str] = deque()
         self._open = True
@@ -51,7 +51,7 @@ class Queue:
             raise StopIteration
         name = self._waiting.popleft()
         variant, seed = self._runs[name]
-        recipe = self._plan.recipe(self._variant(variant))
+        recipe = self._plan.recipe(self._made(variant))
         self._ledger.plan(name, recipe.train.epochs)
         if variant not in self._ledger.journal.variants:
             self._ledger.journal.add([{"variant": variant, "recipe": digest(recipe)}])
@@ -68,12 +68,19 @@ class Queue:
 
     def refill(self) -> int:
         """Offer again what is not done; how many runs that are."""
+        if self._trials is not None:
+            self._trials.tell()
         self._waiting = deque(self.undone())
         return len(self._waiting)
 
     def undone(self) -> list[str]:
         """The runs that are neither finished nor failed."""
         return [name for name in self._runs if not self._ledger.done(name)]
+
+    def _made(self, variant: str) -> Variant:
+        if self._trials is not None:
+            return self._trials.variant(variant)
+        return self._variants[variant]
 
     def close(self) -> None:
         """Give no more."""
