@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from dvae_core.errors import DvaeError
 from dvae_core.run_folder import RunFolder
@@ -74,6 +75,7 @@ class Ledger:
         if not now and time.monotonic() - self._looked < LOOK:
             return
         self.running = set()
+        ended: list[tuple[Record, Path]] = []
         with os.scandir(self.folder / "jobs") as entries:
             files = [entry for entry in entries if entry.name.endswith(".json")]
         for entry in sorted(files, key=lambda entry: entry.stat().st_mtime_ns):
@@ -81,9 +83,14 @@ class Ledger:
             if record is None:
                 continue
             if record.status in ENDED:
-                self._end(record, Path(entry.path))
+                ended.append((record, Path(entry.path)))
             elif record.session == self.session:
                 self._follow(record)
+        if ended:
+            # The journal first: what is in neither would be trained again.
+            self.journal.add(self._row(record) for record, _ in ended)
+        for record, file in ended:
+            self._end(record, file)
         self._estimate()
         self._looked = time.monotonic()
         self.watch.progressed(self.progress)
@@ -99,15 +106,20 @@ class Ledger:
                 self._seen[record.name] = size
                 self._set_epochs(record.name, _rows_in(self.folder / record.name))
 
+    def _row(self, record: Record) -> dict[str, Any]:
+        """What the journal says of a run that has ended."""
+        row = {
+            "run": record.name,
+            "status": record.status,
+            "seconds": record.seconds,
+            "host": record.host,
+            "epochs": _rows_in(self.folder / record.name),
+        }
+        return row | ({} if record.error is None else {"error": record.error})
+
     def _end(self, record: Record, file: Path) -> None:
         name = record.name
         self._seen.pop(name, None)
-        # The journal first: what is in neither would be trained again.
-        row = {"run": name, "status": record.status, "seconds": record.seconds}
-        row |= {"host": record.host, "epochs": _rows_in(self.folder / name)}
-        if record.error is not None:
-            row["error"] = record.error
-        self.journal.add([row])
         for left in (file, file.with_suffix(".lock")):
             left.unlink(missing_ok=True)
         for text in record.warnings:
