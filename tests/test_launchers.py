@@ -168,21 +168,31 @@ def test_without_slurm_it_says_what_to_do(sweep_file, tmp_path):
     assert "Traceback" not in err
 
 
-def test_a_dead_ray_workers_run_goes_to_another(recipe_file, tmp_path, sweep_file, killing):
-    sweep_file.write_text(SMALL + 'name = "ray"\n')
+@pytest.mark.parametrize(
+    ("launcher", "number"),
+    [
+        ('name = "ray"\n', signal.SIGKILL),
+        ('name = "slurm"\ncluster = "local"\n', signal.SIGKILL),
+        ('name = "slurm"\ncluster = "local"\n', signal.SIGUSR2),
+    ],
+    ids=["ray-killed", "slurm-killed", "slurm-out-of-time"],
+)
+def test_a_run_whose_worker_is_ended_goes_on_in_another(tmp_path, sweep_file, launcher, number):
+    sweep_file.write_text(SMALL.replace("seeds = 2", "seeds = 1") + launcher)
     process = command(sweep_file, "--out", tmp_path / "sweeps", "--set", "train.epochs=40")
-    killed = None
+    ended = None
     deadline = time.monotonic() + 90
-    while killed is None and process.poll() is None and time.monotonic() < deadline:
+    while ended is None and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
         for file in Path(tmp_path).glob("sweeps/*/jobs/kl-*.json"):
             folder = file.parent.parent / file.stem
             if list(folder.glob("checkpoints/*.pt")):
-                killed = json.loads(file.read_text())["pid"]
-                os.kill(killed, signal.SIGKILL)
+                ended = json.loads(file.read_text())["pid"]
+                os.kill(ended, number)
                 break
     _, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
-    assert killed is not None
+    assert ended is not None
     (folder,) = (tmp_path / "sweeps").iterdir()
-    assert all(len(RunFolder.open(folder / name).metrics()) == 40 for name in runs_in(folder))
+    for name in runs_in(folder):
+        assert [row["epoch"] for row in RunFolder.open(folder / name).metrics()] == [*range(1, 41)]

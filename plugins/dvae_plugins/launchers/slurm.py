@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,10 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from dvae_core import DvaeError, Launcher, run_job
+from dvae_core import DvaeError, Job, Launcher, run_job
+from dvae_core.signals import request_stop
 
 if TYPE_CHECKING:
     from dvae_core.sweep.jobs import Jobs
+
+GOODBYE = 20.0
+"""Seconds that a process has to write a checkpoint when nobody wants its work any more."""
 
 
 class Slurm(Launcher):
@@ -59,20 +65,23 @@ class Slurm(Launcher):
                     batch = [replace(job, threads=self.cpus) for job in islice(jobs, room)]
                     if batch:
                         executor = executor or self._executor(Path(batch[0].sweep))
-                        busy += executor.map_array(run_job, batch)
+                        busy += executor.map_array(run_task, batch)
                 if not busy:
                     return
                 time.sleep(0.5)
                 ended = [task for task in busy if task.done()]
                 busy = [task for task in busy if task not in ended]
                 for task in ended:
-                    # A task that was ended from outside has no result; its job is offered again.
-                    if task.state in ("COMPLETED", "FINISHED"):
-                        task.result()
+                    _check(task)
                 yield
         finally:
             for task in busy:
                 task.cancel()
+            if self.cluster == "local":
+                # Slurm ends its tasks itself; a process would go on in a folder that may be gone.
+                deadline = time.monotonic() + GOODBYE
+                while not all(task.done() for task in busy) and time.monotonic() < deadline:
+                    time.sleep(0.05)
 
     def _executor(self, sweep: Path) -> Any:
         try:
@@ -99,3 +108,17 @@ class Slurm(Launcher):
         if self.options:
             executor.update_parameters(slurm_additional_parameters=self.options)
         return executor
+
+
+def run_task(job: Job) -> None:
+    """What a task does. The signal that its time is up, or its place taken, stops the run."""
+    signal.signal(signal.SIGUSR2, lambda number, frame: request_stop(signal.SIGTERM))
+    run_job(job)
+
+
+def _check(task: Any) -> None:
+    """Raise what `run_job` raised; a task that was ended from outside has its job offered again."""
+    from submitit.core.utils import UncompletedJobError
+
+    with contextlib.suppress(UncompletedJobError):
+        task.result()
