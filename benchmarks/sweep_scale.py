@@ -47,6 +47,7 @@ def leave(job: Job) -> None:
     run = sweep / job.name
     run.mkdir()
     info = {"format": 1, "status": "finished", "components": [], "seed": job.recipe["seed"]}
+    info |= {"image_shape": [1, 28, 28], "classes": [str(digit) for digit in range(10)]}
     (run / "run.json").write_text(json.dumps(info))
     (run / "recipe.toml").write_text(tomli_w.dumps(job.recipe))
     epochs = job.recipe["train"]["epochs"]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
 from dvae_core.errors import NoCheckpoint, RunFolderError
-from dvae_core.files import small_text, write_atomically
+from dvae_core.files import small_text, unwritable, write_atomically
 
 KEPT = 2
 
@@ -44,9 +45,12 @@ class Checkpoints:
         # The hash first: a checkpoint is only looked at when its name is there.
         write_atomically(_hash_file(file), f"{digest}  {file.name}\n".encode())
         write_atomically(file, data)
-        for old in self.files()[:-KEPT]:
-            old.unlink(missing_ok=True)
-            _hash_file(old).unlink(missing_ok=True)
+        try:
+            for old in self.files()[:-KEPT]:
+                old.unlink(missing_ok=True)
+                _hash_file(old).unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(old, error) from error
         return file
 
     def load(self, epoch: Epoch | None = None) -> tuple[dict[str, Any], list[str]]:
@@ -109,10 +113,16 @@ def _read(file: Path) -> dict[str, Any]:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if small_text(_hash_file(file)).split()[:1] != [digest]:
         raise ValueError("its SHA-256 differs from the one beside it")
+    with zipfile.ZipFile(file) as archive:
+        # torch.save packs nothing; only a bomb unpacks to more than there is.
+        if sum(entry.file_size for entry in archive.infolist()) > file.stat().st_size:
+            raise ValueError("it claims to hold more than the file does")
     # Never unpickles: a checkpoint from a stranger is data.
     state = torch.load(file, "cpu", weights_only=True)
-    if not isinstance(state, dict) or not {"epoch", "epoch_step", "model"} <= state.keys():
+    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
         raise ValueError("it holds something else")
+    if any(type(state.get(key)) is not int or state[key] < 0 for key in ("epoch", "epoch_step")):
+        raise ValueError("it does not say how far the run had come")
     return state
 
 

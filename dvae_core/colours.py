@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# Paul Tol, "Colour Schemes" (SRON/EPS/TN/09-002), muted, and a dark grey: ten colours that stay
+# apart for colour-blind eyes.
 PALETTE = (
     "#332288", "#88ccee", "#cc6677", "#117733", "#ddcc77",
     "#aa4499", "#44aa99", "#882255", "#999933", "#555555",

@@ -106,8 +106,11 @@ class Component(BaseModel):
 
 def _find_path(path: Path, info: ValidationInfo) -> Path:
     folders = (info.context or {}).get("folders", ())
-    candidates = [folder / path.expanduser() for folder in (*folders, Path.cwd())]
-    return next((p for p in candidates if p.exists()), candidates[0]).resolve()
+    try:
+        candidates = [folder / path.expanduser() for folder in (*folders, Path.cwd())]
+        return next((p for p in candidates if p.exists()), candidates[0]).resolve()
+    except (OSError, RuntimeError) as error:  # a name too long, ~someone who is not there
+        raise ValueError(f"no usable path: {getattr(error, 'strerror', None) or error}") from None
 
 
 RecipePath = Annotated[Path, AfterValidator(_find_path)]

@@ -85,5 +85,7 @@ def class_number(name: str | int, classes: tuple[str, ...]) -> int:
     number = int(name) if isinstance(name, int) or name.isdecimal() else -1
     if 0 <= number < len(classes):
         return number
-    hint = did_you_mean(str(name), classes) or f"; known: {', '.join(classes)}"
+    known = ", ".join(classes[:30]) + (", ..." if len(classes) > 30 else "")
+    hint = "" if str(name).isdecimal() else did_you_mean(str(name), classes)
+    hint = hint or f"; known: {known}"
     raise ValueError(f'there is no class "{name}"{hint}')

@@ -42,7 +42,7 @@ class LoadedRun:
             with set_aside(recipe.seed, "load"):
                 self.model = build_model(recipe, tuple(shape), self.classes)
             self.model.load_state_dict(state["model"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except Exception as error:  # what is in a stranger's checkpoint may raise anything
             raise RunFolderError(
                 f"{folder.path}: the checkpoint does not fit the recipe: {error}"
             ) from error
@@ -71,7 +71,7 @@ class LoadedRun:
         """The rows of metrics.jsonl, an epoch each: `pandas.DataFrame(run.metrics())` works."""
         return self.folder.metrics()
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, watch: Watch | None = None) -> Snapshot:
         """What metrics and plots see. Loads the run's data.
 
         On the run's device where this machine has it.
@@ -88,7 +88,8 @@ class LoadedRun:
             training = Training(recipe, load_data(recipe.dataset))
             training.load_state_dict(self._state)
         training.train(False)
-        return training.snapshot([row for row in self.metrics() if row["epoch"] < self.epoch])
+        before = [row for row in self.metrics() if row["epoch"] < self.epoch]
+        return training.snapshot(before, (watch or Watch()).stage)
 
     def evaluate(
         self, metrics: Sequence[str] | None = None, *, watch: Watch | None = None
@@ -108,7 +109,7 @@ class LoadedRun:
         if metrics is not None:
             chosen = tuple(choose_metrics(self.recipe, metrics, self._registry))
         watch.stage(f"loading {self.recipe.dataset.name}")
-        return measure(self.snapshot(), chosen, watch)
+        return measure(self.snapshot(watch), chosen, watch)
 
 
 def load_run(

@@ -9,7 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, PositiveInt, ValidationError
+
 from dvae_core.components import Component
+from dvae_core.errors import RunFolderError
 from dvae_core.labelled_images import LabelledImages
 from dvae_core.recipe import Recipe
 from dvae_core.registry import DISTRIBUTION, Provider, Registry
@@ -17,6 +20,42 @@ from dvae_core.registry import DISTRIBUTION, Provider, Registry
 FORMAT = 1
 """Of the run folder; a later program reads it or refuses it in words."""
 LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "matplotlib", "wandb")
+
+
+class _Component(BaseModel):
+    kind: str
+    name: str
+    plugin: str
+    distribution: str
+    version: str
+
+
+class _Info(BaseModel):
+    """What this program reads of run.json; the rest is for people."""
+
+    components: list[_Component]
+    image_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    classes: list[str]
+    memory: dict[str, Any] = {}
+
+
+def check_info(path: Path, info: Any) -> None:
+    """Raise RunFolderError where a run.json is of another format, or is not what was written."""
+    if not isinstance(info, dict) or "format" not in info:
+        raise RunFolderError(f"{path}: not a run folder: run.json says something else")
+    if info["format"] != FORMAT:
+        versions = info.get("versions")
+        made_by = versions.get(DISTRIBUTION) if isinstance(versions, dict) else "unknown"
+        raise RunFolderError(
+            f"{path}: run format {info['format']!r}, and this version reads {FORMAT}; "
+            f"it was made by {DISTRIBUTION} {made_by}"
+        )
+    try:
+        _Info.model_validate(info)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        raise RunFolderError(f"{path}: damaged: run.json: {key}: {first['msg']}") from None
 
 
 def provenance(

@@ -14,7 +14,11 @@ from dvae_core.errors import RecipeError
 Key = tuple[str | int, ...]
 """Where a value stands: table names, keys and list indices."""
 
-LARGEST_FILE = 1_000_000
+LARGEST_FILE = 64_000
+"""Bytes of a recipe, at most; tomllib takes minutes for some files of a megabyte."""
+DEEPEST = 32
+"""Tables and lists within each other, and recipes that extend each other, at most."""
+TOO_DEEP = f"nested more than {DEEPEST} deep"
 NAME_KEYS = ("name", "schedule")
 SHARED_KEYS = ("weight", "lr")
 """Keys that mean the same for every component, and so outlive a change of its name."""
@@ -54,9 +58,10 @@ class RecipeSource:
 
         A table that names another component takes the old one's keys away with its name.
         """
-        self._merge(self.table, other.table, (), other)
+        self._merge(self.table, other.table, ())
+        self.origins |= other.origins
 
-    def _merge(self, ours: dict[str, Any], theirs: dict[str, Any], at: Key, other: Any) -> None:
+    def _merge(self, ours: dict[str, Any], theirs: dict[str, Any], at: Key) -> None:
         if any(k in ours and k in theirs and ours[k] != theirs[k] for k in NAME_KEYS):
             for k in [k for k in ours if k not in SHARED_KEYS]:
                 self._forget((*at, k))
@@ -64,13 +69,11 @@ class RecipeSource:
         for k, value in theirs.items():
             here = (*at, k)
             if isinstance(value, dict) and isinstance(ours.get(k), dict):
-                self._merge(ours[k], value, here, other)
-                if here in other.origins:
-                    self.origins[here] = other.origins[here]
+                self._merge(ours[k], value, here)
             else:
-                self._forget(here)
+                if isinstance(ours.get(k), dict | list):
+                    self._forget(here)
                 ours[k] = value
-                self.origins |= {o: s for o, s in other.origins.items() if o[: len(here)] == here}
 
     def _forget(self, key: Key) -> None:
         for o in [o for o in self.origins if o[: len(key)] == key]:
@@ -84,8 +87,8 @@ def read_source(path: Path, overrides: Sequence[str] = (), *, locate: bool = Fal
         locate: find the origins now, which takes longer than all the rest.
 
     Raises:
-        RecipeError: a file is missing, too large or no TOML; `extends` goes in a circle; an
-            override has no `=`.
+        RecipeError: a file is missing, too large, nested too deeply or no TOML; `extends` goes in
+            a circle; an override has no `=`.
     """
     source = _read(path, (), locate)
     for override in overrides:
@@ -97,16 +100,21 @@ def read_source(path: Path, overrides: Sequence[str] = (), *, locate: bool = Fal
 
 
 def _read(path: Path, above: tuple[Path, ...], locate: bool) -> RecipeSource:
+    text = _text(path)
     if path.resolve() in above:
         circle = " -> ".join(p.name for p in (*above, path))
         raise RecipeError(f"{path}: extends goes in a circle: {circle}")
-    text = _text(path)
+    if len(above) > DEEPEST:
+        raise RecipeError(f"{path}: extends goes through more than {DEEPEST} recipes")
     try:
         table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        _check_depth(table)
+    except (ValueError, RecursionError) as error:  # ValueError: bad TOML, or a number too long
         found = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
         line = f":{found[1]}" if found else ""
-        reason = str(error).split(" (at ")[0] or "nested too deeply"
+        reason = re.split(r" \(at |; use sys", str(error))[0]
+        if isinstance(error, RecursionError):
+            reason = TOO_DEEP
         raise RecipeError(f"{path}{line}: not valid TOML: {reason}") from None
     parent = table.pop("extends", None)
     lines = key_lines(text) if locate else {}
@@ -126,17 +134,37 @@ def _read(path: Path, above: tuple[Path, ...], locate: bool) -> RecipeSource:
     return source
 
 
+def _check_depth(value: Any) -> None:
+    """Raise ValueError where tables and lists go deeper than any recipe's."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    if level:
+        raise ValueError(TOO_DEEP)
+
+
 def _text(path: Path) -> str:
     try:
-        if path.is_file() and path.stat().st_size > LARGEST_FILE:
+        if path.exists() and not path.is_file():
+            # A pipe may never end, and may not be read twice.
+            raise RecipeError(f"{path}: cannot be read: not a file")
+        with path.open("rb") as stream:
+            data = stream.read(LARGEST_FILE + 1)
+        if len(data) > LARGEST_FILE:
             raise RecipeError(f"{path}: larger than {LARGEST_FILE:,} bytes, so not a recipe")
-        return path.read_text(encoding="utf-8")
+        return data.decode()
     except FileNotFoundError:
         raise RecipeError(f"{path}: there is no such file") from None
     except UnicodeDecodeError:
         raise RecipeError(f"{path}: not valid TOML: not UTF-8 text") from None
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: no file can have such a name
+        reason = getattr(error, "strerror", None) or error
+        raise RecipeError(f"{path}: cannot be read: {reason}") from None
 
 
 def _override(source: RecipeSource, override: str) -> RecipeSource:
@@ -148,8 +176,14 @@ def _override(source: RecipeSource, override: str) -> RecipeSource:
         raise RecipeError(f"{origin}: write it as table.key=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         value = text.strip()  # a bare word is a string
+    try:
+        override.encode()
+        _check_depth(_nested(tuple(parts), value, origin).table)
+    except ValueError as error:
+        reason = "not UTF-8 text" if isinstance(error, UnicodeError) else error
+        raise RecipeError(f"{origin[:60]!a}: {reason}") from None
     return change(source, tuple(parts), value, origin)
 
 

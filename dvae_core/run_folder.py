@@ -31,7 +31,7 @@ from dvae_core.checkpoints import Checkpoints, Epoch
 from dvae_core.errors import RecipeError, RunFolderError
 from dvae_core.files import small_text, unwritable, write_atomically
 from dvae_core.labelled_images import LabelledImages
-from dvae_core.provenance import FORMAT, provenance, provides, what_to_install
+from dvae_core.provenance import check_info, provenance, provides, what_to_install
 from dvae_core.recipe import Recipe, load_recipe
 from dvae_core.registry import Registry
 
@@ -104,21 +104,9 @@ class RunFolder:
         path = Path(path)
         try:
             info = json.loads(small_text(path / "run.json"))
-            run_format = info["format"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunFolderError(f"{path}: not a run folder: no readable run.json") from error
-        if run_format != FORMAT:
-            made_by = info.get("versions", {}).get("dvae-core", "unknown")
-            raise RunFolderError(
-                f"{path}: run format {run_format!r}, and this version reads {FORMAT}; "
-                f"it was made by dvae-core {made_by}"
-            )
-        rows = info.get("components")
-        fields = {"kind", "name", "plugin", "distribution", "version"}
-        if not isinstance(rows, list) or not all(
-            isinstance(row, dict) and row.keys() >= fields for row in rows
-        ):
-            raise RunFolderError(f"{path}: damaged: run.json names no components")
+        check_info(path, info)
         return cls(path, info)
 
     # --- What callbacks may use.
@@ -238,6 +226,12 @@ class RunFolder:
         kept = [row for row in self.metrics() if row["epoch"] <= epoch]
         text = "".join(json.dumps(row) + "\n" for row in kept)
         write_atomically(self.path / "metrics.jsonl", text.encode())
+
+    def remove_leftovers(self) -> None:
+        """Remove what a killed process was writing; only under the lock."""
+        for file in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
+            with contextlib.suppress(OSError):
+                file.unlink()
 
     def figure_path(self, epoch: int, name: str) -> Path:
         """Where the figure of a plot after an epoch lies."""

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from dvae_core.batches import scaled, to_device
+from dvae_core.borders.image_judge import ImageJudge, image_judge_of
 from dvae_core.borders.judge import Judge
 from dvae_core.borders.paths import LINES, STEPS, Paths, paths
-from dvae_core.borders.regions import Regions, regions
+from dvae_core.borders.regions import Regions, border_points, regions
 from dvae_core.colours import class_colours
 from dvae_core.labelled_images import ImageShape, LabelledImages
 from dvae_core.model import GuidedVAE
@@ -26,8 +27,6 @@ CHUNK = 1000
 """Images or points that go through a network at once."""
 
 
-# Paul Tol, "Colour Schemes" (SRON/EPS/TN/09-002), muted, and a dark grey: ten colours that stay
-# apart for colour-blind eyes.
 class Snapshot:
     """The model, the data and their place in latent space after an epoch.
 
@@ -47,6 +46,7 @@ class Snapshot:
         device: torch.device,
         autocast: Callable[[], AbstractContextManager],
         history: Sequence[dict[str, Any]] = (),
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.epoch = epoch
         """Epochs finished."""
@@ -69,6 +69,7 @@ class Snapshot:
         self._data = data
         self._device = device
         self._autocast = autocast
+        self._say = say
 
     # --- Where the images lie.
 
@@ -118,6 +119,10 @@ class Snapshot:
         labels = np.concatenate([self.train_labels, self.test_labels])
         return regions(self.judge, self.train_means, self.test_means, labels)
 
+    def border_points(self, a: int, b: int) -> np.ndarray:
+        """Latent points [P, D] on the border of two classes; none if they share none."""
+        return border_points(self.judge, self.regions, self.test_means, a, b)
+
     def paths(self, lines: int = LINES, steps: int = STEPS) -> Paths:
         """The verdicts along straight lines between every two classes."""
         key = (lines, steps)
@@ -131,6 +136,14 @@ class Snapshot:
                 steps=steps,
             )
         return self._paths[key]
+
+    @cached_property
+    def image_judge(self) -> ImageJudge:
+        """Says what an image looks like: a network that saw real training images alone.
+
+        It is trained once for a data set, which takes a while, and kept in the cache folder.
+        """
+        return image_judge_of(self._data, self._device, self._say)
 
     @property
     def named_pairs(self) -> tuple[tuple[int, int], ...]:

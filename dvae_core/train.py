@@ -92,12 +92,13 @@ def _resume(run: RunFolder, recipe: Recipe | None, registry: Registry, watch: Wa
     training = prepare(recipe, watch)
     try:
         training.load_state_dict(state)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:  # what is in a stranger's checkpoint may raise anything
         raise RecipeError(f"{run.path}: the checkpoint does not fit the recipe: {error}") from error
     if training.epoch >= recipe.train.epochs:
         more = f"--set train.epochs={training.epoch + recipe.train.epochs}"
         watch.warn(f"all {training.epoch} epochs are done already; {more} goes on")
         return run
+    run.remove_leftovers()
     run.forget_after(training.epoch)
     run.set_recipe(recipe)
     return _train(training, run, registry, watch)
@@ -229,7 +230,7 @@ def _evaluate(
     row: dict[str, Any] = {"epoch": epoch, "step": training.step, **training.means}
     figures: dict[str, Path] = {}
     training.train(False)
-    snapshot = training.snapshot(run.metrics())
+    snapshot = training.snapshot(run.metrics(), watch.stage)
     measured = measure(snapshot, recipe.evaluate.metrics if due else (), watch)
     row |= {f"test/{name}": value for name, value in measured.values.items()}
     for name, details in measured.details.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -155,8 +155,15 @@ class Training:
         figures = evaluations * len(recipe.evaluate.plots) * 200_000
         return checkpoints + figures * (2 if recipe.callbacks else 1) + 5_000_000
 
-    def snapshot(self, history: Sequence[dict[str, Any]] = ()) -> Snapshot:
-        """The state that metrics and plots look at, after the epochs in `history`."""
+    def snapshot(
+        self,
+        history: Sequence[dict[str, Any]] = (),
+        say: Callable[[str], None] = lambda text: None,
+    ) -> Snapshot:
+        """The state that metrics and plots look at, after the epochs in `history`.
+
+        `say` is told of what takes long.
+        """
         return Snapshot(
             self.model,
             self.objective,
@@ -167,6 +174,7 @@ class Training:
             device=self.device,
             autocast=self.autocast,
             history=history,
+            say=say,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -187,7 +195,7 @@ class Training:
         """The opposite of `state_dict`.
 
         Raises:
-            KeyError, ValueError, RuntimeError: the state is of another model.
+            KeyError, ValueError, RuntimeError, ...: the state is of another model, or of none.
         """
         self.model.load_state_dict(state["model"])
         self.objective.load_state_dict(state["objective"])

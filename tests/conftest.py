@@ -6,15 +6,27 @@ import importlib
 import sys
 import textwrap
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dvae_core.registry import _load_registry
 
 ROOT = Path(__file__).parent.parent
 RECIPES = ROOT / "recipes"
+
+# The default tries the same few inputs each time; --hypothesis-profile=thousands looks for more.
+_FUZZ = {
+    "deadline": timedelta(seconds=20),
+    "database": None,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
+}
+settings.register_profile("few", max_examples=40, derandomize=True, **_FUZZ)
+settings.register_profile("thousands", max_examples=3000, print_blob=True, **_FUZZ)
+settings.load_profile("few")
 
 
 @pytest.fixture(autouse=True)

@@ -51,8 +51,11 @@ def train(recipe: str, out: str, die_at: int | None = None, chatter: object = No
         run_recipe(recipe, out, watch=Quiet())
 
 
-def count_disk_operations(hook) -> None:
-    """Call `hook(n)` before the n-th operation of this process that changes the disk."""
+def count_disk_operations(hook, replace=setattr) -> None:
+    """Call `hook(n)` before the n-th operation of this process that changes the disk.
+
+    `replace` puts the counting functions in their places.
+    """
     count = 0
 
     def counted(function):
@@ -67,7 +70,7 @@ def count_disk_operations(hook) -> None:
         return call
 
     for owner, name in ((os, "fsync"), (Path, "replace"), (Path, "unlink"), (Path, "open")):
-        setattr(owner, name, counted(getattr(owner, name)))
+        replace(owner, name, counted(getattr(owner, name)))
 
 
 def run_for(seconds: float | None, recipe: Path, out: Path, die_at: int | None = None) -> int:

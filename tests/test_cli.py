@@ -17,7 +17,10 @@ VERBS = [
     "schema",
     "evaluate",
     "compare",
+    "explore",
+    "report",
     "export",
+    "morph",
     "new-plugin",
     "check-plugin",
 ]

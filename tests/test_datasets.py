@@ -263,6 +263,9 @@ def test_npz_splits_the_same_way_twice(tmp_path):
         ({"images": np.zeros((4, 4, 4), np.uint8), "labels": np.zeros(4)}, "labels must be"),
         ({"images": np.zeros((1, 4, 4), np.uint8), "labels": np.arange(1)}, "too few to split"),
         ({"images": np.array([{}]), "labels": np.arange(1)}, "no readable npz"),
+        ({"images": np.zeros((4, 4, 4), np.uint8), "labels": np.array(1)}, r"int64 \[\]"),
+        ({"images": np.full((4, 4, 4), "x"), "labels": np.arange(4)}, "not <U1"),
+        ({"images": np.zeros((4, 4, 4), complex), "labels": np.arange(4)}, "not complex128"),
     ],
 )
 def test_npz_says_what_is_wrong(tmp_path, arrays, message):

@@ -85,6 +85,14 @@ def test_files_that_the_documents_link_to_are_there():
                 assert (path.parent / target).exists(), f"{path}: {target}"
 
 
+def test_every_test_that_a_document_names_is_there():
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    named = re.findall(r"`(test_\w+\.py)::(\w+)`", text)
+    assert len(named) == text.count("::") > 40
+    for file, test in named:
+        assert f"\ndef {test}(" in (ROOT / "tests" / file).read_text(), f"{file}::{test}"
+
+
 def test_doctests():
     import doctest
 

@@ -191,7 +191,7 @@ def test_list_plugins_shows_what_is_broken(install, dvae):
 def test_list_plugins_of_one_kind(dvae):
     code, out, _ = dvae("list-plugins", "--kind", "kl", "--json")
     assert code == 0
-    assert [row["name"] for row in json.loads(out)] == ["abs", "square"]
+    assert [row["name"] for row in json.loads(out)] == ["abs", "class_prior", "laplace", "square"]
     code, _, err = dvae("list-plugins", "--kind", "schedul")
     assert code == 2
     assert 'unknown kind "schedul", did you mean "schedule"?' in err

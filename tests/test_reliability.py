@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +94,7 @@ def test_killed_at_each_step_of_writing_it_ends_with_the_same_bits(
         assert killable.run_for(None, long_recipe, out) == 0
         assert same_state(state(undisturbed), state(the_run(out))), die_at
         assert rows(undisturbed) == rows(the_run(out)), die_at
+        assert not list(the_run(out).path.rglob("*.tmp")), die_at
         shutil.rmtree(out)
     assert killed == 45
 
@@ -207,6 +210,62 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint_good(
     assert same_state(state(undisturbed), state(resume_run(cut.path)))
 
 
+def test_a_disk_that_takes_no_more_writes_ends_the_run_in_words(
+    recipe_file, tmp_path, monkeypatch, dvae
+):
+    """Read-only or over quota from the n-th change of the disk on, whatever change that is."""
+    from dvae_core import load_run
+
+    from .killable import count_disk_operations
+
+    sets = ["--set", "train.epochs=2", "--set", "train.checkpoint_every='4 steps'"]
+    sets += ["--set", "guidance.weight.length=10"]
+    loaded, nth, code = 0, 0, 1
+    while code:
+        nth += 1
+        out = tmp_path / f"{nth}"
+        number = errno.EROFS if nth % 2 else errno.EDQUOT
+
+        def fail(n, nth=nth, number=number):
+            if n >= nth:
+                raise OSError(number, os.strerror(number))
+
+        with monkeypatch.context() as patch:
+            count_disk_operations(fail, patch.setattr)
+            code, stdout, stderr = dvae("run", recipe_file, *sets, "--out", out)
+        if not code:
+            break
+        assert (code, stdout) == (1, "")
+        assert f"cannot be written: {os.strerror(number)}; free some space" in stderr, stderr
+        assert "Traceback" not in stderr
+        if list(out.glob("*/checkpoints/*.pt")):
+            assert load_run(the_run(out).path).epoch >= 0
+            loaded += 1
+    assert nth > 50
+    assert loaded > 30
+
+
+def test_a_run_on_a_read_only_disk_can_be_looked_at(recipe_file, tmp_path, monkeypatch, dvae):
+    from dvae_core import load_run
+
+    from .killable import count_disk_operations
+
+    run = run_recipe(load_recipe(recipe_file), tmp_path)
+
+    def fail(n):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    def refuse(lock):
+        fail(0)
+
+    monkeypatch.setattr("filelock.FileLock._acquire", refuse)
+    count_disk_operations(fail, monkeypatch.setattr)
+    assert load_run(run.path).encode(np.zeros((2, 1, 8, 8), np.uint8))[0].shape == (2, 2)
+    code, _, err = dvae("run", "--resume", run.path, "--set", "train.epochs=5")
+    assert code == 1
+    assert f"{run.path}: cannot be written: Read-only file system" in err
+
+
 def test_a_folder_that_vanishes_is_reported(recipe_file, tmp_path):
     class Remove(Watch):
         def epoch_finished(self, row):
@@ -228,8 +287,6 @@ def test_too_little_space_is_said_before_the_start(recipe_file, tmp_path, monkey
 
 
 def test_two_runs_of_the_same_second_get_two_folders(recipe_file, tmp_path, monkeypatch):
-    import time
-
     monkeypatch.setattr(time, "strftime", lambda *a: "20260101-120000")
     recipe = load_recipe(recipe_file, ["train.epochs=2"])
     assert run_recipe(recipe, tmp_path).path != run_recipe(recipe, tmp_path).path
@@ -246,8 +303,6 @@ def test_a_second_process_is_refused_and_a_killed_one_leaves_no_lock(
     process = killable.CONTEXT.Process(target=killable.train, args=(str(long_recipe), str(out)))
     process.start()
     try:
-        import time
-
         deadline = time.monotonic() + 60
         while not list(out.glob("*/checkpoints/*.pt")) and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -263,6 +318,54 @@ def test_a_second_process_is_refused_and_a_killed_one_leaves_no_lock(
         process.join(30)
     with run.lock():
         pass
+
+
+def test_a_run_can_be_read_at_any_moment_of_its_training(long_recipe, tmp_path, monkeypatch):
+    from dvae_core import load_run
+    from tests import killable
+
+    text = long_recipe.read_text().replace("epochs = 12", "epochs = 5000")
+    long_recipe.write_text(text.replace('"7 steps"', '"1 steps"'))
+    out = tmp_path / "runs"
+    process = killable.CONTEXT.Process(target=killable.train, args=(str(long_recipe), str(out)))
+    process.start()
+    try:
+        deadline = time.monotonic() + 60
+        while not list(out.glob("*/checkpoints/*.pt")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        path, seen = the_run(out).path, []
+        while (len(seen) < 100 or len(set(seen)) < 20) and time.monotonic() < deadline:
+            run = load_run(path)
+            assert np.isfinite(run.encode(np.zeros((2, 1, 8, 8), np.uint8))[0]).all()
+            epochs = [row["epoch"] for row in run.metrics()]
+            assert epochs == list(range(1, len(epochs) + 1))
+            seen.append((run.epoch, run._state["epoch_step"]))
+        assert process.is_alive()
+        assert seen == sorted(seen)
+        assert len(set(seen)) >= 20
+    finally:
+        process.kill()
+        process.join(30)
+
+
+def test_a_checkpoint_that_goes_while_it_is_read_is_no_damage(recipe_file, tmp_path, monkeypatch):
+    """A run that trains drops old checkpoints; whoever reads one of them takes a newer one."""
+    import dvae_core.checkpoints as module
+
+    run = run_recipe(load_recipe(recipe_file), tmp_path)
+    real, read = module._read, []
+
+    def drop_then_read(file):
+        if not read:
+            for path in sorted(file.parent.iterdir()):
+                path.rename(path.with_name(path.name.replace("000", "001")))
+        read.append(file.name)
+        return real(file)
+
+    monkeypatch.setattr(module, "_read", drop_then_read)
+    last, warnings = run.load_checkpoint()
+    assert read == ["epoch-0004.pt", "epoch-0014.pt"]
+    assert (last["epoch"], warnings) == (4, [])
 
 
 # --- Divergence.

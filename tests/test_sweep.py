@@ -437,7 +437,8 @@ def test_a_run_without_a_checkpoint_starts_anew_and_a_finished_one_is_left_alone
     folder = Path(job.sweep) / job.name
     folder.mkdir()
     (folder / "run.json").write_text(
-        '{"format": 1, "status": "running", "components": [], "seed": 1}'
+        '{"format": 1, "status": "running", "components": [], "image_shape": [1, 8, 8], '
+        '"classes": ["0", "1", "2"]}'
     )
     (folder / "recipe.toml").write_text("")
     (folder / "metrics.jsonl").write_text('{"epoch": 1, "step": 5}\n')

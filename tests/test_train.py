@@ -119,6 +119,7 @@ class StopAt(Watch):
         if step >= self.step:
             for _ in range(self.times):
                 os.kill(os.getpid(), self.number)
+                time.sleep(0.01)  # two at once would be one
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -431,3 +432,18 @@ def test_a_terminated_command_says_how_to_go_on(recipe_file, tmp_path):
     assert out == ""
     assert "go on with: dvae run --resume" in err
     assert "Traceback" not in err
+
+
+def test_an_animation_shows_every_epoch_of_a_plot(recipe_file, tmp_path):
+    from PIL import Image
+
+    recipe = load_recipe(
+        recipe_file,
+        ['evaluate.plots=["regions", "weights"]', 'callbacks=[{name = "animation"}]'],
+    )
+    run = run_recipe(recipe, tmp_path)
+    with Image.open(run.path / "figures" / "regions.gif") as movie:
+        assert movie.n_frames == 4
+        with Image.open(run.path / "figures" / "epoch-0001-regions.png") as first:
+            assert movie.size == first.size
+    assert not (run.path / "figures" / "weights.gif").exists()

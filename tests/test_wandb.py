@@ -1,15 +1,23 @@
 """The W&B callback: what it writes is read back with W&B's own tool."""
 
+import glob
 import json
+import os
+import re
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 
 import pytest
+from dvae_plugins.callbacks import weights_and_biases as callbacks
 
 from dvae_core.recipe import load_recipe
 from dvae_core.train import resume_run, run_recipe
+from dvae_core.watch import Watch
+
+from .wandb_stub import Stub
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:wandb")
 
@@ -71,3 +79,163 @@ def test_without_a_key_auto_means_offline(with_wandb, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     run = run_recipe(load_recipe(with_wandb), tmp_path / "runs")
     assert len(offline_files(run)) == 1
+
+
+# --- A server that answers, or does not.
+
+
+@pytest.fixture
+def online(monkeypatch):
+    """A function that starts a stub of the server and makes it the one that W&B talks to."""
+    import wandb
+
+    stubs = []
+
+    def start(**behaviour) -> Stub:
+        stubs.append(Stub(**behaviour))
+        monkeypatch.setenv("WANDB_BASE_URL", stubs[-1].url)
+        return stubs[-1]
+
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    monkeypatch.setattr(callbacks, "KNOCK_TIMEOUT", 1)
+    monkeypatch.setattr(callbacks, "FINISH_TIMEOUT", 2)
+    wandb.teardown()
+    yield start
+    for stub in stubs:
+        stub.close()
+    wandb.teardown()
+
+
+def uploaded_later(warning: str, stub: Stub, folder: Path) -> list[int]:
+    """The steps that arrive by the command at the end of a warning."""
+    command = re.search(r"wandb (sync .*)$", warning)[1].split()
+    *options, pattern = command
+    command = [sys.executable, "-m", "wandb", *options, *glob.glob(pattern)]
+    environment = {**os.environ, "WANDB_BASE_URL": stub.url}
+    result = subprocess.run(
+        command, env=environment, cwd=folder, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+    return stub.steps
+
+
+class Listener(Watch):
+    """Keeps the warnings, and does something after the second epoch."""
+
+    def __init__(self, after_two=lambda: None):
+        self.warnings, self.after_two = [], after_two
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+    def epoch_finished(self, row):
+        if row["epoch"] == 2:
+            self.after_two()
+
+
+def test_an_online_run_arrives_and_resuming_continues_the_same_id(with_wandb, tmp_path, online):
+    stub, listener = online(), Listener()
+    run = run_recipe(load_recipe(with_wandb), tmp_path / "runs", watch=listener)
+    assert stub.steps == [5, 10, 15, 20]
+    again = load_recipe(run.path / "recipe.toml", ["train.epochs=6"])
+    resume_run(run.path, again, watch=listener)
+    assert listener.warnings == []
+    assert stub.steps == [5, 10, 15, 20, 25, 30]
+    run_id = run.info["memory"]["wandb_id"]
+    assert set(stub.run_ids) == {run_id}
+    assert stub.resumed_from == [run_id, run_id]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        ({"status": 401}, "401|key|auth"),
+        ({"status": 500}, "500"),
+        ({"hangs": True}, "timed out"),
+        ({"refuses": True}, "refused"),
+    ],
+)
+def test_a_server_that_takes_no_run_costs_a_warning_and_seconds(
+    with_wandb, tmp_path, online, behaviour, reason
+):
+    refuses = behaviour.pop("refuses", False)
+    stub = online(**behaviour)
+    if refuses:
+        stub.close()
+    listener = Listener()
+    started = time.monotonic()
+    run = run_recipe(load_recipe(with_wandb), tmp_path / "runs", watch=listener)
+    assert time.monotonic() - started < 10
+    (warning,) = listener.warnings
+    assert "logging offline, because the server did not take the run" in warning
+    assert re.search(reason, warning), warning
+    assert "wandb sync" in warning
+    assert [row["epoch"] for row in run.metrics()] == [1, 2, 3, 4]
+    (file,) = offline_files(run)
+    history = [r for r in read_back(file) if r["type"] == "history"]
+    assert len(history) == 4
+    if refuses:
+        assert uploaded_later(warning, online(), tmp_path) == [5, 10, 15, 20]
+
+
+@pytest.mark.parametrize("end", ["dies", "hangs", "answers 500"])
+def test_a_server_that_ends_in_the_middle_costs_a_warning_and_seconds(
+    with_wandb, tmp_path, online, end, capfd
+):
+    stub = online()
+
+    def end_it():
+        if end == "dies":
+            stub.close()
+        stub.hangs, stub.status = end == "hangs", 500 if end == "answers 500" else 200
+
+    listener = Listener(end_it)
+    started = time.monotonic()
+    run = run_recipe(load_recipe(with_wandb), tmp_path / "runs", watch=listener)
+    assert time.monotonic() - started < 10
+    assert [row["epoch"] for row in run.metrics()] == [1, 2, 3, 4]
+    assert run.info["status"] == "finished"
+    (warning,) = listener.warnings
+    assert "the server did not take everything: it stopped answering" in warning
+    assert f"wandb sync --include-online {run.path}/wandb/run-*" in warning
+    (file,) = run.path.glob("wandb/run-*/*.wandb")
+    assert len([r for r in read_back(file) if r["type"] == "history"]) == 4
+    assert capfd.readouterr().err == ""
+    if end == "dies":
+        assert uploaded_later(warning, online(), tmp_path) == [5, 10, 15, 20]
+
+
+def test_a_service_of_wandb_that_dies_costs_a_warning(with_wandb, tmp_path, online):
+    import wandb
+
+    online()
+    listener = Listener(lambda: wandb.setup().assert_service()._proc._process.kill())
+    run = run_recipe(load_recipe(with_wandb), tmp_path / "runs", watch=listener)
+    assert [row["epoch"] for row in run.metrics()] == [1, 2, 3, 4]
+    (warning,) = listener.warnings
+    assert re.search("is switched off|did not take everything", warning)
+    wandb.teardown()  # what W&B's own exit handler does; it has nothing left to stumble over
+
+
+def test_a_command_whose_server_dies_goes_on_and_ends_soon(with_wandb, tmp_path, online):
+    stub = online()
+    command = [sys.executable, "-m", "dvae_core", "run", str(with_wandb), "--out", str(tmp_path)]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ}
+    )
+    lines, last_epoch = [], 0.0
+    for line in process.stderr:
+        lines.append(line)
+        if line.startswith("epoch"):
+            last_epoch = time.monotonic()
+        if line.startswith("epoch 2/"):
+            stub.close()
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert time.monotonic() - last_epoch < callbacks.FINISH_TIMEOUT + 8
+    others = [line for line in lines if not line.startswith("epoch")]
+    assert [line.partition(":")[0] for line in others[1:]] == ["warning"], others
+    assert "the server did not take everything" in others[1]
+    metrics = (Path(out.strip()) / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in metrics] == [1, 2, 3, 4]

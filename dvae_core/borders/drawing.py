@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from dvae_core.borders.judge import VOID
-from dvae_core.borders.regions import Grid, Regions
+from dvae_core.borders.regions import Grid, Regions, border_segments, cell_edges
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Segments = list[list[tuple[float, float]]]
 
 
 def draw_regions(
@@ -35,20 +32,6 @@ def draw_regions(
         _draw_map(axes, regions.grid, classes, colours, pairs)
 
 
-def border_segments(grid: Grid, pair: tuple[int, int] | None = None) -> Segments:
-    """The edges between cells of two classes (of a pair of classes), as pairs of ends."""
-    v = grid.verdicts
-    (left, right, dx), (low, high, dy) = _edges(grid.x), _edges(grid.y)
-    segments: Segments = []
-    for row, column in np.argwhere(_across(v[:, :-1], v[:, 1:], pair)):
-        x = grid.x[column] + dx / 2
-        segments.append([(x, low[row]), (x, high[row])])
-    for row, column in np.argwhere(_across(v[:-1], v[1:], pair)):
-        y = grid.y[row] + dy / 2
-        segments.append([(left[column], y), (right[column], y)])
-    return segments
-
-
 def _draw_map(
     axes: Axes,
     grid: Grid,
@@ -62,7 +45,7 @@ def _draw_map(
     shades = to_rgba_array(list(colours))
     shades[:, :3] = 1 - 0.62 * (1 - shades[:, :3])  # lighter, so that lines and names stand out
     picture = np.concatenate([shades, [(0, 0, 0, 0)]])[grid.verdicts]  # VOID is the last
-    (left, right, _), (low, high, _) = _edges(grid.x), _edges(grid.y)
+    (left, right, _), (low, high, _) = cell_edges(grid.x), cell_edges(grid.y)
     axes.patch.set(facecolor="white", hatch="////", edgecolor="#c4c4c4")
     extent = (left[0], right[-1], low[0], high[-1])
     axes.imshow(picture, origin="lower", extent=extent, interpolation="nearest", aspect="auto")
@@ -128,16 +111,3 @@ def _name(axes: Axes, x: float, y: float, name: str) -> None:
         clip_on=True,
         path_effects=[withStroke(linewidth=3, foreground="white")],
     )
-
-
-def _across(one: np.ndarray, other: np.ndarray, pair: tuple[int, int] | None) -> np.ndarray:
-    different: np.ndarray = (one != other) & (one != VOID) & (other != VOID)
-    if pair is None:
-        return different
-    return different & np.isin(one, pair) & np.isin(other, pair)
-
-
-def _edges(centres: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """The lower and upper edges of cells, and their width."""
-    width = float(centres[1] - centres[0]) if len(centres) > 1 else 1.0
-    return centres - width / 2, centres + width / 2, width

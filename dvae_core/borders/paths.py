@@ -22,12 +22,23 @@ class Paths:
 
     pairs: np.ndarray
     """int [Q, 2]: the pairs of classes a < b."""
+    ends: np.ndarray
+    """[Q, L, 2, D]: where each line starts and ends; nan for a pair without lines."""
     verdicts: np.ndarray
     """int [Q, L, S]: class or VOID at each step of each line."""
     classes: int
     picks: np.ndarray
     """int [R, L]: the bootstrap's choices of lines, the same for all pairs, as these share their
     ends."""
+
+    @property
+    def walked(self) -> np.ndarray:
+        """bool [Q]: pairs that have lines; others lack an image that the judge gets right."""
+        return ~np.isnan(self.ends).any(axis=(1, 2, 3))
+
+    def points(self, lines: int, steps: int) -> np.ndarray:
+        """[Q, lines, steps, D]: points on the first lines of each pair."""
+        return straight(self.ends[:, :lines, 0], self.ends[:, :lines, 1], steps)
 
     @property
     def direct(self) -> np.ndarray:
@@ -112,19 +123,20 @@ def paths(
     """
     order = random.permutation(len(test_means))
     right = order[judge.test_verdicts[order] == test_labels[order]]
-    ends = {c: right[test_labels[right] == c] for c in range(judge.classes)}
-    present = [c for c in ends if (test_labels == c).any()]
+    right_of = {c: right[test_labels[right] == c] for c in range(judge.classes)}
+    present = [c for c in right_of if (test_labels == c).any()]
     pairs = np.array([(a, b) for a in present for b in present if a < b]).reshape(-1, 2)
-    verdicts = np.full((len(pairs), lines, steps), VOID)
-    # A pair without a right image of one class keeps lines that are void throughout.
-    walked = [q for q, (a, b) in enumerate(pairs) if len(ends[a]) and len(ends[b])]
-    if walked:
-        start, end = (
-            np.stack([test_means[np.resize(ends[pairs[q, side]], lines)] for q in walked])
-            for side in (0, 1)
-        )
-        points = straight(start.astype(np.float64), end.astype(np.float64), steps)
-        seen = judge.verdicts(points.reshape(-1, points.shape[-1]))
-        verdicts[walked] = seen.reshape(len(walked), lines, steps)
+    ends = np.full((len(pairs), lines, 2, test_means.shape[1]), np.nan)
+    for q, pair in enumerate(pairs):
+        if all(len(right_of[c]) for c in pair):
+            for side, c in enumerate(pair):
+                ends[q, :, side] = test_means[np.resize(right_of[c], lines)]
     picks = random.integers(lines, size=(RESAMPLES, lines))
-    return Paths(pairs, verdicts, judge.classes, picks)
+    # Lines of a pair without ends are void throughout.
+    verdicts = np.full((len(pairs), lines, steps), VOID)
+    found = Paths(pairs, ends, verdicts, judge.classes, picks)
+    points = found.points(lines, steps)[found.walked]
+    if len(points):
+        seen = judge.verdicts(points.reshape(-1, points.shape[-1]))
+        verdicts[found.walked] = seen.reshape(points.shape[:-1])
+    return found

@@ -9,12 +9,15 @@ import numpy as np
 from scipy import ndimage, sparse
 from scipy.spatial import KDTree
 
-from dvae_core.borders.judge import Judge
+from dvae_core.borders.judge import VOID, Judge
 
 CELLS = 200
 """Cells along each side of the grid."""
 ADJACENT = 5
 """Two classes are adjacent from so many neighbouring pairs on."""
+
+Segments = list[list[tuple[float, float]]]
+"""Lines in the plane, each by its two ends."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,47 @@ def regions_of(grid: Grid, classes: int, present: np.ndarray | None = None) -> R
     return Regions("grid", areas, largest, borders, present, most, grid)
 
 
+def border_points(
+    judge: Judge, regions: Regions, test_means: np.ndarray, a: int, b: int
+) -> np.ndarray:
+    """Latent points [P, D] on the border of two classes: midway between cells (or images)."""
+    if regions.grid is None:
+        one, other = _graph_edges(test_means, judge.k)
+        ends = np.sort(judge.test_verdicts[[one, other]], axis=0)
+        across = (ends == np.sort([a, b])[:, None]).all(axis=0)
+        middle: np.ndarray = (test_means[one[across]] + test_means[other[across]]) / 2
+        return middle
+    points = np.array(border_segments(regions.grid, (a, b))).reshape(-1, 2, 2).mean(axis=1)
+    return points[:, : test_means.shape[1]]
+
+
+def border_segments(grid: Grid, pair: tuple[int, int] | None = None) -> Segments:
+    """The edges between cells of two classes (of a pair of classes), as pairs of ends."""
+    v = grid.verdicts
+    (left, right, dx), (low, high, dy) = cell_edges(grid.x), cell_edges(grid.y)
+    segments: Segments = []
+    for row, column in np.argwhere(_across(v[:, :-1], v[:, 1:], pair)):
+        x = grid.x[column] + dx / 2
+        segments.append([(x, low[row]), (x, high[row])])
+    for row, column in np.argwhere(_across(v[:-1], v[1:], pair)):
+        y = grid.y[row] + dy / 2
+        segments.append([(left[column], y), (right[column], y)])
+    return segments
+
+
+def cell_edges(centres: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """The lower and upper edges of cells, and their width."""
+    width = float(centres[1] - centres[0]) if len(centres) > 1 else 1.0
+    return centres - width / 2, centres + width / 2, width
+
+
+def _across(one: np.ndarray, other: np.ndarray, pair: tuple[int, int] | None) -> np.ndarray:
+    different: np.ndarray = (one != other) & (one != VOID) & (other != VOID)
+    if pair is None:
+        return different
+    return different & np.isin(one, pair) & np.isin(other, pair)
+
+
 def ceiling(classes: int, dim: int) -> int:
     """How many pairs of so many connected regions can share a border.
 
@@ -158,13 +202,19 @@ def _of_grid(verdicts: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray
     return areas, largest, _count_borders(one, other, classes)
 
 
+def _graph_edges(means: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The two ends [E] of the edges between points and their k nearest others, each edge once."""
+    n = len(means)
+    ranks = np.arange(2, min(k + 1, n) + 1)  # the first neighbour is the point itself
+    _, neighbours = KDTree(means).query(means, k=ranks, workers=-1)
+    ends = np.stack([np.repeat(np.arange(n), len(ranks)), neighbours.ravel()])
+    one, other = np.unique(np.sort(ends, axis=0), axis=1)
+    return one, other
+
+
 def _of_graph(judge: Judge, means: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     verdicts, classes, n = judge.test_verdicts, judge.classes, len(means)
-    ranks = np.arange(2, min(judge.k + 1, n) + 1)  # the first neighbour is the point itself
-    _, neighbours = KDTree(means).query(means, k=ranks, workers=-1)
-    one, other = np.repeat(np.arange(n), len(ranks)), neighbours.ravel()
-    # Two points may each be among the other's nearest: one edge.
-    one, other = np.unique(np.sort(np.stack([one, other]), axis=0), axis=1)
+    one, other = _graph_edges(means, judge.k)
     areas = np.bincount(verdicts[verdicts >= 0], minlength=classes)
     inside = (verdicts[one] == verdicts[other]) & (verdicts[one] >= 0)
     graph = sparse.coo_array((np.ones(inside.sum()), (one[inside], other[inside])), shape=(n, n))
@@ -176,7 +226,7 @@ def _of_graph(judge: Judge, means: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
 
 
 def _count_borders(one: np.ndarray, other: np.ndarray, classes: int) -> np.ndarray:
-    across = (one != other) & (one >= 0) & (other >= 0)
+    across = _across(one, other, None)
     borders = np.zeros((classes, classes), dtype=int)
     np.add.at(borders, (one[across], other[across]), 1)
     return borders + borders.T

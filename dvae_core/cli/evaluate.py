@@ -48,12 +48,19 @@ def evaluate(
     which = _epoch(epoch)
     with patience() as watcher:
         watcher.stage("loading the run")
+        from dvae_core.details import save_details
+        from dvae_core.errors import RunFolderError
         from dvae_core.loaded_run import load_run
 
         loaded = load_run(run, which, watch=watcher)
         found = loaded.evaluate(metric, watch=watcher)
         for failure in found.failures:
             watcher.say(failure)
+        try:
+            for name, details in found.details.items():
+                save_details(run, found.epoch, name, details)
+        except RunFolderError as error:
+            watcher.warn(str(error))
     if as_json:
         about = {"run": loaded.folder.name, "epoch": found.epoch, "step": found.step}
         print(json.dumps(about | found.values))

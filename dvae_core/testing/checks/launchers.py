@@ -29,6 +29,7 @@ class Few:
             if name != "wrong":
                 (sweep / name).mkdir()
                 info = {"format": FORMAT, "status": "finished", "components": []}
+                info |= {"image_shape": [1, 12, 12], "classes": ["low", "high"]}
                 (sweep / name / "run.json").write_text(json.dumps(info))
                 (sweep / name / "metrics.jsonl").write_text('{"epoch": 1}\n')
 

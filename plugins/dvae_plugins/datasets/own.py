@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 ARRAYS = ("images", "labels", "test_images", "test_labels", "classes")
 LARGEST_ARRAY = 64 * 2**30
 """Bytes of an array, at most."""
+UNPACKED_FREELY = 2**30
+LARGEST_RATIO = 200
+"""An array may unpack to so many bytes, or to so many times the file, before it is a bomb."""
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 
 
@@ -55,12 +59,15 @@ class NPZ(_OwnDataset):
         import numpy as np
 
         arrays = self._arrays()
-        labels, names = _numbered(
-            np.concatenate([arrays["labels"], arrays["test_labels"]])
-            if "test_labels" in arrays
-            else arrays["labels"]
-        )
-        classes = tuple(str(name) for name in arrays["classes"]) if "classes" in arrays else names
+        parts = [arrays[name] for name in ("labels", "test_labels") if name in arrays]
+        for part in parts:
+            if part.ndim != 1 or part.dtype.kind not in "iuUS":
+                raise DataError(
+                    f"{self.path}: labels must be [N] integers or strings, not {part.dtype} "
+                    f"{list(part.shape)}"
+                )
+        labels, names = _numbered(np.concatenate(parts))
+        classes = tuple(map(str, arrays["classes"].ravel())) if "classes" in arrays else names
         images = _uint8(arrays["images"], f"{self.path}: images")
         if len(images) != len(arrays["labels"]):
             raise DataError(f"{self.path}: {len(images)} images and {len(arrays['labels'])} labels")
@@ -77,7 +84,7 @@ class NPZ(_OwnDataset):
             with self.path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 if not isinstance(file, np.lib.npyio.NpzFile):
                     raise ValueError("not an npz file")
-                _check_sizes(file)
+                _check_sizes(file, os.fstat(stream.fileno()).st_size)
                 arrays = {name: file[name] for name in ARRAYS if name in file.files}
                 names = file.files
         except FileNotFoundError:
@@ -142,7 +149,7 @@ class ImageFolder(_OwnDataset):
         return pixels[None] if self.channels == 1 else pixels.transpose(2, 0, 1)
 
 
-def _check_sizes(file: Any) -> None:
+def _check_sizes(file: Any, packed: int) -> None:
     """Raise ValueError where an array claims more than the file holds, before taking memory."""
     import numpy as np
 
@@ -159,18 +166,17 @@ def _check_sizes(file: Any) -> None:
             shape, _, dtype = read(stream)
         if math.prod(shape) * dtype.itemsize > entry.file_size:
             raise ValueError(f"{entry.filename} claims to be {list(shape)} {dtype} and is not")
-        if entry.file_size > LARGEST_ARRAY:
-            raise ValueError(f"{entry.filename} has {entry.file_size:,} bytes, over the limit")
+        if entry.file_size > min(LARGEST_ARRAY, max(UNPACKED_FREELY, LARGEST_RATIO * packed)):
+            raise ValueError(
+                f"{entry.filename} unpacks to {entry.file_size:,} bytes, over the limit for a "
+                f"file of {packed:,}"
+            )
 
 
 def _numbered(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Labels as 0..K-1 in sorted order, and their names; -1 stays."""
     import numpy as np
 
-    if labels.ndim != 1 or labels.dtype.kind not in "iuUS":
-        raise DataError(
-            f"labels must be [N] integers or strings, not {labels.dtype} {labels.shape}"
-        )
     unlabelled = labels == -1 if labels.dtype.kind in "iu" else np.zeros(len(labels), bool)
     values = np.unique(labels[~unlabelled])
     numbers = np.full(len(labels), -1, dtype=np.int64)
@@ -197,6 +203,8 @@ def _uint8(images: np.ndarray, where: str) -> np.ndarray:
         )
     if images.dtype == np.uint8:
         return images
+    if images.dtype.kind not in "iuf":
+        raise DataError(f"{where} must be uint8, or floats in [0, 1], not {images.dtype}")
     low, high = images.min(initial=0), images.max(initial=0)
     if images.dtype.kind == "f" and low >= 0 and high <= 1:
         return (images * 255).round().astype(np.uint8)

@@ -31,9 +31,10 @@ class _TorchvisionDataset(Dataset):
             self._download(root, parts)
         try:
             train, test = (getattr(datasets, self.class_name)(root, **part) for part in parts)
-        except (RuntimeError, OSError, ValueError) as error:
+        except Exception as error:  # a damaged file fails torchvision's assertions, and more
             advice = "set another root" if self.root else "remove the folder to download it afresh"
-            raise DataError(f"{root}: no readable {self.name} there: {error}; {advice}") from error
+            reason = str(error) or "damaged files"
+            raise DataError(f"{root}: no readable {self.name} there: {reason}; {advice}") from error
         return LabelledImages(
             self._images(train),
             self._labels(train),

@@ -1,4 +1,4 @@
-"""Metrics: numbers from a snapshot."""
+"""The usual metrics of a latent space."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
-from dvae_core import Metric, hookimpl
+from dvae_core import Metric
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,8 +153,3 @@ def _sample(snapshot: Snapshot, labels: np.ndarray, most: int) -> np.ndarray:
 
     known = np.flatnonzero(labels >= 0)
     return snapshot.random("sample").permutation(known)[:most]
-
-
-@hookimpl
-def register_metrics() -> list[type[Metric]]:
-    return [KNN, LinearProbe, Silhouette, ActiveUnits, IWAE, Trustworthiness]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dvae_core import Plot, draw_regions
+from dvae_core import Plot
 from dvae_plugins.plots.canvas import short, titled
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ class Regions(Plot):
     name = "regions"
 
     def draw(self, snapshot: Snapshot) -> Figure:
+        from dvae_core import draw_regions
+
         title = f"Regions, epoch {snapshot.epoch}"
         guidance = snapshot.weights.get("guidance")
         if guidance is not None:

@@ -1,4 +1,4 @@
-"""Callbacks: what listens to a run."""
+"""Logs a run to Weights & Biases, online or offline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from dvae_core import Callback, hookimpl
+from dvae_core import Callback
 
 if TYPE_CHECKING:
     from dvae_core import RunFolder
@@ -24,7 +24,7 @@ KNOCK_TIMEOUT = 5
 """Seconds in which a server must answer at all."""
 INIT_TIMEOUT = 15
 """Seconds to wait for a server to take a run; after that the run is logged offline."""
-FINISH_TIMEOUT = 10
+FINISH_TIMEOUT = 5
 """Seconds to wait for the last uploads; what is not uploaded by then, `wandb sync` uploads."""
 
 
@@ -51,6 +51,7 @@ class WandB(Callback):
     def run_started(self, run: RunFolder) -> None:
         import wandb
 
+        wandb.setup(wandb.Settings(silent=True))  # what matters, this callback says
         # Its own figures about itself would delay the exit where the server does not answer.
         with contextlib.suppress(ImportError):
             from wandb.analytics.opentelemetry import opentelemetry_proxy
@@ -80,15 +81,37 @@ class WandB(Callback):
         import wandb
 
         step = int(metrics["step"])
-        # Twice, because W&B files an image under the step that it has heard of last.
-        self._run.log(metrics, step=step)
-        images = {f"figures/{name}": wandb.Image(str(path)) for name, path in figures.items()}
-        self._run.log(images, step=step)
+        try:
+            # Twice, because W&B files an image under the step that it has heard of last.
+            self._run.log(metrics, step=step)
+            images = {f"figures/{name}": wandb.Image(str(path)) for name, path in figures.items()}
+            self._run.log(images, step=step)
+        except Exception:
+            self._let_go()
+            raise
 
     def run_finished(self, run: RunFolder, status: str) -> None:
-        if self._run is not None:
+        if self._run is None:
+            return
+        try:
             self._run.finish(exit_code=0 if status == "finished" else 1)
-            self._run = None
+        except Exception as error:
+            reason = "it stopped answering" if isinstance(error, TimeoutError) else error
+            warnings.warn(
+                f"the server did not take everything: {reason}; "
+                f"upload it later: wandb sync --include-online {run.path}/wandb/run-*",
+                stacklevel=2,
+            )
+            self._let_go()
+        self._run = None
+
+    def _let_go(self) -> None:
+        """Keep W&B's exit handler from waiting for what is broken, or stumbling over it."""
+        import wandb
+
+        self._run = None
+        with contextlib.suppress(Exception):
+            wandb.teardown()
 
     def _mode(self) -> Any:
         if self.mode != "auto":
@@ -114,6 +137,7 @@ class WandB(Callback):
             settings=wandb.Settings(
                 init_timeout=INIT_TIMEOUT,
                 finish_timeout=FINISH_TIMEOUT,
+                finish_timeout_raises=True,
                 silent=True,
                 console="off",
                 save_code=False,
@@ -146,8 +170,3 @@ def _knock(base_url: str) -> None:
         error.close()
         if error.code >= 500:
             raise
-
-
-@hookimpl
-def register_callbacks() -> list[type[Callback]]:
-    return [WandB]

@@ -1,0 +1,87 @@
+"""`dvae morph`: walks from one class to another and shows what lies between them."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        "morph",
+        epilog="Examples:\n\ndvae morph runs/mnist_borders-20260101-120000-abcd 0 8\n\n"
+        "dvae morph runs/fashion_abs-20260101-120000-abcd Sneaker 'Ankle boot' --route border",
+    )(morph)
+
+
+class Route(enum.StrEnum):
+    straight = "straight"
+    border = "border"
+
+
+def morph(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    a: Annotated[str, typer.Argument(metavar="A", help="A class, by name or number.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    steps: Annotated[int, typer.Option(min=2, max=100, help="Images on the way.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Chooses the image at each end.")] = 0,
+    route: Annotated[
+        Route, typer.Option(help="The straight line, or over the nearest shared border.")
+    ] = Route.straight,
+    animate: Annotated[bool, typer.Option("--animate", help="Write a GIF too.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="The PNG file; one in the run folder if left out.")
+    ] = None,
+) -> None:
+    """Draw the walk from one class to another: images, both judges' verdicts, the way."""
+    from dvae_core.cli.progress import patience
+
+    with patience() as watcher:
+        watcher.stage("loading the run")
+        from dvae_core.borders.walk import walk
+        from dvae_core.borders.walk_picture import animate_walk, describe_walk, draw_walk
+        from dvae_core.labelled_images import class_number
+        from dvae_core.loaded_run import load_run
+
+        loaded = load_run(run, watch=watcher)
+        try:
+            start, end = (class_number(name, loaded.classes) for name in (a, b))
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+        if start == end:
+            raise typer.BadParameter("a walk needs two classes")
+        watcher.stage("finding the way")
+        snapshot = loaded.snapshot(watcher)
+        found = walk(snapshot, start, end, steps=steps, seed=seed, route=route.value)
+        if not found.direct:
+            hint = "; --route border looks for a way" if route is Route.straight else ""
+            watcher.say(f"the way {describe_walk(snapshot, found)}{hint}")
+        watcher.stage("drawing")
+        file = out or run / "morphs" / f"{start}-{end}-{route}-{seed}.png"
+        _write(file, _png(draw_walk(snapshot, found)))
+        print(file)
+        if animate:
+            watcher.stage("drawing the moving picture")
+            _write(file.with_suffix(".gif"), animate_walk(snapshot, found))
+            print(file.with_suffix(".gif"))
+
+
+def _png(figure: object) -> bytes:
+    import io
+
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=110)  # type: ignore[attr-defined]
+    return image.getvalue()
+
+
+def _write(file: Path, data: bytes) -> None:
+    from dvae_core.files import unwritable, write_atomically
+
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(file, error) from error
+    write_atomically(file, data)

@@ -1,0 +1,12 @@
+"""Callbacks: what listens to a run."""
+
+from __future__ import annotations
+
+from dvae_core import Callback, hookimpl
+from dvae_plugins.callbacks.animation import Animation
+from dvae_plugins.callbacks.weights_and_biases import WandB
+
+
+@hookimpl
+def register_callbacks() -> list[type[Callback]]:
+    return [Animation, WandB]
