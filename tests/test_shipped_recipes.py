@@ -15,6 +15,11 @@ SHORT = ["train.epochs=1", "dataset.train_limit=200", "dataset.test_limit=100"]
 
 
 @pytest.fixture(autouse=True)
+def _quick_image_judge(monkeypatch):
+    monkeypatch.setattr("dvae_core.borders.image_judge.STEPS", 10)
+
+
+@pytest.fixture(autouse=True)
 def _fashion(monkeypatch):
     """The real Fashion-MNIST may not be on this machine; its recipe is the same without."""
 
