@@ -79,8 +79,11 @@ class Trials:
 
     def variant(self, name: str) -> Variant:
         """The variant of a trial, drawn now if it has not been."""
-        self.tell()
         known = self.known()
+        if name not in known:
+            # What ended a moment ago shall be known to what is drawn now.
+            self._ledger.look(now=True)
+            self.tell()
         while name not in known:
             number = len(known)
             self._study.sampler = self._sampler(number)
