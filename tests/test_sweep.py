@@ -23,6 +23,7 @@ from dvae_core.sweep.sweep_file import load_sweep
 from dvae_core.sweep.watching import SweepWatch
 from dvae_core.train import run_recipe
 
+from .conftest import RECIPES
 from .test_train import rows
 
 INLINE = """
@@ -673,3 +674,9 @@ def test_the_region_maps_are_those_that_the_runs_kept(inline, write, tmp_path):
     regions = regions_of(Grid(*arrays), 3)
     assert np.allclose(regions.area_share, about["area_share"])
     assert regions.borders.tolist() == about["border"]
+
+
+@pytest.mark.parametrize("file", sorted((RECIPES / "sweeps").glob("*.toml")), ids=lambda f: f.stem)
+def test_the_sweeps_that_ship_are_right(file):
+    plan = plan_of(file)
+    assert plan.check(list(plan.variants()))
