@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dvae_core.components import Decoder as Decoder
     from dvae_core.components import Encoder as Encoder
     from dvae_core.components import Head as Head
+    from dvae_core.components import Launcher as Launcher
     from dvae_core.components import Metric as Metric
     from dvae_core.components import Plot as Plot
     from dvae_core.components import RecipePath as RecipePath
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from dvae_core.recipe import load_recipe as load_recipe
     from dvae_core.run_folder import RunFolder as RunFolder
     from dvae_core.snapshot import Snapshot as Snapshot
+    from dvae_core.sweep.driver import run_sweep as run_sweep
+    from dvae_core.sweep.jobs import Job as Job
+    from dvae_core.sweep.jobs import keep_busy as keep_busy
+    from dvae_core.sweep.jobs import run_job as run_job
     from dvae_core.train import resume_run as resume_run
     from dvae_core.train import run_recipe as run_recipe
 
@@ -55,6 +60,7 @@ _HOMES = {
         "Metric",
         "Plot",
         "Callback",
+        "Launcher",
         "RecipePath",
     ),
     "comparison": ("compare_runs",),
@@ -65,6 +71,8 @@ _HOMES = {
     "recipe": ("load_recipe",),
     "run_folder": ("RunFolder",),
     "snapshot": ("Snapshot",),
+    "sweep.driver": ("run_sweep",),
+    "sweep.jobs": ("Job", "keep_busy", "run_job"),
     "train": ("run_recipe", "resume_run"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -259,7 +259,7 @@ def build_recipe(
         text = json.dumps(table, default=str)
         recipe = Recipe.model_validate_json(text, strict=True, context=context)
     except ValidationError as error:
-        raise RecipeError(_lines(error, source)) from None
+        raise RecipeError(error_lines(error, source)) from None
     recipe._name, recipe._source = name, source
     known_size = recipe.dataset.size()
     if known_size is not None:
@@ -298,7 +298,8 @@ def _leaves(value: Any, at: Key = ()) -> dict[Key, Any]:
     return {at: value}
 
 
-def _lines(error: ValidationError, source: RecipeSource) -> list[str]:
+def error_lines(error: ValidationError, source: RecipeSource) -> list[str]:
+    """A line for each mistake, where it stands in the file before it."""
     details = error.errors(include_url=False)
     if "decoder" not in source.table and any(d["loc"][:1] == ("encoder",) for d in details):
         # The decoder follows the encoder, and so do its errors.

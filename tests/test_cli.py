@@ -9,6 +9,7 @@ from .conftest import RECIPES, ROOT
 
 VERBS = [
     "run",
+    "sweep",
     "list-plugins",
     "describe",
     "validate",

@@ -9,8 +9,7 @@ import sys
 import pytest
 import tomli_w
 
-from dvae_core import compare_runs
-from dvae_core.cli import comparison_tables
+from dvae_core import compare_runs, comparison_tables
 from dvae_core.errors import RecipeError, RunFolderError
 from dvae_core.recipe import load_recipe
 from dvae_core.recipe_differences import differences, settings

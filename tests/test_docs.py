@@ -100,9 +100,10 @@ def test_doctests():
     import doctest
 
     from dvae_core import errors, randomness, recipe_source, weights
-    from dvae_core.cli import progress
+    from dvae_core.cli import progress, sweep_progress
+    from dvae_core.sweep import plan
 
-    for module in (errors, randomness, recipe_source, weights, progress):
+    for module in (errors, randomness, recipe_source, weights, progress, plan, sweep_progress):
         result = doctest.testmod(module)
         assert result.attempted > 0
         assert result.failed == 0

@@ -22,6 +22,7 @@ from dvae_core.cli import (
     run,
     schema,
     show,
+    sweep,
     validate,
 )
 from dvae_core.errors import DvaeError
@@ -35,7 +36,7 @@ app = typer.Typer(
     epilog="Examples:\n\ndvae run recipes/quick.toml\n\ndvae list-plugins --kind schedule",
 )
 for module in (
-    run, list_plugins, describe, validate, show, schema, evaluate, compare, morph, explore,
+    run, sweep, list_plugins, describe, validate, show, schema, evaluate, compare, morph, explore,
     report, export, new_plugin, check_plugin,
 ):  # fmt: skip
     module.add_to(app)
