@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dvae_core.borders.drawing import draw_regions as draw_regions
+    from dvae_core.borders.walk import walk as walk
+    from dvae_core.borders.walk_picture import draw_walk as draw_walk
     from dvae_core.comparison import compare_runs as compare_runs
     from dvae_core.components import KL as KL
     from dvae_core.components import Callback as Callback
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from dvae_core.components import Decoder as Decoder
     from dvae_core.components import Encoder as Encoder
     from dvae_core.components import Head as Head
+    from dvae_core.components import Launcher as Launcher
     from dvae_core.components import Metric as Metric
     from dvae_core.components import Plot as Plot
     from dvae_core.components import RecipePath as RecipePath
@@ -34,11 +37,17 @@ if TYPE_CHECKING:
     from dvae_core.recipe import load_recipe as load_recipe
     from dvae_core.run_folder import RunFolder as RunFolder
     from dvae_core.snapshot import Snapshot as Snapshot
+    from dvae_core.sweep.driver import run_sweep as run_sweep
+    from dvae_core.sweep.jobs import Job as Job
+    from dvae_core.sweep.jobs import keep_busy as keep_busy
+    from dvae_core.sweep.jobs import run_job as run_job
     from dvae_core.train import resume_run as resume_run
     from dvae_core.train import run_recipe as run_recipe
 
 _HOMES = {
     "borders.drawing": ("draw_regions",),
+    "borders.walk": ("walk",),
+    "borders.walk_picture": ("draw_walk",),
     "components": (
         "Encoder",
         "Decoder",
@@ -51,6 +60,7 @@ _HOMES = {
         "Metric",
         "Plot",
         "Callback",
+        "Launcher",
         "RecipePath",
     ),
     "comparison": ("compare_runs",),
@@ -61,6 +71,8 @@ _HOMES = {
     "recipe": ("load_recipe",),
     "run_folder": ("RunFolder",),
     "snapshot": ("Snapshot",),
+    "sweep.driver": ("run_sweep",),
+    "sweep.jobs": ("Job", "keep_busy", "run_job"),
     "train": ("run_recipe", "resume_run"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
-from dvae_core.errors import RunFolderError
+from dvae_core.errors import NoCheckpoint, RunFolderError
 from dvae_core.files import small_text, unwritable, write_atomically
 
 KEPT = 2
@@ -75,7 +75,7 @@ class Checkpoints:
             except Exception as error:
                 if file.exists():
                     warnings.append(f"{file}: damaged checkpoint left out: {_reason(error)}")
-        raise RunFolderError("\n".join([*warnings, f"{self.run}: there is no good checkpoint"]))
+        raise NoCheckpoint("\n".join([*warnings, f"{self.run}: there is no good checkpoint"]))
 
     def files(self) -> list[Path]:
         """Those of epochs and of steps within one, oldest first."""

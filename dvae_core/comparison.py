@@ -83,8 +83,8 @@ class Row:
 
     @property
     def recipe_name(self) -> str:
-        """The name of the recipe's file, as the run folder has it."""
-        return re.sub(r"-\d{8}-\d{6}-[a-z]{4}$", "", self.runs[0].name)
+        """The name of the recipe's file, or of a sweep's variant, as the run folder has it."""
+        return re.sub(r"(-\d{8}-\d{6}-[a-z]{4}|-seed-\d+)$", "", self.runs[0].name)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from __future__ import annotations
 import inspect
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from dvae_core.model import GuidedVAE
     from dvae_core.run_folder import RunFolder
     from dvae_core.snapshot import Snapshot
+    from dvae_core.sweep.jobs import Jobs
 
 
 class Component(BaseModel):
@@ -340,6 +341,27 @@ class Callback(Component):
         """Take back what `state` gave, before `run_started` of a resumed run."""
 
 
+class Launcher(Component):
+    """Runs the jobs of a sweep somewhere, each by `dvae_core.run_job`. Named in sweep files."""
+
+    kind = "launcher"
+
+    @abstractmethod
+    def launch(self, jobs: Jobs) -> Iterator[None]:
+        """Do the jobs; a generator that yields at least once a second while it waits.
+
+        It takes a job from `jobs` (an iterator; `len(jobs)` are left) when it has room for one,
+        calls `run_job(job)` in a process of its choice, and ends when all that it took have ended.
+        What became of a job it need not know: the sweep reads that from the run folders. A job
+        whose process died may be done again at once; the sweep offers it again otherwise. Closed
+        early, it ends what it has started.
+        """
+
+    def at_once(self, runs: int) -> int | None:
+        """How many of so many runs go on at the same time, where that is known."""
+        return None
+
+
 KINDS: dict[str, type[Component]] = {
     cls.kind: cls
     for cls in (
@@ -354,6 +376,7 @@ KINDS: dict[str, type[Component]] = {
         Metric,
         Plot,
         Callback,
+        Launcher,
     )
 }
 """The base class of each kind, by its name."""

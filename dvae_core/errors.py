@@ -33,6 +33,10 @@ class RunFolderError(DvaeError):
     """A run folder cannot be written, read, or resumed."""
 
 
+class NoCheckpoint(RunFolderError):
+    """A run folder has no good checkpoint to go on from."""
+
+
 class Diverged(DvaeError):
     """The loss stopped being a finite number."""
 

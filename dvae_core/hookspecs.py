@@ -80,6 +80,11 @@ def register_callbacks() -> Sequence[type[components.Callback]]:  # type: ignore
 
 
 @hookspec
+def register_launchers() -> Sequence[type[components.Launcher]]:  # type: ignore[empty-body]
+    """Launchers: where the runs of a sweep go on."""
+
+
+@hookspec
 def run_started(run: RunFolder) -> None:
     """Before the first step, or before the first step after a resume."""
 

@@ -87,9 +87,8 @@ class Optimizer(Table):
     def _known(self) -> Optimizer:
         found = optimizers.problems(self.name, self.keywords)
         if found:
-            raise as_error(
-                "optimizer", [((key,), value_problem(text, "key")) for key, text in found]
-            )
+            pairs = [((key,), value_problem(text, "key")) for key, text in found]
+            raise as_error("optimizer", pairs)
         return self
 
 
@@ -120,7 +119,7 @@ class Evaluate(Table):
     every: int = Field(default=1, ge=1)
     """Epochs between evaluations; the last epoch always has one."""
     train_limit: int | None = Field(default=None, ge=1)
-    """Training images that judges and probes learn from, as many of each class; all if left out."""
+    """Training images that judges learn from, as many of each class; all if left out."""
     metrics: Annotated[tuple[Annotated[Metric, *slot("metric")], ...], FROM_LIST] = ()
     plots: Annotated[tuple[Annotated[Plot, *slot("plot")], ...], FROM_LIST] = ()
 
@@ -263,7 +262,7 @@ def build_recipe(
         text = json.dumps(table, default=str)
         recipe = Recipe.model_validate_json(text, strict=True, context=context)
     except ValidationError as error:
-        raise RecipeError(_lines(error, source)) from None
+        raise RecipeError(error_lines(error, source)) from None
     recipe._name, recipe._source = name, source
     known_size = recipe.dataset.size()
     if known_size is not None:
@@ -302,7 +301,8 @@ def _leaves(value: Any, at: Key = ()) -> dict[Key, Any]:
     return {at: value}
 
 
-def _lines(error: ValidationError, source: RecipeSource) -> list[str]:
+def error_lines(error: ValidationError, source: RecipeSource) -> list[str]:
+    """A line for each mistake, where it stands in the file before it."""
     details = error.errors(include_url=False)
     if "decoder" not in source.table and any(d["loc"][:1] == ("encoder",) for d in details):
         # The decoder follows the encoder, and so do its errors.

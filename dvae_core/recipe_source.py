@@ -184,9 +184,17 @@ def _override(source: RecipeSource, override: str) -> RecipeSource:
     except ValueError as error:
         reason = "not UTF-8 text" if isinstance(error, UnicodeError) else error
         raise RecipeError(f"{origin[:60]!a}: {reason}") from None
-    key: Key = tuple(parts)
+    return change(source, tuple(parts), value, origin)
+
+
+def change(source: RecipeSource, key: tuple[str, ...], value: Any, origin: str) -> RecipeSource:
+    """A source to merge into `source` that sets one value there.
+
+    Raises:
+        RecipeError: the key leads into a list, and not to a place that it has.
+    """
     now: Any = source.table
-    for depth, part in enumerate(parts):
+    for depth, part in enumerate(key):
         if isinstance(now, list):
             # Lists replace: the override is the list with one place changed.
             return _override_in_list(source, key, depth, value, origin)

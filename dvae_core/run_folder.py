@@ -56,15 +56,17 @@ class RunFolder:
         out: Path,
         data: LabelledImages,
         facts: dict[str, Any],
+        name: str | None = None,
     ) -> RunFolder:
         """A new folder under `out`, with its recipe and provenance written; `facts` go with it.
+
+        Args:
+            name: the folder's; the recipe's name, the time and four letters if left out.
 
         Raises:
             RunFolderError: it cannot be written; nothing is left behind.
         """
-        letters = "".join(secrets.choice(string.ascii_lowercase) for _ in range(4))
-        stem = re.sub(r"[^\w.-]+", "_", recipe.name).strip("._-")[:80] or "run"
-        path = out / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{letters}"
+        path = out / (name or new_name(recipe.name, "run"))
         made: list[Path] = []
         try:
             for folder in (*reversed(path.parents), path, path / "checkpoints", path / "figures"):
@@ -113,6 +115,12 @@ class RunFolder:
     def name(self) -> str:
         """The folder's name, which is the run's."""
         return self.path.name
+
+    @property
+    def sweep(self) -> str | None:
+        """The name of the sweep that the run is part of."""
+        above = self.path.absolute().parent
+        return above.name if (above / "journal.jsonl").exists() else None
 
     @property
     def recipe_table(self) -> dict[str, Any]:
@@ -246,3 +254,10 @@ class RunFolder:
     def _write_info(self) -> None:
         text = json.dumps(self.info, indent=2) + "\n"
         write_atomically(self.path / "run.json", text.encode())
+
+
+def new_name(recipe: str, otherwise: str) -> str:
+    """A name for a folder that no other has: <recipe>-<time>-<4 letters>."""
+    letters = "".join(secrets.choice(string.ascii_lowercase) for _ in range(4))
+    stem = re.sub(r"[^\w.-]+", "_", recipe).strip("._-")[:80] or otherwise
+    return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{letters}"

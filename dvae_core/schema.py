@@ -33,7 +33,7 @@ def recipe_schema(registry: Registry) -> dict[str, Any]:
         "properties": {key: {"required": ["name"]} for key in required},
     }
     schema["anyOf"] = [complete, {"required": ["extends"]}]
-    for kind in KINDS:
+    for kind in (kind for kind in KINDS if kind != "launcher"):  # those are a sweep file's
         schema["$defs"][kind] = _kind_schema(registry.of_kind(kind), schema["$defs"])
     schema["$defs"]["weight"] = {"anyOf": [{"type": "number"}, {"$ref": "#/$defs/schedule"}]}
     return schema

@@ -10,27 +10,46 @@ from dataclasses import dataclass
 from types import FrameType
 
 
-@dataclass
+@dataclass(eq=False)
 class StopRequest:
     """Which signal asked for a stop, if any."""
 
     signal: int | None = None
 
 
+_open: list[StopRequest] = []
+
+
+def request_stop(number: int) -> None:
+    """Stop whatever goes on in this process as the signal would; from any thread."""
+    for request in list(_open):
+        request.signal = number
+
+
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
     """Note the first SIGINT or SIGTERM; a second one acts as usual, at once.
 
-    Outside the main thread, where Python allows no handlers, nothing is ever requested.
+    Outside the main thread Python allows no handlers, and only `request_stop` is heard.
     """
     request = StopRequest()
+    _open.append(request)
+    try:
+        with _handlers():
+            yield request
+    finally:
+        _open.remove(request)
+
+
+@contextmanager
+def _handlers() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
-        yield request
+        yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def note(number: int, frame: FrameType | None) -> None:
-        request.signal = number
+        request_stop(number)
         restore()
 
     def restore() -> None:
@@ -40,6 +59,6 @@ def stop_request() -> Iterator[StopRequest]:
     for number in before:
         signal.signal(number, note)
     try:
-        yield request
+        yield
     finally:
         restore()

@@ -17,6 +17,7 @@ from dvae_core.borders.image_judge import ImageJudge, image_judge_of
 from dvae_core.borders.judge import Judge
 from dvae_core.borders.paths import LINES, STEPS, Paths, paths
 from dvae_core.borders.regions import Regions, border_points, regions
+from dvae_core.colours import class_colours
 from dvae_core.data import first_of_each
 from dvae_core.labelled_images import ImageShape, LabelledImages
 from dvae_core.model import GuidedVAE
@@ -28,13 +29,6 @@ CHUNK = 1000
 IN_CACHE = 64
 """How many of them a processor takes through a network at once. What a convolution makes of so many
 stays in its cache; a thousand at once take more than twice as long."""
-
-# Paul Tol, "Colour Schemes" (SRON/EPS/TN/09-002), muted, and a dark grey: ten colours that stay
-# apart for colour-blind eyes.
-PALETTE = (
-    "#332288", "#88ccee", "#cc6677", "#117733", "#ddcc77",
-    "#aa4499", "#44aa99", "#882255", "#999933", "#555555",
-)  # fmt: skip
 
 
 class Snapshot:
@@ -266,12 +260,7 @@ class Snapshot:
     @property
     def colours(self) -> list[str]:
         """A colour for each class, the same in every plot."""
-        if len(self.classes) <= len(PALETTE):
-            return list(PALETTE[: len(self.classes)])
-        from matplotlib import colormaps
-        from matplotlib.colors import to_hex
-
-        return [to_hex(c) for c in colormaps["turbo"](np.linspace(0.02, 0.98, len(self.classes)))]
+        return class_colours(len(self.classes))
 
     def random(self, purpose: str) -> np.random.Generator:
         """A generator for one purpose, the same in every epoch."""

@@ -29,10 +29,18 @@ def run_recipe(
     recipe: Recipe | str | Path,
     out: str | Path = "runs",
     *,
+    name: str | None = None,
     watch: Watch | None = None,
     registry: Registry | None = None,
 ) -> RunFolder:
     """Train a recipe from its start to its end, in a new run folder under `out`.
+
+    Args:
+        recipe: the recipe, or its file.
+        out: where the run folder is made.
+        name: the run folder's; the recipe's name, the time and four letters if left out.
+        watch: who is told what goes on.
+        registry: where components are looked up.
 
     Raises:
         RecipeError: the recipe is wrong, or does not fit its data.
@@ -45,7 +53,9 @@ def run_recipe(
         recipe = load_recipe(recipe, registry=registry)
     training = prepare(recipe, watch)
     RunFolder.check_space(Path(out), training.disk_space())
-    run = RunFolder.create(training.recipe, registry, Path(out), training.data, training.facts)
+    run = RunFolder.create(
+        training.recipe, registry, Path(out), training.data, training.facts, name
+    )
     with run.lock():
         return _train(training, run, registry, watch)
 

@@ -9,6 +9,7 @@ from .conftest import RECIPES, ROOT
 
 VERBS = [
     "run",
+    "sweep",
     "list-plugins",
     "describe",
     "validate",
@@ -16,6 +17,8 @@ VERBS = [
     "schema",
     "evaluate",
     "compare",
+    "explore",
+    "report",
     "export",
     "morph",
     "new-plugin",

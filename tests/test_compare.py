@@ -9,8 +9,7 @@ import sys
 import pytest
 import tomli_w
 
-from dvae_core import compare_runs
-from dvae_core.cli import comparison_tables
+from dvae_core import compare_runs, comparison_tables
 from dvae_core.errors import RecipeError, RunFolderError
 from dvae_core.recipe import load_recipe
 from dvae_core.recipe_differences import differences, settings
@@ -56,6 +55,7 @@ def make(tmp_path):
         path.mkdir(parents=True)
         made.append(path)
         info = {"format": 1, "status": status, "components": [], "error": "the loss is nan"}
+        info |= {"image_shape": [1, 8, 8], "classes": ["0", "1", "2"]}
         info["started"] = f"2026-01-01T12:00:{len(made):02d}+0000"
         (path / "run.json").write_text(json.dumps(info))
         (path / "recipe.toml").write_text(tomli_w.dumps(changed(**changes)))

@@ -21,11 +21,13 @@ from dvae_core import (
     Encoder,
     Head,
     LabelledImages,
+    Launcher,
     Metric,
     Plot,
     Reconstruction,
     Schedule,
     Term,
+    run_job,
 )
 from dvae_core.registry import load_registry
 from dvae_core.testing import check, checks, conformance
@@ -605,6 +607,30 @@ class Fragile(Callback):
         raise RuntimeError("not my day")
 
 
+class Lazy(Launcher):
+    """Takes one job."""
+
+    name = "wrong"
+
+    def launch(self, jobs):
+        run_job(next(jobs))
+        yield
+
+
+class Stubborn(Launcher):
+    """Does not let go."""
+
+    name = "wrong"
+
+    def launch(self, jobs):
+        for job in jobs:
+            run_job(job)
+            try:
+                yield
+            except GeneratorExit:
+                yield
+
+
 @pytest.mark.parametrize(
     ("component", "caught_by", "reason"),
     [
@@ -662,6 +688,8 @@ class Fragile(Callback):
         (Pyplot, "leaves_no_global_state", "leaves a pyplot figure open"),
         (Restyling, "leaves_no_global_state", "changes matplotlib.rcParams: lines.linewidth"),
         (Fragile, "survives_a_run", "not my day"),
+        (Lazy, "does_every_job", "was not called for 3 of 4"),
+        (Stubborn, "can_be_closed_early", "generator ignored GeneratorExit"),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
@@ -827,7 +855,23 @@ def test_describe(dvae, install):
     assert "Weighs nothing." in dvae("describe", "schedule", "dvae-mine:sigmoid")[1]
 
 
-@pytest.mark.parametrize("provider", BUILT_INS, ids=lambda p: f"{p.kind}-{p.name}")
+@pytest.mark.parametrize(
+    "provider", [p for p in BUILT_INS if p.kind == "launcher"], ids=lambda p: p.name
+)
+def test_the_snippet_of_each_launcher_is_a_working_piece_of_sweep_file(provider, recipe_file):
+    from dvae_core.describe import snippet
+    from dvae_core.sweep.sweep_file import load_sweep
+
+    file = recipe_file.with_name("sweep.toml")
+    file.write_text(f'recipe = "small.toml"\n{snippet(provider.component)}\n')
+    assert type(load_sweep(file, load_registry()).launcher) is provider.component
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [p for p in BUILT_INS if p.kind != "launcher"],
+    ids=lambda p: f"{p.kind}-{p.name}",
+)
 def test_the_snippet_of_each_built_in_is_a_working_piece_of_recipe(provider, recipe_file):
     import tomllib
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 
+import numpy as np
 import pytest
 
 import dvae_core
@@ -64,6 +65,8 @@ def code_blocks(path, language):
 def test_python_blocks_run():
     for path in (ROOT / "README.md", PLUGINS):
         for block in code_blocks(path, "python"):
+            if "run_recipe(" in block:
+                continue  # trains; has a test of its own below
             if not block.startswith(" "):
                 exec(compile(block, str(path), "exec"), {})
 
@@ -97,9 +100,23 @@ def test_doctests():
     import doctest
 
     from dvae_core import errors, randomness, recipe_source, weights
-    from dvae_core.cli import progress
+    from dvae_core.cli import progress, sweep_progress
+    from dvae_core.sweep import plan
 
-    for module in (errors, randomness, recipe_source, weights, progress):
+    for module in (errors, randomness, recipe_source, weights, progress, plan, sweep_progress):
         result = doctest.testmod(module)
         assert result.attempted > 0
         assert result.failed == 0
+
+
+def test_the_lines_for_notebooks_run(recipe_file, tmp_path, monkeypatch):
+    readme = (ROOT / "README.md").read_text()
+    (code,) = re.findall(r"## From Python.*?```python\n(.*?)```", readme, re.DOTALL)
+    code = code.replace("recipes/quick.toml", str(recipe_file)).replace("0, 8", "0, 2")
+    monkeypatch.chdir(tmp_path)
+    with np.load(recipe_file.parent / "blobs.npz") as blobs:
+        names = {"images": blobs["images"][:5, None]}
+    monkeypatch.setattr("dvae_core.borders.image_judge.STEPS", 10)
+    exec(code, names)  # our own README
+    assert names["mean"].shape == (5, 2)
+    assert names["snapshot"].paths().direct_path.shape == (3, 3)

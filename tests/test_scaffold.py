@@ -9,6 +9,7 @@ import pytest
 from dvae_core.components import KINDS
 from dvae_core.recipe import load_recipe
 from dvae_core.registry import load_registry
+from dvae_core.sweep.sweep_file import load_sweep
 from dvae_core.testing import check
 from dvae_core.train import run_recipe
 
@@ -51,13 +52,9 @@ def test_the_package_conforms_and_its_recipe_runs(dvae, tmp_path, as_installed, 
     assert code == 0, err
     package = tmp_path / name
     assert out == f"{package}\n"
-    assert sorted(f.name for f in package.iterdir()) == [
-        "README.md",
-        "pyproject.toml",
-        "recipe.toml",
-        "src",
-        "tests",
-    ]
+    files = ["README.md", "pyproject.toml", "recipe.toml", "src", "tests"]
+    files += ["sweep.toml"] * ("launcher" in kinds)
+    assert sorted(f.name for f in package.iterdir()) == sorted(files)
     assert not any("$" in f.read_text() for f in package.rglob("*") if f.is_file())
     as_installed(package)
     assert load_registry().broken == []
@@ -65,7 +62,10 @@ def test_the_package_conforms_and_its_recipe_runs(dvae, tmp_path, as_installed, 
         component = load_registry().get(kind, "first_try")
         assert [o for o in check(component) if o.status != "passed"] == []
     recipe = load_recipe(package / "recipe.toml", ["train.epochs=1", "dataset.train_limit=300"])
-    assert {p.kind for p in recipe.components if p.name == "first_try"} == set(kinds)
+    used = {p.kind for p in recipe.components if p.name == "first_try"}
+    if "launcher" in kinds:
+        used.add(load_sweep(package / "sweep.toml", load_registry()).launcher.kind)
+    assert used == set(kinds)
     assert len(run_recipe(recipe, tmp_path / "runs").metrics()) == 1
 
 

@@ -120,6 +120,7 @@ class StopAt(Watch):
         if step >= self.step:
             for _ in range(self.times):
                 os.kill(os.getpid(), self.number)
+                time.sleep(0.01)  # two at once would be one
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

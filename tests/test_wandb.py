@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from dvae_plugins import callbacks
+from dvae_plugins.callbacks import weights_and_biases as callbacks
 
 from dvae_core.recipe import load_recipe
 from dvae_core.train import resume_run, run_recipe

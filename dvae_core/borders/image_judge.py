@@ -22,6 +22,8 @@ from dvae_core.randomness import set_aside
 VERSION = 1
 """Changes with the network or its training, so that no older judge is taken from the cache."""
 EPOCHS = 5
+STEPS = 400
+"""A small data set is seen for more epochs than five, for so many steps."""
 BATCH = 128
 CHUNK = 1000
 
@@ -98,12 +100,15 @@ def _train(
     device: torch.device,
     say: Callable[[str], None],
 ) -> None:
-    steps = EPOCHS * -(-len(images) // BATCH)
+    steps_per_epoch = -(-len(images) // BATCH)
+    epochs = max(EPOCHS, -(-STEPS // steps_per_epoch))
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.01)
-    pace = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps)
+    pace = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=3e-3, epochs=epochs, steps_per_epoch=steps_per_epoch
+    )
     network.train()
-    for epoch in range(EPOCHS):
-        say(f"training an image judge, once for this data set: epoch {epoch + 1} of {EPOCHS}")
+    for epoch in range(epochs):
+        say(f"training an image judge, once for this data set: epoch {epoch + 1} of {epochs}")
         order = np.random.permutation(len(images))
         for start in range(0, len(order), BATCH):
             batch = order[start : start + BATCH]

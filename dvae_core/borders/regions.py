@@ -104,15 +104,25 @@ def regions(judge: Judge, means: np.ndarray, test_means: np.ndarray, labels: np.
     present = np.isin(np.arange(judge.classes), labels)
     dim = means.shape[1]
     if dim <= 2:
-        grid = _grid(judge, means)
-        areas, largest, borders = _of_grid(grid.verdicts, judge.classes)
-        return Regions(
-            "grid", areas, largest, borders, present, ceiling(int(present.sum()), dim), grid
-        )
+        return regions_of(_grid(judge, means), judge.classes, present)
     areas, largest, borders = _of_graph(judge, test_means)
     return Regions(
         "graph", areas, largest, borders, present, ceiling(int(present.sum()), dim), None
     )
+
+
+def regions_of(grid: Grid, classes: int, present: np.ndarray | None = None) -> Regions:
+    """The regions of a map that has been drawn before, such as one that a run has kept.
+
+    Args:
+        grid: the map.
+        classes: how many classes there are.
+        present: bool [K], the classes that there are images of; all if left out.
+    """
+    present = np.ones(classes, dtype=bool) if present is None else present
+    areas, largest, borders = _of_grid(grid.verdicts, classes)
+    most = ceiling(int(present.sum()), 1 if len(grid.y) == 1 else 2)
+    return Regions("grid", areas, largest, borders, present, most, grid)
 
 
 def border_points(

@@ -13,13 +13,16 @@ from dvae_core.cli import (
     compare,
     describe,
     evaluate,
+    explore,
     export,
     list_plugins,
     morph,
     new_plugin,
+    report,
     run,
     schema,
     show,
+    sweep,
     validate,
 )
 from dvae_core.errors import DvaeError
@@ -33,8 +36,8 @@ app = typer.Typer(
     epilog="Examples:\n\ndvae run recipes/quick.toml\n\ndvae list-plugins --kind schedule",
 )
 for module in (
-    run, list_plugins, describe, validate, show, schema, evaluate, compare, morph, export,
-    new_plugin, check_plugin,
+    run, sweep, list_plugins, describe, validate, show, schema, evaluate, compare, morph, explore,
+    report, export, new_plugin, check_plugin,
 ):  # fmt: skip
     module.add_to(app)
 

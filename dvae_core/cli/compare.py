@@ -44,7 +44,7 @@ def compare(
     """
     if as_json + as_csv + as_markdown > 1:
         raise typer.BadParameter("choose one of --json, --csv and --markdown")
-    from dvae_core.cli import comparison_tables
+    from dvae_core import comparison_tables
     from dvae_core.comparison import compare_runs
 
     found = compare_runs(runs, metric or ())

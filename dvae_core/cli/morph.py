@@ -13,7 +13,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(
         "morph",
         epilog="Examples:\n\ndvae morph runs/mnist_borders-20260101-120000-abcd 0 8\n\n"
-        "dvae morph runs/fashion_abs-20260101-120000-abcd Sneaker 'Ankle boot' --route border",
+        "dvae morph runs/fashion_abs-20260101-120000-abcd sneaker 'ankle boot' --route border",
     )(morph)
 
 

@@ -50,7 +50,7 @@ def run(
         loaded = RunFolder.open(resume).load_recipe(load_registry(), overrides or ())
     if recipe is not None:
         loaded = load_recipe(recipe, overrides or ())
-    _check_folder(out)
+    check_folder(out)
 
     from dvae_core.cli.progress import watch
 
@@ -68,7 +68,7 @@ def run(
     print(done.path)
 
 
-def _check_folder(out: Path) -> None:
+def check_folder(out: Path) -> None:
     """Before torch is loaded and data is read; the run folder itself is made after that."""
     if out.exists() and not out.is_dir():
         raise RecipeError(f"--out {out}: is a file, not a folder")

@@ -93,6 +93,9 @@ def _write(target: Path, name: str, module: str, component: str, kinds: list[str
     recipe = tomllib.loads((TEMPLATES / "recipe.toml").read_text(encoding="utf-8"))
     _use(recipe, component, kinds, f"Trying {name}")
     (target / "recipe.toml").write_text(tomli_w.dumps(recipe), encoding="utf-8")
+    if "launcher" in kinds:
+        sweep = {"recipe": "recipe.toml", "seeds": 2, "launcher": {"name": component}}
+        (target / "sweep.toml").write_text(tomli_w.dumps(sweep), encoding="utf-8")
 
 
 def _use(recipe: dict[str, Any], component: str, kinds: list[str], title: str) -> None:
@@ -109,7 +112,7 @@ def _use(recipe: dict[str, Any], component: str, kinds: list[str], title: str) -
             recipe[f"{kind}s"] = [{"name": component}]
         elif kind == "dataset":
             recipe["dataset"] = {"name": component}
-        else:
+        elif kind != "launcher":  # which sweep.toml names
             recipe[kind]["name"] = component
 
 

@@ -25,8 +25,9 @@ class Border(Term):
     from there on: mean cross-entropy, in nats. Its gradient moves the head and, through the
     means, the encoder: whatever lies between the two moves out of the way.
 
-    `cover` adds the distance from z to the nearest mean of a or b in the batch, in latent units:
-    images are drawn onto the walk, so that no void opens between the two.
+    `pull` adds the distance |mean_a - mean_b|, in latent units: guidance alone keeps two classes
+    apart, and a strip without images, a void, opens between them. Like the KL with |mean|, this
+    is a pull that does not grow with the distance.
     """
 
     name = "border"
@@ -36,8 +37,8 @@ class Border(Term):
     """The pairs, by class name or number, such as [["0", "8"], ["3", "5"]]."""
     points: int = Field(default=16, ge=1)
     """Random points between the classes of each pair, in a batch."""
-    cover: float = Field(default=0.1, ge=0)
-    """How much the distance to the nearest image counts beside the cross-entropy."""
+    pull: float = Field(default=0.1, ge=0)
+    """How much the distance between the two counts beside the cross-entropy."""
 
     def named_pairs(self, classes: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
         named = []
@@ -65,8 +66,8 @@ class Border(Term):
             possible = members.any(dim=2).all(dim=1)  # [Q]: both classes are in the batch
             # Shapes stay the same whatever the batch holds; impossible pairs are drawn from
             # everyone and count for nothing.
-            members = members + ~possible[:, None, None]
-            drawn = torch.multinomial(members.flatten(0, 1), self.points, replacement=True)
+            chances = (members + ~possible[:, None, None]).flatten(0, 1)
+            drawn = torch.multinomial(chances, self.points, replacement=True)
             means = outputs.mean[drawn].unflatten(0, (-1, 2))  # [Q, 2, points, D]
             t = torch.rand(len(pairs), self.points, device=device)
             z = torch.lerp(means[:, 0], means[:, 1], t[..., None])  # [Q, points, D]
@@ -74,11 +75,10 @@ class Border(Term):
             logits = head(z.flatten(0, 1)).float()
             cost = functional.cross_entropy(logits, wanted.flatten(), reduction="none")
             cost = cost.view_as(t)
-            if self.cover:
-                strangers = members.sum(dim=1, keepdim=True) == 0  # [Q, 1, B]
-                distance = torch.cdist(z, outputs.mean.expand(len(pairs), -1, -1))
-                nearest = distance.masked_fill(strangers, torch.inf).amin(dim=2)
-                cost = cost + self.cover * nearest
+            if self.pull:
+                # The smallest of numbers keeps the gradient finite where two means coincide.
+                gap = (means[:, 0] - means[:, 1]).square().sum(dim=-1)
+                cost = cost + self.pull * (gap + 1e-12).sqrt()
             counted = possible[:, None].expand_as(cost).float()
             return (cost * counted).sum() / counted.sum().clamp(min=1)
 

@@ -30,7 +30,7 @@ class WandB(Callback):
     """Weights & Biases: scalars and figures of each epoch, with the recipe as the config.
 
     metrics.jsonl stays the source of truth; this is a copy. Offline runs lie in the run folder's
-    wandb/ and are uploaded by `wandb sync`.
+    wandb/ and are uploaded by `wandb sync`. The runs of a sweep are a group of its name.
     """
 
     name = "wandb"
@@ -125,6 +125,7 @@ class WandB(Callback):
             project=self.project,
             entity=self.entity,
             name=run.name,
+            group=run.sweep,
             id=run_id,
             resume="allow" if mode == "online" else None,
             config=run.recipe_table,

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -170,9 +171,7 @@ def _cells(found: Comparison) -> tuple[list[str], list[list[str]]]:
 def _labels(rows: Sequence[Row]) -> list[str]:
     """The recipe's name for several runs; for one run, its last letters too, if that will do."""
     short = [
-        row.recipe_name
-        if len(row.runs) > 1 or row.recipe_name == row.runs[0].name
-        else f"{row.recipe_name}-{row.runs[0].name[-4:]}"
+        row.recipe_name if len(row.runs) > 1 else re.sub(r"-\d{8}-\d{6}(?=-)", "", row.runs[0].name)
         for row in rows
     ]
     return [

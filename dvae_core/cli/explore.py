@@ -1,0 +1,86 @@
+"""`dvae explore`: a page to move through a run's latent space."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from dvae_core.explore.server import Server
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        "explore",
+        epilog="Examples:\n\ndvae explore runs/mnist_abs-20260101-120000-abcd\n\n"
+        "dvae explore runs/mnist_abs-20260101-120000-abcd --html page.html\n\n"
+        "dvae explore runs/a runs/b --plane pc1,pc2 --plane 0,8,3",
+    )(explore)
+
+
+def explore(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run folders; several stand side by side."),
+    ],
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the page here, and do not open it."),
+    ] = None,
+    serve: Annotated[
+        bool,
+        typer.Option(
+            "--serve",
+            help="Serve the page to this machine until Ctrl-C: images are decoded exactly, and "
+            "you can draw one and see where it lands.",
+        ),
+    ] = False,
+    plane: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PLANE",
+            help="For more than two latent dimensions: pc1,pc2 or z1,z4 or three classes; repeat "
+            "for several.",
+        ),
+    ] = None,
+) -> None:
+    """Write a page to move through latent space, in one file that needs no server; open it."""
+    if serve and html:
+        raise typer.BadParameter("--serve writes no file", param_hint="--html")
+    from dvae_core.cli.progress import patience
+
+    with patience() as watcher:
+        watcher.stage("loading")
+        from dvae_core.explore.content import Explored
+        from dvae_core.explore.page import page
+        from dvae_core.explore.server import Server
+        from dvae_core.files import write_atomically
+        from dvae_core.loaded_run import load_run
+
+        explored = [Explored(load_run(run, watch=watcher), plane or (), watcher) for run in runs]
+        if serve:
+            server = Server(explored)
+        else:
+            file = html or runs[0] / "explore.html"
+            text = page([one.content() for one in explored])
+            write_atomically(file, text.encode())
+    if serve:
+        _serve(server)
+        return
+    print(file)
+    if html is None:
+        import webbrowser
+
+        webbrowser.open(file.absolute().as_uri())
+
+
+def _serve(server: Server) -> None:
+    import webbrowser
+
+    print(server.address, flush=True)
+    webbrowser.open(server.address)
+    with server, contextlib.suppress(KeyboardInterrupt):
+        server.serve_forever()

@@ -1,0 +1,91 @@
+"""Images for a page: a lattice decoded beforehand, and some test images with what comes back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from dvae_core.explore.packing import as_bytes
+from dvae_core.explore.planes import Plane
+from dvae_core.snapshot import Snapshot
+
+LATTICE_VALUES = 64 * 64 * 28 * 28
+"""Values that all decoded lattices of a run hold together, about: a megabyte when packed."""
+SIDES = (8, 96)
+"""The fewest and the most images along a side of a lattice."""
+SAMPLE_VALUES = 1000 * 28 * 28
+"""Values that the sample of test images holds at most."""
+PROBES = 1000
+"""Points at which the error of interpolation is measured."""
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Decoded images over a plane's box, lower left first; between them a page interpolates."""
+
+    images: np.ndarray
+    """uint8 [rows, columns, C * H * W]"""
+    judged: np.ndarray
+    """uint8 [rows, columns, K]: the image judge's probabilities, 255 being 1."""
+    error: float
+    """Mean absolute error of an interpolated image, as a share of the full scale, over 1000
+    points: test means in view and points anywhere in view, half and half."""
+    worst: float
+    """The same mean for the worst of these images."""
+
+
+def lattice(snapshot: Snapshot, plane: Plane, planes: int) -> Lattice:
+    """Decode a plane, one of so many that share a page's room."""
+    pixels = math.prod(snapshot.image_shape)
+    side = int(np.clip(math.isqrt(LATTICE_VALUES // planes // pixels), *SIDES))
+    columns, rows = side, side if plane.axes[1].any() else 2
+    decoded = snapshot.decode(plane.lattice(columns, rows))
+    images = as_bytes(decoded).reshape(rows, columns, pixels)
+    judged = as_bytes(snapshot.image_judge.probabilities(decoded)).reshape(rows, columns, -1)
+    probes = _probes(snapshot, plane)
+    exact = snapshot.decode(plane.points(probes)).reshape(len(probes), -1)
+    errors = np.abs(interpolate(images, plane.box, probes) / 255 - exact).mean(axis=1)
+    return Lattice(images, judged, float(errors.mean()), float(errors.max()))
+
+
+def interpolate(
+    values: np.ndarray, box: tuple[float, float, float, float], points: np.ndarray
+) -> np.ndarray:
+    """Bilinear interpolation [P, V] of values [rows, columns, V] that span a box, at points [P, 2].
+
+    What the page does in the browser.
+    """
+    rows, columns = values.shape[:2]
+    left, right, low, high = box
+    scale = np.array([columns - 1, rows - 1])
+    at = (points - (left, low)) / (right - left, high - low) * scale
+    cell = np.clip(np.floor(at).astype(int), 0, scale - 1)
+    x, y = np.clip(at - cell, 0, 1).T[:, :, None]
+    column, row = cell.T
+    below = (1 - x) * values[row, column] + x * values[row, column + 1]
+    above = (1 - x) * values[row + 1, column] + x * values[row + 1, column + 1]
+    mixed: np.ndarray = (1 - y) * below + y * above
+    return mixed
+
+
+def _probes(snapshot: Snapshot, plane: Plane) -> np.ndarray:
+    random = snapshot.random("explore probes")
+    left, right, low, high = plane.box
+    anywhere = random.uniform((left, low), (right, high), (PROBES // 2, 2))
+    means = plane.coordinates(snapshot.test_means)
+    seen = means[np.all((means >= (left, low)) & (means <= (right, high)), axis=1)]
+    return np.concatenate([anywhere, random.permutation(seen)[: PROBES - len(anywhere)]])
+
+
+def sample(snapshot: Snapshot) -> np.ndarray:
+    """Indices of test images that a page shows: as many of each class as there is room for."""
+    room = max(SAMPLE_VALUES // math.prod(snapshot.image_shape), len(snapshot.classes))
+    order = snapshot.random("explore sample").permutation(len(snapshot.test_labels))
+    labels = snapshot.test_labels[order]
+    rank = np.empty(len(order), dtype=int)
+    for label in np.unique(labels):
+        own = labels == label
+        rank[own] = np.arange(own.sum())
+    return np.sort(order[np.argsort(rank, kind="stable")[:room]])

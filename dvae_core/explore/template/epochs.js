@@ -1,0 +1,113 @@
+// How the regions moved as the weights fell.
+
+class Epochs {
+  constructor(run, card) {
+    this.run = run;
+    this.maps = run.facts.maps;
+    this.card = card;
+    this.curve = card.querySelector(".curve");
+    this.slider = card.querySelector(".epoch");
+    this.output = card.querySelector(".epoch-name");
+    this.button = card.querySelector(".play-epochs");
+    const { weights } = run.facts;
+    card.hidden = this.maps.length < 2 && !Object.keys(weights.terms).length;
+    card.querySelector(".scrub").hidden = this.maps.length < 2;
+    this.slider.max = this.maps.length - 1;
+    this.slider.value = this.maps.length - 1;
+    this.slider.addEventListener("input", () => {
+      this.stop();
+      this.goTo(+this.slider.value);
+    });
+    this.button.addEventListener("click", () => (this.timer ? this.stop() : this.play()));
+    new ResizeObserver(() => this.draw()).observe(card);
+    this.nameCurves();
+    this.at = this.maps.length - 1;
+  }
+
+  get epoch() {
+    return this.maps[this.at]?.epoch ?? this.run.facts.epoch;
+  }
+
+  goTo(index) {
+    this.at = index;
+    this.slider.value = index;
+    const { epoch, weight } = this.maps[index];
+    const said = `epoch ${epoch}` + (weight === null ? "" : `, guidance weight ${short(weight)}`);
+    this.output.textContent = said;
+    this.slider.setAttribute("aria-valuetext", said);
+    this.draw();
+    this.run.showEpoch(this.maps[index], index === this.maps.length - 1 && epoch === this.run.facts.epoch);
+  }
+
+  play() {
+    let next = this.at === this.maps.length - 1 ? 0 : this.at + 1;
+    const pace = Math.max(120, Math.min(700, 6000 / this.maps.length));
+    const step = () => {
+      this.goTo(next++);
+      if (next >= this.maps.length) this.stop();
+    };
+    this.button.textContent = "Stop";
+    this.timer = setInterval(step, pace);
+    step();
+  }
+
+  stop() {
+    clearInterval(this.timer);
+    this.timer = null;
+    this.button.textContent = "Play";
+  }
+
+  nameCurves() {
+    const { terms } = this.run.facts.weights;
+    const names = Object.keys(terms);
+    this.card.querySelector(".curve-names").replaceChildren(...names.map((name, i) => {
+      const label = document.createElement("span");
+      label.className = `curve-name dash-${i % 3}`;
+      label.textContent = `${name} weight, ${short(terms[name][0])} to ${short(terms[name].at(-1))}`;
+      return label;
+    }));
+    this.curve.hidden = !names.length;
+  }
+
+  draw() {
+    const { weights, epochs } = this.run.facts;
+    const names = Object.keys(weights.terms);
+    const width = this.curve.clientWidth, height = this.curve.clientHeight;
+    const theme = this.run.view.theme;
+    if (!width || !names.length || !theme) return;
+    const dense = window.devicePixelRatio || 1;
+    this.curve.width = width * dense;
+    this.curve.height = height * dense;
+    const context = this.curve.getContext("2d");
+    context.scale(dense, dense);
+    const top = Math.max(...names.flatMap((name) => weights.terms[name]));
+    const x = (step) => 6 + (step / weights.total) * (width - 12);
+    const y = (value) => height - 6 - (value / (top || 1)) * (height - 14);
+    context.strokeStyle = theme.hatch;
+    context.strokeRect(0.5, 0.5, width - 1, height - 1);
+    names.forEach((name, i) => {
+      context.setLineDash([[], [6, 4], [2, 3]][i % 3]);
+      context.strokeStyle = theme.ink;
+      context.lineWidth = 1.75;
+      context.beginPath();
+      weights.steps.forEach((step, j) => context.lineTo(x(step), y(weights.terms[name][j])));
+      context.stroke();
+    });
+    context.setLineDash([]);
+    const here = x((this.epoch / epochs) * weights.total);
+    context.strokeStyle = context.fillStyle = theme.accent;
+    context.lineWidth = 2;
+    context.beginPath();
+    context.moveTo(here, 1);
+    context.lineTo(here, height - 1);
+    context.stroke();
+    for (const { epoch } of this.maps) {
+      context.fillStyle = epoch === this.epoch ? theme.accent : theme.quiet;
+      context.fillRect(x((epoch / epochs) * weights.total) - 1.5, height - 6, 3, 5);
+    }
+    this.curve.setAttribute("aria-label",
+      names.map((name) => `${name} weight over the run, from ${short(weights.terms[name][0])} to ${short(weights.terms[name].at(-1))}`).join("; "));
+  }
+}
+
+const short = (value) => String(+value.toPrecision(3));

@@ -1,0 +1,271 @@
+// The latent plane on two canvases: the ground (areas, borders, points) is drawn when it changes,
+// the top (pointer, pins, line) with every move.
+
+class PlaneView {
+  constructor(element, hexes, names) {
+    this.element = element;
+    this.ground = element.querySelector(".ground");
+    this.top = element.querySelector(".top");
+    this.hexes = hexes;
+    this.names = names;
+    this.hidden = new Set(); // classes whose points are not shown
+    this.showsPoints = true;
+    this.lattice = null; // set where images are the ground
+    this.marks = { pointer: null, pins: [], line: null, found: null };
+    new ResizeObserver(() => this.resize()).observe(element);
+  }
+
+  // What lies on the ground: a map, the box in view, points [x, y, ...] with labels, ringed ones.
+  set(scene) {
+    this.scene = scene;
+    this.resize();
+  }
+
+  resize() {
+    const { width, height } = this.element.getBoundingClientRect();
+    if (!width || !this.scene) return;
+    const dense = window.devicePixelRatio || 1;
+    Object.assign(this, { width, height, dense });
+    for (const canvas of [this.ground, this.top]) {
+      canvas.width = Math.round(width * dense);
+      canvas.height = Math.round(height * dense);
+    }
+    this.theme = readTheme(this.element, this.hexes);
+    this.draw();
+    this.drawTop();
+  }
+
+  toX = (x) => ((x - this.scene.box[0]) / (this.scene.box[1] - this.scene.box[0])) * this.width;
+  toY = (y) => (1 - (y - this.scene.box[2]) / (this.scene.box[3] - this.scene.box[2])) * this.height;
+
+  toLatent(px, py) {
+    const [left, right, low, high] = this.scene.box;
+    return [left + (px / this.width) * (right - left), high - (py / this.height) * (high - low)];
+  }
+
+  clear(canvas) {
+    const context = canvas.getContext("2d");
+    context.setTransform(this.dense, 0, 0, this.dense, 0, 0);
+    context.clearRect(0, 0, this.width, this.height);
+    return context;
+  }
+
+  draw() {
+    const context = this.clear(this.ground);
+    const { theme, scene } = this;
+    context.fillStyle = css(theme.ground);
+    context.fillRect(0, 0, this.width, this.height);
+    this.hatch(context);
+    if (this.lattice) this.drawImages(context);
+    else this.drawAreas(context);
+    if (scene.points && this.showsPoints) this.drawPoints(context);
+    if (scene.map) this.drawNames(context);
+    this.drawAxes(context);
+  }
+
+  hatch(context) {
+    context.strokeStyle = this.theme.hatch;
+    context.lineWidth = 1;
+    context.beginPath();
+    for (let x = -this.height; x < this.width; x += 7) {
+      context.moveTo(x, this.height);
+      context.lineTo(x + this.height, 0);
+    }
+    context.stroke();
+  }
+
+  drawAreas(context) {
+    const { map, pairs } = this.scene;
+    const [left, right, low, high] = map.box;
+    const x = this.toX(left), y = this.toY(high);
+    context.imageSmoothingEnabled = true;
+    context.drawImage(map.picture(this.theme.area), x, y, this.toX(right) - x, this.toY(low) - y);
+    this.stroke(context, map.borders(this.toX, this.toY), this.theme.border, 1.25);
+    for (const pair of pairs) {
+      const path = map.borders(this.toX, this.toY, pair);
+      this.stroke(context, path, this.theme.halo, 5);
+      this.stroke(context, path, this.theme.ink, 2.5);
+    }
+  }
+
+  // Decoded images as tiles, the ink of one-channel images in the colour of whose place it is.
+  drawImages(context) {
+    const { map } = this.scene;
+    const [, height, width] = this.lattice.shape;
+    const columns = Math.min(32, Math.max(8, Math.floor(this.width / 24)));
+    const rows = this.lattice.rows > 2 ? columns : 4;
+    const sheet = document.createElement("canvas");
+    sheet.width = columns * width;
+    sheet.height = rows * height;
+    const pen = sheet.getContext("2d");
+    for (let row = 0; row < rows; row++) {
+      for (let column = 0; column < columns; column++) {
+        const [x, y] = this.toLatent(
+          ((column + 0.5) / columns) * this.width, ((row + 0.5) / rows) * this.height);
+        const owner = map.at(x, y);
+        const ink = owner === null || owner < 0 ? mix(this.theme.ground, [128, 128, 128], 0.8) : this.theme.point[owner];
+        const tinted = this.lattice.shape[0] === 1;
+        const pixels = toPixels(this.lattice.image(x, y), this.lattice.shape, tinted && ink, this.theme.ground);
+        pen.putImageData(pixels, column * width, row * height);
+      }
+    }
+    context.imageSmoothingEnabled = true;
+    context.imageSmoothingQuality = "high";
+    context.drawImage(sheet, 0, 0, this.width, this.height);
+    this.stroke(context, map.borders(this.toX, this.toY), this.theme.quiet, 1);
+  }
+
+  drawPoints(context) {
+    const { points, labels, ringed } = this.scene;
+    const size = Math.max(1.2, this.width / 420);
+    const order = this.hexes.map((_, c) => c).concat(-1).filter((c) => !this.hidden.has(c));
+    for (const c of order) {
+      context.fillStyle = c < 0 ? this.theme.quiet : css(this.theme.point[c], 0.8);
+      for (let i = 0; i < labels.length; i++) {
+        if (labels[i] !== c) continue;
+        context.fillRect(this.toX(points[2 * i]) - size / 2, this.toY(points[2 * i + 1]) - size / 2, size, size);
+      }
+    }
+    context.lineWidth = 1;
+    for (const i of ringed) {
+      if (this.hidden.has(labels[i])) continue;
+      context.fillStyle = labels[i] < 0 ? this.theme.quiet : css(this.theme.point[labels[i]]);
+      context.strokeStyle = this.theme.halo;
+      context.beginPath();
+      context.arc(this.toX(points[2 * i]), this.toY(points[2 * i + 1]), size + 0.6, 0, 7);
+      context.fill();
+      context.stroke();
+    }
+  }
+
+  drawNames(context) {
+    context.font = "700 15px system-ui, sans-serif";
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    context.lineJoin = "round";
+    this.scene.map.roomiest(this.names.length).forEach((place, c) => {
+      if (!place) return;
+      const text = shortened(this.names[c], 14);
+      const half = context.measureText(text).width / 2 + 4;
+      const x = Math.min(Math.max(this.toX(place[0]), half), this.width - half);
+      const y = Math.min(Math.max(this.toY(place[1]), 14), this.height - 14);
+      context.strokeStyle = this.theme.halo;
+      context.lineWidth = 5;
+      context.strokeText(text, x, y);
+      context.fillStyle = this.theme.ink;
+      context.fillText(text, x, y);
+    });
+  }
+
+  drawAxes(context) {
+    const [left, right, low, high] = this.scene.box;
+    context.font = "11px system-ui, sans-serif";
+    context.fillStyle = this.theme.ink;
+    context.strokeStyle = this.theme.ink;
+    context.lineWidth = 1;
+    const label = (text, x, y) => {
+      context.strokeStyle = this.theme.halo;
+      context.lineWidth = 3;
+      context.strokeText(text, x, y);
+      context.fillText(text, x, y);
+      context.strokeStyle = this.theme.ink;
+      context.lineWidth = 1;
+    };
+    const tick = (...ends) => {
+      context.beginPath();
+      context.moveTo(ends[0], ends[1]);
+      context.lineTo(ends[2], ends[3]);
+      context.stroke();
+    };
+    context.textBaseline = "bottom";
+    context.textAlign = "center";
+    for (const value of ticks(left, right)) {
+      const x = this.toX(value);
+      if (x < 24 || x > this.width - 24) continue;
+      tick(x, this.height, x, this.height - 5);
+      label(String(value), x, this.height - 6);
+    }
+    if (this.scene.map.flat) return;
+    context.textBaseline = "middle";
+    context.textAlign = "left";
+    for (const value of ticks(low, high)) {
+      const y = this.toY(value);
+      if (y < 12 || y > this.height - 30) continue;
+      tick(0, y, 5, y);
+      label(String(value), 8, y);
+    }
+  }
+
+  drawTop() {
+    if (!this.scene) return;
+    // Printed, the top would hide the ground, so both are one.
+    const printed = document.documentElement.classList.contains("printed");
+    const context = printed ? this.ground.getContext("2d") : this.clear(this.top);
+    const { pointer, pins, line, found } = this.marks;
+    if (line) {
+      const path = new Path2D();
+      path.moveTo(this.toX(line.from[0]), this.toY(line.from[1]));
+      path.lineTo(this.toX(line.to[0]), this.toY(line.to[1]));
+      this.stroke(context, path, this.theme.halo, 6);
+      this.stroke(context, path, this.theme.ink, 2.5);
+      for (const end of [line.from, line.to]) this.dot(context, end, 4.5, this.theme.ink);
+      if (line.at) this.dot(context, line.at, 7, this.theme.accent);
+    }
+    pins.forEach((pin, i) => {
+      this.dot(context, pin.place, 9, this.theme.ink);
+      context.font = "700 11px system-ui, sans-serif";
+      context.textAlign = "center";
+      context.textBaseline = "middle";
+      context.fillStyle = this.theme.halo;
+      context.fillText(String(i + 1), this.toX(pin.place[0]), this.toY(pin.place[1]) + 0.5);
+    });
+    if (found) this.circle(context, found, 7, this.theme.ink, 2);
+    if (pointer) {
+      const [x, y] = [this.toX(pointer[0]), this.toY(pointer[1])];
+      const cross = new Path2D();
+      for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+        cross.moveTo(x + 5 * dx, y + 5 * dy);
+        cross.lineTo(x + 13 * dx, y + 13 * dy);
+      }
+      this.stroke(context, cross, this.theme.halo, 4);
+      this.stroke(context, cross, this.theme.ink, 2);
+    }
+  }
+
+  stroke(context, path, colour, width) {
+    context.strokeStyle = colour;
+    context.lineWidth = width;
+    context.lineCap = context.lineJoin = "round";
+    context.stroke(path);
+  }
+
+  circle(context, place, radius, colour, width) {
+    const path = new Path2D();
+    path.arc(this.toX(place[0]), this.toY(place[1]), radius, 0, 7);
+    this.stroke(context, path, this.theme.halo, width + 2);
+    this.stroke(context, path, colour, width);
+  }
+
+  dot(context, place, radius, colour) {
+    context.beginPath();
+    context.arc(this.toX(place[0]), this.toY(place[1]), radius, 0, 7);
+    context.fillStyle = colour;
+    context.fill();
+    context.lineWidth = 2;
+    context.strokeStyle = this.theme.halo;
+    context.stroke();
+  }
+}
+
+const shortened = (text, most) => (text.length <= most ? text : text.slice(0, most - 1) + "…");
+
+// Round values between two ends, five or so.
+function ticks(low, high) {
+  const rough = (high - low) / 5;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].find((n) => n * power >= rough) * power;
+  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  const found = [];
+  for (let n = Math.ceil(low / step); n * step <= high; n++) found.push(+(n * step).toFixed(digits));
+  return found;
+}

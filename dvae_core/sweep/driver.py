@@ -1,0 +1,243 @@
+"""Drives a sweep: offers its runs to a launcher, and reads in their folders what comes of them."""
+
+from __future__ import annotations
+
+import platform
+import secrets
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from dvae_core.comparison import Comparison
+from dvae_core.errors import DvaeError, Interrupted, RecipeError, RunFolderError
+from dvae_core.files import unwritable, write_atomically
+from dvae_core.recipe import Recipe, check_same_experiment
+from dvae_core.registry import Registry, load_registry
+from dvae_core.run_folder import RunFolder, new_name
+from dvae_core.signals import StopRequest, stop_request
+from dvae_core.sweep.jobs import session_file
+from dvae_core.sweep.journal import FORMAT, Journal
+from dvae_core.sweep.ledger import Ledger
+from dvae_core.sweep.plan import Plan, Variant, digest, run_name
+from dvae_core.sweep.queue import Queue
+from dvae_core.sweep.results import write_results
+from dvae_core.sweep.search import Trials
+from dvae_core.sweep.sweep_file import SweepFile, load_sweep
+from dvae_core.sweep.watching import SweepWatch
+
+ROUNDS = 3
+"""A launcher is started again for runs that it left undone, until so often nothing came of it."""
+PATIENCE = 60.0
+"""Seconds that runs have for their checkpoints when the sweep is stopped."""
+GRACE = 2.0
+"""Seconds in which a job that was just taken shows up."""
+
+
+@dataclass(frozen=True)
+class SweepOutcome:
+    """What came of a sweep."""
+
+    path: Path
+    """The sweep's folder."""
+    failed: dict[str, str]
+    """Why each failed run did, by its name."""
+    comparison: Comparison | None
+    """The finished runs beside each other; None where none finished."""
+
+
+def run_sweep(
+    sweep: str | Path,
+    out: str | Path = "sweeps",
+    *,
+    overrides: Sequence[str] = (),
+    launcher: str | None = None,
+    resume: str | Path | None = None,
+    retry: bool = False,
+    watch: SweepWatch | None = None,
+    registry: Registry | None = None,
+) -> SweepOutcome:
+    """Train every run of a sweep file, and compare them.
+
+    Args:
+        sweep: the sweep file.
+        out: where the sweep's folder is made.
+        overrides: `table.key=value` each, for the recipe that all runs have in common.
+        launcher: the name of the launcher, in place of the file's.
+        resume: the folder of this sweep, to go on with it; more runs may be planned since.
+        retry: run failed runs again.
+        watch: who is told what goes on.
+        registry: where components are looked up.
+
+    Raises:
+        RecipeError: the sweep file or the recipe of a run is wrong.
+        RunFolderError: the folder cannot be written, or another process drives it.
+        Interrupted: SIGINT or SIGTERM; runs under way have written checkpoints.
+        DvaeError: the launcher failed.
+    """
+    watch, registry = watch or SweepWatch(), registry or load_registry()
+    sweep_file = load_sweep(Path(sweep), registry, launcher)
+    plan = Plan(sweep_file, overrides, registry)
+    watch.stage("checking every recipe")
+    variants = list(plan.variants()) if sweep_file.search is None else plan.corners()
+    recipes = plan.check(variants)
+    folder = _folder(sweep_file, Path(out), resume)
+    with _driven(folder):
+        journal = Journal(folder / "journal.jsonl")
+        ledger = Ledger(folder, journal, secrets.token_hex(4), sweep_file.goal, watch)
+        try:
+            with stop_request() as stop:
+                queue = _plan(plan, ledger, variants, recipes, retry=retry)
+                write_atomically(folder / "sweep.toml", sweep_file.text.encode())
+                write_atomically(session_file(folder), ledger.session.encode())
+                _drive(sweep_file, queue, ledger, watch, stop)
+        except Interrupted as interrupted:
+            again = ["dvae sweep", str(sweep), *(f"--set '{o}'" for o in overrides)]
+            again += [f"--launcher {launcher}"] * bool(launcher)
+            raise Interrupted(
+                f"{interrupted}\ngo on with: {' '.join(again)} --resume {folder}",
+                interrupted.exit_code,
+            ) from None
+        finally:
+            session_file(folder).unlink(missing_ok=True)
+        watch.stage("comparing the runs")
+        comparison = write_results(folder, sweep_file.goal, registry, watch)
+    return SweepOutcome(folder, dict(journal.errors), comparison)
+
+
+def _plan(
+    plan: Plan, ledger: Ledger, variants: list[Variant], recipes: list[Recipe], *, retry: bool
+) -> Queue:
+    """All runs, in the ledger and in a queue; variants and retries go into the journal."""
+    names = [variant.name for variant in variants]
+    known, trials = dict(zip(names, variants, strict=True)), None
+    epochs = [recipe.train.epochs for recipe in recipes]
+    if plan.sweep.search is not None:
+        trials = Trials(plan, ledger)
+        names, known = trials.names, trials.known()
+        recipes = plan.check(list(known.values()))
+        # A trial that is not drawn yet is taken to be as long as any.
+        epochs = [*(r.train.epochs for r in recipes), *epochs[:1] * len(names)][: len(names)]
+    journal = ledger.journal
+    digests = {name: digest(recipe) for name, recipe in zip(known, recipes, strict=True)}
+    changed = [n for n, now in digests.items() if journal.variants.get(n, now) != now]
+    if changed:
+        found = dict(zip(known, recipes, strict=True))
+        lines = [line for n in changed for line in _what_changed(plan, ledger.folder, n, found[n])]
+        raise RecipeError([*dict.fromkeys(lines), "start a new sweep, or undo the change"])
+    journal.add(
+        [
+            {
+                "format": FORMAT,
+                "session": ledger.session,
+                "host": platform.node(),
+                "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            },
+            *({"variant": n, "recipe": d} for n, d in digests.items() if n not in journal.variants),
+            *({"run": name, "status": "retry"} for name in journal.errors if retry),
+        ]
+    )
+    ledger.look(now=True)
+    queue = Queue(plan, ledger, variants, trials)
+    for variant, length in zip(names, epochs, strict=True):
+        for seed in plan.sweep.seeds:
+            ledger.plan(run_name(variant, seed), length)
+    return queue
+
+
+def _drive(
+    sweep: SweepFile, queue: Queue, ledger: Ledger, watch: SweepWatch, stop: StopRequest
+) -> None:
+    at_once = sweep.launcher.at_once(queue.refill())
+    watch.started(ledger.folder, ledger.progress, at_once)
+    in_vain = 0
+    while queue.refill():
+        before = ledger.reached
+        _round(sweep, queue, ledger, stop)
+        if stop.signal is not None:
+            done = f"{ledger.progress.ended} of {ledger.progress.runs} runs are done"
+            raise Interrupted(f"interrupted; {done}", 128 + stop.signal)
+        in_vain = in_vain + 1 if ledger.reached == before else 0
+        if in_vain == ROUNDS:
+            undone = ", ".join(sorted(queue.undone())[:5])
+            raise DvaeError(
+                f'launcher "{sweep.launcher.name}" ended {ROUNDS} times and left runs undone, such '
+                f"as {undone}; look into {ledger.folder}/logs, or try another --launcher"
+            )
+
+
+def _round(sweep: SweepFile, queue: Queue, ledger: Ledger, stop: StopRequest) -> None:
+    """Let the launcher do what it will with the queue."""
+    waiting = sweep.launcher.launch(queue)
+    halted: float | None = None
+    try:
+        for _ in waiting:
+            ledger.look()
+            if ledger.refusal is not None and halted is None:
+                halted = _halt(queue, ledger)
+            if stop.signal is not None and halted is None:
+                halted = _halt(queue, ledger)
+            if halted is not None:
+                waited = time.monotonic() - halted
+                if waited > PATIENCE or (waited > GRACE and not ledger.running):
+                    break
+    except DvaeError:
+        raise
+    except Exception as error:
+        name = sweep.launcher.name
+        raise DvaeError(f'launcher "{name}" failed: {type(error).__name__}: {error}') from error
+    finally:
+        if isinstance(waiting, Generator):
+            waiting.close()
+        ledger.look(now=True)
+    if ledger.refusal is not None:
+        raise DvaeError(
+            f"a worker is not fit for this sweep: {ledger.refusal}; install the same versions "
+            "there, and go on with --resume"
+        )
+
+
+def _halt(queue: Queue, ledger: Ledger) -> float:
+    queue.close()
+    session_file(ledger.folder).unlink(missing_ok=True)
+    return time.monotonic()
+
+
+def _folder(sweep: SweepFile, out: Path, resume: str | Path | None) -> Path:
+    if resume is not None:
+        folder = Path(resume)
+        if not (folder / "journal.jsonl").exists():
+            raise RunFolderError(f"{folder}: not a sweep's folder: there is no journal.jsonl")
+        return folder
+    folder = out / new_name(sweep.name, "sweep")
+    try:
+        for part in ("jobs", "figures"):
+            (folder / part).mkdir(parents=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    return folder
+
+
+@contextmanager
+def _driven(folder: Path) -> Iterator[None]:
+    """Keep other processes from driving the same sweep."""
+    try:
+        with FileLock(folder / ".lock").acquire(timeout=0):
+            yield
+    except Timeout as error:
+        raise RunFolderError(
+            f"{folder}: another process drives this sweep; wait for it, or end it"
+        ) from error
+
+
+def _what_changed(plan: Plan, folder: Path, variant: str, recipe: Recipe) -> list[str]:
+    for run in sorted(folder.glob(f"{variant}-seed-*/run.json")):
+        try:
+            before = RunFolder.open(run.parent).load_recipe(plan.registry)
+            check_same_experiment(before, recipe.model_copy(update={"seed": before.seed}))
+        except RecipeError as error:
+            return [f"variant {variant}: {line}" for line in error.problems[:-1]]
+    return [f"variant {variant}: its recipe has changed since the sweep was started"]

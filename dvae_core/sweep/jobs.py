@@ -1,0 +1,260 @@
+"""A job: one run of a sweep as plain data, and the one function that does it, anywhere."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Protocol
+
+from filelock import FileLock, Timeout
+
+from dvae_core.errors import DvaeError, Interrupted, NoCheckpoint
+from dvae_core.files import small_text, write_atomically
+from dvae_core.watch import Watch
+
+ATTEMPTS = 3
+"""A run whose process dies so often in one session has failed."""
+POLL = 0.5
+"""Seconds between looks at whether the sweep is still on."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep: plain data that pickle and JSON (`dataclasses.asdict`) can carry."""
+
+    name: str
+    """The run's, which is its folder's in the sweep's folder."""
+    sweep: str
+    """The sweep's folder, on a path that every worker sees."""
+    session: str
+    """Which start of the sweep this is; the job goes on as long as it is the sweep's last one."""
+    recipe: dict[str, Any]
+    """The resolved recipe, as a table."""
+    distributions: dict[str, str]
+    """The versions that must be installed where it runs, by distribution."""
+    threads: int | None = None
+    """Threads for torch; what torch chooses if left out. `replace(job, threads=1)` sets them."""
+
+
+class Jobs(Protocol):
+    """What a launcher takes jobs from, when it has room for one."""
+
+    def __iter__(self) -> Jobs: ...
+    def __next__(self) -> Job: ...
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a run under way, or just ended: a file in `jobs/`."""
+
+    name: str
+    session: str
+    status: str
+    """running, finished, failed, interrupted, or refused: the worker is not fit for the sweep."""
+    attempt: int = 1
+    host: str = field(default_factory=platform.node)
+    pid: int = field(default_factory=os.getpid)
+    seconds: float = 0.0
+    """How long this attempt took."""
+    error: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    def write(self, sweep: Path) -> None:
+        write_atomically(record_file(sweep, self.name), json.dumps(asdict(self)).encode())
+
+    @classmethod
+    def read(cls, file: Path) -> Record | None:
+        """None where there is no file, or no record in it."""
+        try:
+            return cls(**json.loads(small_text(file)))
+        except (OSError, ValueError, TypeError):
+            return None
+
+
+def record_file(sweep: Path, name: str) -> Path:
+    """Where the record of a run lies while it is under way."""
+    return sweep / "jobs" / f"{name}.json"
+
+
+def session_file(sweep: Path) -> Path:
+    """Holds the last session's name while the sweep is on."""
+    return sweep / "session"
+
+
+def keep_busy(submit: Callable[[Job], Future], jobs: Jobs, at_once: int) -> Iterator[None]:
+    """The loop of a launcher that has futures: so many jobs at a time until none is left.
+
+    Args:
+        submit: starts a job; the future ends with it. What it raises ends the sweep.
+        jobs: as `Launcher.launch` was given.
+        at_once: how many jobs are under way at the same time.
+    """
+    busy: set[Future] = set()
+    while True:
+        while len(busy) < at_once and (job := next(jobs, None)) is not None:
+            busy.add(submit(job))
+        if not busy:
+            return
+        done, busy = wait(busy, timeout=POLL / 2, return_when=FIRST_COMPLETED)
+        for future in done:
+            future.result()
+        yield
+
+
+def run_job(job: Job) -> None:
+    """Train a job's run from its start, or from its last checkpoint, to its end.
+
+    Raises nothing that has to do with the run: how it ended stands in its record. While another
+    process is at the same job, this one waits for its turn.
+    """
+    sweep = Path(job.sweep)
+    lock = FileLock(record_file(sweep, job.name).with_suffix(".lock"))
+    while _is_on(job):
+        try:
+            held = lock.acquire(timeout=POLL)
+        except Timeout:
+            continue
+        with held:
+            if _is_on(job):
+                _attempt(job, sweep)
+        return
+
+
+def _attempt(job: Job, sweep: Path) -> None:
+    before = Record.read(record_file(sweep, job.name))
+    died = before is not None and (before.session, before.status) == (job.session, "running")
+    record = Record(job.name, job.session, "running")
+    if died and before is not None:
+        record = replace(record, attempt=before.attempt + 1)
+        if before.attempt >= ATTEMPTS:
+            cause = f"its process died {ATTEMPTS} times, last on {before.host}"
+            replace(record, status="failed", error=cause).write(sweep)
+            return
+    if is_finished(sweep / job.name, job.recipe["train"]["epochs"]):
+        replace(record, status="finished").write(sweep)
+        return
+    record.write(sweep)
+    started = time.monotonic()
+    watch = _Notes()
+    status = "finished"
+    error: str | None = None
+    try:
+        misfit = _misfit(job)
+        if misfit:
+            status, error = "refused", misfit
+        else:
+            with _stopped_with_the_sweep(job):
+                _train(job, sweep, watch)
+    except Interrupted:
+        status = "interrupted"
+    except DvaeError as problem:
+        status, error = "failed", str(problem)
+    except Exception as problem:
+        status, error = "failed", f"{type(problem).__name__}: {problem}"
+    replace(
+        record,
+        status=status,
+        error=error,
+        seconds=round(time.monotonic() - started, 3),
+        warnings=tuple(dict.fromkeys(watch.warnings)),
+    ).write(sweep)
+
+
+def _train(job: Job, sweep: Path, watch: Watch) -> None:
+    from dvae_core.recipe import build_recipe
+    from dvae_core.recipe_source import RecipeSource
+
+    recipe = build_recipe(RecipeSource(job.recipe), job.name)
+
+    import torch
+
+    from dvae_core.train import resume_run, run_recipe
+
+    if job.threads is not None:
+        torch.set_num_threads(job.threads)
+    folder = sweep / job.name
+    if (folder / "run.json").exists():
+        try:
+            resume_run(folder, recipe, watch=watch)
+            return
+        except NoCheckpoint:
+            pass  # nothing is lost but the start
+    shutil.rmtree(folder, ignore_errors=True)
+    run_recipe(recipe, sweep, name=job.name, watch=watch)
+
+
+def is_finished(folder: Path, epochs: int) -> bool:
+    """Whether the run in a folder has been trained to its end."""
+    from dvae_core.run_folder import RunFolder
+
+    try:
+        run = RunFolder.open(folder)
+    except DvaeError:
+        return False
+    rows = run.metrics()
+    return run.info.get("status") == "finished" and bool(rows) and rows[-1]["epoch"] >= epochs
+
+
+def _misfit(job: Job) -> str | None:
+    """What is installed here in another version than the sweep wants."""
+    wrong = []
+    for name, wanted in job.distributions.items():
+        try:
+            here = version(name)
+        except PackageNotFoundError:
+            here = "not there"
+        if here != wanted:
+            wrong.append(f"{name} {wanted} is {here}")
+    return f"{platform.node()}: {', '.join(wrong)}" if wrong else None
+
+
+def _is_on(job: Job) -> bool:
+    try:
+        return session_file(Path(job.sweep)).read_text() == job.session
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # a shared disk that hiccups must not stop what runs
+
+
+@contextlib.contextmanager
+def _stopped_with_the_sweep(job: Job) -> Iterator[None]:
+    """Let the run stop, with a checkpoint, when its session is no longer the sweep's."""
+    from dvae_core.signals import request_stop
+
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(POLL):
+            if not _is_on(job):
+                request_stop(signal.SIGTERM)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+class _Notes(Watch):
+    """Keeps warnings for the record."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)

@@ -1,0 +1,88 @@
+"""The journal of a sweep: a line for each variant planned, session begun, and run ended."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from dvae_core.errors import RunFolderError
+from dvae_core.files import unwritable
+
+FORMAT = 1
+"""Of the sweep folder; a later program reads it or refuses it in words."""
+ENDED = ("finished", "failed")
+
+
+class Journal:
+    """journal.jsonl, read once and then only added to. One process at a time writes it.
+
+    A line that a kill cut off is dropped: what it told is found out again.
+
+    Raises:
+        RunFolderError: it cannot be read, or is of another format.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.variants: dict[str, str] = {}
+        """The digest of each variant's recipe."""
+        self.runs: dict[str, str] = {}
+        """How each run ended: finished or failed. One that is tried again is not among them."""
+        self.epochs: dict[str, int] = {}
+        """How many epochs each of them has."""
+        self.errors: dict[str, str] = {}
+        """Why the failed ones did."""
+        self._read()
+
+    def add(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Add lines, on disk before this returns.
+
+        Raises:
+            RunFolderError: they cannot be written.
+        """
+        rows = list(rows)
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        try:
+            with self.file.open("a", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise unwritable(self.file, error) from error
+        for row in rows:
+            self._note(row)
+
+    def _read(self) -> None:
+        try:
+            data = self.file.read_bytes() if self.file.exists() else b""
+            whole = data.rfind(b"\n") + 1
+            if whole < len(data):
+                os.truncate(self.file, whole)
+        except OSError as error:
+            raise RunFolderError(f"{self.file}: cannot be read: {error.strerror}") from error
+        for number, line in enumerate(data[:whole].splitlines(), 1):
+            try:
+                row = json.loads(line)
+                self._note(row)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise RunFolderError(f"{self.file}:{number}: damaged: {error}") from error
+
+    def _note(self, row: dict[str, Any]) -> None:
+        if row.get("format", FORMAT) != FORMAT:
+            raise RunFolderError(
+                f"{self.file}: sweep format {row['format']!r}, and this version reads {FORMAT}"
+            )
+        if "variant" in row:
+            self.variants[row["variant"]] = row["recipe"]
+        if "run" in row:
+            name, status = row["run"], row["status"]
+            self.runs.pop(name, None)
+            self.errors.pop(name, None)
+            if status in ENDED:
+                self.runs[name] = status
+                self.epochs[name] = row.get("epochs", 0)
+            if status == "failed":
+                self.errors[name] = row.get("error") or "no reason is known"

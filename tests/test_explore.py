@@ -1,0 +1,225 @@
+"""What a page of `dvae explore` holds: arrays, planes, lattices, maps. Browsers come elsewhere."""
+
+import base64
+import http.client
+import json
+import re
+import threading
+import zlib
+
+import numpy as np
+import pytest
+from scipy.interpolate import RegularGridInterpolator
+
+from dvae_core.errors import RecipeError
+from dvae_core.explore.content import Explored
+from dvae_core.explore.epochs import epoch_maps
+from dvae_core.explore.packing import json_for_script, pack
+from dvae_core.explore.page import page
+from dvae_core.explore.pictures import interpolate, sample
+from dvae_core.explore.planes import planes
+from dvae_core.explore.server import Server
+from dvae_core.loaded_run import load_run
+from dvae_core.recipe import load_recipe
+from dvae_core.train import run_recipe
+from dvae_core.watch import Watch
+
+BORDERS = 'evaluate.metrics=["borders"]'
+
+
+@pytest.fixture
+def trained(recipe_file, tmp_path):
+    def trained(*changes):
+        run = run_recipe(load_recipe(recipe_file, [BORDERS, *changes]), tmp_path / "runs")
+        return load_run(run.path)
+
+    return trained
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32"])
+def test_packed_arrays_come_back(dtype):
+    array = np.random.default_rng(0).integers(0, 200, (5, 4, 3)).astype(dtype)
+    for differences in (False, True):
+        packed = pack(array, differences=differences)
+        data = zlib.decompress(base64.b64decode(packed["data"]))
+        rows = np.frombuffer(data, np.dtype(packed["dtype"]).newbyteorder("<")).reshape(5, -1)
+        if differences:
+            rows = np.cumsum(rows, axis=0, dtype=dtype)
+        np.testing.assert_array_equal(rows.reshape(packed["shape"]), array)
+
+
+def test_json_closes_no_script_element():
+    value = {"</script>": "<!-- \u2028 </SCRIPT x> ]]>"}
+    text = json_for_script(value)
+    assert "<" not in text
+    assert "\u2028" not in text
+    assert json.loads(text) == value
+
+
+def test_interpolation_is_bilinear():
+    random = np.random.default_rng(0)
+    values, box = random.normal(size=(4, 6, 3)), (-2.0, 3.0, 1.0, 5.0)
+    points = random.uniform((-2, 1), (3, 5), (50, 2))
+    axes = (np.linspace(1, 5, 4), np.linspace(-2, 3, 6))
+    expected = RegularGridInterpolator(axes, values)(points[:, ::-1])
+    np.testing.assert_allclose(interpolate(values, box, points), expected)
+
+
+def test_planes_of_two_dimensions_and_of_one(trained):
+    two = trained().snapshot()
+    (plane,) = planes(two)
+    np.testing.assert_array_equal(plane.coordinates(two.test_means), two.test_means)
+    left, right, low, high = plane.box
+    corners = [[left, low], [right, low], [left, high], [right, high]]
+    np.testing.assert_allclose(plane.lattice(2, 2), corners, rtol=1e-6)
+    (line,) = planes(trained("latent.dim=1").snapshot())
+    assert line.lattice(3, 2).shape == (6, 1)
+    assert line.box[2:] == pytest.approx((-1.08, 1.08))
+
+
+def test_planes_of_five_dimensions(trained):
+    snapshot = trained("latent.dim=5").snapshot()
+    means = snapshot.test_means.astype(float)
+    components, axes, through = planes(snapshot)
+    for plane in (components, axes, through):
+        np.testing.assert_allclose(plane.axes @ plane.axes.T, np.eye(2), atol=1e-9)
+        assert 0 < plane.share <= components.share + 1e-9
+    values = np.linalg.eigvalsh(np.cov(means.T))
+    assert components.share == pytest.approx(values[-2:].sum() / values.sum())
+    centres = np.stack([means[snapshot.test_labels == c].mean(axis=0) for c in range(3)])
+    flat = through.coordinates(centres)
+    np.testing.assert_allclose(through.points(flat), centres, atol=1e-5)
+    assert flat[1, 0] > flat[0, 0]
+    assert flat[2, 1] > flat[0, 1]
+    (chosen,) = planes(snapshot, ["z4, z1"])
+    np.testing.assert_array_equal(chosen.axes, np.eye(5)[[3, 0]])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ("z1,z6", "1 to 5"),
+        ("pc2,pc2", "two different"),
+        ("z1", "needs"),
+        ("0,1,1", "three different"),
+        ("0,1,9", 'no class "9"'),
+    ],
+)
+def test_planes_that_are_not_there(trained, wanted, said):
+    with pytest.raises(RecipeError, match=said):
+        planes(trained("latent.dim=5").snapshot(), [wanted])
+
+
+def test_the_sample_is_even(trained):
+    snapshot = trained().snapshot()
+    chosen = sample(snapshot)
+    assert len(np.unique(chosen)) == len(chosen) == len(snapshot.test_labels)
+
+
+def test_maps_of_epochs_are_the_metrics_own(trained):
+    run = trained()
+    folder = run.folder.path / "evaluation"
+    (folder / "epoch-0002-borders.npz").write_bytes(b"PK nothing")
+    np.savez(folder / "epoch-0003-other.npz", something=np.zeros(3))
+    found = epoch_maps(run.folder, run.snapshot())
+    assert [entry["epoch"] for entry in found] == [1, 3, 4]
+    assert found[0]["weight"] == pytest.approx(run.metrics()[0]["train/guidance_weight"])
+    with np.load(folder / "epoch-0004-borders.npz") as kept:
+        expected = np.where(kept["region_map"] < 0, 255, kept["region_map"])
+        left = kept["region_x"][0] - (kept["region_x"][1] - kept["region_x"][0]) / 2
+    packed = found[-1]["map"]
+    rows = np.frombuffer(zlib.decompress(base64.b64decode(packed["data"])), np.uint8)
+    cells = np.cumsum(rows.reshape(200, 200), axis=0, dtype=np.uint8)
+    np.testing.assert_array_equal(cells, expected)
+    assert found[-1]["box"][0] == pytest.approx(left)
+
+
+def test_a_page_asks_nothing_of_the_network(trained, dvae, tmp_path):
+    run = trained()
+    file = tmp_path / "page.html"
+    code, out, err = dvae("explore", run.folder.path, "--html", file)
+    assert (code, out.strip()) == (0, str(file)), err
+    text = file.read_text()
+    assert not re.search(r"""(?:src|href)=["'](?!data:)""", text)
+    assert re.findall(r"https?://[^\"]+", text) == ["http://www.w3.org/2000/svg"]  # a name
+    assert text.count("<script") == 2
+
+
+def test_a_title_is_text():
+    facts = {"title": "</title><script>alert(1)</script> $content"}
+    text = page([facts])
+    assert "<script>alert" not in text
+    assert "&lt;/title&gt;&lt;script&gt;" in text
+
+
+def test_no_run_to_explore(dvae, tmp_path):
+    code, _, err = dvae("explore", tmp_path)
+    assert code == 1
+    assert "not a run folder" in err
+
+
+def test_the_server_answers_as_the_run_does_and_no_stranger(trained):
+    run = trained("latent.dim=3")
+    explored = Explored(run, ("z1,z3",), Watch())
+    json_kind = {"Content-Type": "application/json"}
+    with Server([explored]) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+        def ask(path, body, headers=json_kind):
+            connection = http.client.HTTPConnection(*server.server_address)
+            connection.request("POST", path, json.dumps(body), headers)
+            answer = connection.getresponse()
+            text = answer.read()
+            connection.close()
+            return answer.status, json.loads(text) if answer.status == 200 else None
+
+        pixels = np.random.default_rng(0).integers(0, 256, 64)
+        status, found = ask("/0/encode", {"pixels": pixels.tolist()})
+        mean, _ = run.encode(pixels.astype(np.uint8).reshape(1, 1, 8, 8))
+        origin = explored.planes[0].origin
+        assert status == 200
+        np.testing.assert_allclose(found["places"], [(mean[0] - origin)[[0, 2]]], atol=1e-5)
+        np.testing.assert_allclose(
+            np.array(found["image"]) / 255, run.decode(mean).ravel(), atol=0.51 / 255
+        )
+        status, found = ask("/0/decode", {"plane": 0, "place": [0.5, -1]})
+        point = origin + np.array([0.5, 0, -1])
+        expected = run.decode(point[None]).ravel()
+        np.testing.assert_allclose(np.array(found["image"]) / 255, expected, atol=0.51 / 255)
+        assert found["latent"] == explored.snapshot.judge.verdicts(point[None])[0]
+
+        assert ask("/0/encode", {"pixels": [0] * 64}, {})[0] == 415
+        assert (
+            ask("/0/encode", {"pixels": [0] * 64}, json_kind | {"Host": "evil.example"})[0] == 403
+        )
+        for path, body in [
+            ("/0/encode", {"pixels": [0] * 63}),
+            ("/0/encode", {"pixels": [300] * 64}),
+            ("/0/encode", {"pixels": "x"}),
+            ("/0/decode", {"plane": 9, "place": [0, 0]}),
+            ("/0/decode", {"plane": 0, "place": [0]}),
+            ("/0/decode", []),
+            ("/7/decode", {"plane": 0, "place": [0, 0]}),
+            ("/0/format", {}),
+            ("/etc/passwd", {}),
+        ]:
+            assert ask(path, body)[0] == 400, (path, body)
+        server.shutdown()
+
+
+def test_a_report_says_all_of_a_run(trained, dvae, tmp_path):
+    run = trained('title="<i>mine</i>"', 'evaluate.plots=["latent"]')
+    code, out, err = dvae("report", run.folder.path)
+    assert (code, out.strip()) == (0, str(run.folder.path / "report.html")), err
+    text = (run.folder.path / "report.html").read_text()
+    assert "<i>mine" not in text
+    sections = re.findall(r'<section class="card" id="(\w+)">', text)
+    assert sections == ["curves", "figures", "loss", "recipe", "provenance"]
+    for section in sections:
+        assert f'<a href="#{section}">' in text
+    figure = (run.folder.path / "figures" / "epoch-0004-latent.png").read_bytes()
+    assert base64.b64encode(figure).decode() in text
+    recipe = (run.folder.path / "recipe.toml").read_text()
+    assert recipe.replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;") in text
+    last = run.metrics()[-1]["test/knn_accuracy"]
+    assert f"<b>knn accuracy</b> test {last:.4g}<" in text

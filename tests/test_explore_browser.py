@@ -1,0 +1,324 @@
+"""The explore page in a real browser: from disk, with ten thousand points."""
+
+import json
+import os
+import re
+import shutil
+import statistics
+import threading
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from dvae_core.borders import image_judge
+from dvae_core.explore.content import Explored
+from dvae_core.explore.page import page as make_page
+from dvae_core.explore.server import Server
+from dvae_core.loaded_run import load_run
+from dvae_core.recipe import load_recipe
+from dvae_core.train import run_recipe
+from dvae_core.watch import Watch
+
+POINTS = 10_000
+CLASSES = (
+    "</script><b>one</b>",
+    "a name that no line of a page can hold whole: " + 50 * "y",
+    "ü ☃",
+)
+TITLE = "</script><script>window.stolen = 1</script> ${title} " + 450 * "x"
+
+
+@pytest.fixture(scope="module")
+def _quick(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVAE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(image_judge, "EPOCHS", 1)
+        patch.setattr(image_judge, "STEPS", 20)  # any judge will do
+        yield
+
+
+def images(count, channels, height, width):
+    random = np.random.default_rng(0)
+    labels = np.arange(count) % 3
+    found = random.integers(0, 90, (count, channels, height, width))
+    for c in range(3):
+        found[labels == c, c % channels, 4 * c : 4 * c + 8] += 150
+    moved = random.integers(-3, 4, count)
+    for shift in range(-3, 4):
+        found[moved == shift] = np.roll(found[moved == shift], shift, axis=3)
+    return found.astype(np.uint8), labels
+
+
+def train(folder, recipe, changes, count, *shape):
+    folder.mkdir()
+    pictures, labels = images(count, *shape)
+    np.savez(folder / "blobs.npz", images=pictures, labels=labels, classes=np.array(CLASSES))
+    shutil.copy(recipe, folder / "small.toml")
+    changes = [f"title={json.dumps(TITLE)}", 'evaluate.metrics=["borders"]', *changes]
+    return run_recipe(load_recipe(folder / "small.toml", changes), folder).path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, _quick):
+    """Ten thousand test images of 28 x 28 in two dimensions."""
+    folder = tmp_path_factory.mktemp("explore")
+    (folder / "small.toml").write_text(RECIPE)
+    changes = [f"dataset.test_fraction={POINTS / (POINTS + 900)}"]
+    path = train(folder / "two", folder / "small.toml", changes, POINTS + 900, 1, 28, 28)
+    return load_run(path)
+
+
+RECIPE = """
+seed = 1
+dataset = { name = "npz", path = "blobs.npz" }
+encoder = { name = "mlp", hidden = [32] }
+decoder = { name = "mlp", hidden = [32] }
+reconstruction = { name = "squared_error" }
+kl = { name = "abs", weight = 0.5 }
+optimizer = { name = "Adam", lr = 5e-3 }
+train = { epochs = 3, batch_size = 40, device = "cpu" }
+
+[guidance]
+name = "mlp"
+weight = { schedule = "linear", start = 5.0, end = 0.1, length = 15 }
+"""
+
+
+@pytest.fixture(scope="module")
+def explored(run):
+    return Explored(run, (), Watch())
+
+
+@pytest.fixture(scope="module")
+def content(explored):
+    return explored.content()
+
+
+@pytest.fixture(scope="module")
+def file(content, tmp_path_factory):
+    file = tmp_path_factory.mktemp("page") / "page.html"
+    file.write_text(make_page([content]), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        sandbox = [] if os.getuid() else ["--no-sandbox"]
+        chromium = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=sandbox
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens a page; says at the end that it made no error and asked nothing of the network."""
+    contexts, troubles = [], []
+
+    def visit(file, **options):
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 860}} | options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda m: troubles.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("request", lambda request: note(request.url))
+        page.goto(file if isinstance(file, str) else file.as_uri())
+        page.wait_for_selector("html[data-ready]")
+        return page
+
+    def note(url):
+        if not url.startswith(("file:", "data:", "blob:", "http://127.0.0.1:")):
+            troubles.append(url)
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+def pixels(page, selector):
+    """The grey values [H, W] of a canvas, 0 to 255."""
+    width, values = page.locator(selector).evaluate(
+        "c => [c.width, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]"
+    )
+    return np.array(values).reshape(-1, width, 4)[:, :, 0]
+
+
+def picture(page, selector):
+    return page.locator(selector).evaluate("canvas => canvas.toDataURL()")
+
+
+def at(page, u, v):
+    """A place on the screen: shares of the plane's width and height."""
+    box = page.locator(".plane").first.bounding_box()
+    return box["x"] + u * box["width"], box["y"] + v * box["height"]
+
+
+def test_it_is_there_in_a_second_and_follows_the_pointer(visit, file):
+    ready = []
+    for _ in range(3):
+        page = visit(file)
+        ready.append(int(page.locator("html").get_attribute("data-ready")))
+    assert min(ready) < 1000
+    assert f"means of {POINTS:,} test images" in page.locator(".about").text_content()
+    times = page.evaluate(
+        """() => {
+            const plane = document.querySelector(".plane"), box = plane.getBoundingClientRect();
+            return Array.from({ length: 101 }, (_, i) => {
+                const x = box.left + (0.1 + 0.008 * i) * box.width;
+                const y = box.top + (0.2 + 0.006 * ((37 * i) % 100)) * box.height;
+                const start = performance.now();
+                plane.dispatchEvent(new PointerEvent("pointermove", { clientX: x, clientY: y }));
+                document.querySelector(".decoded canvas").getContext("2d").getImageData(0, 0, 1, 1);
+                return performance.now() - start;
+            });
+        }"""
+    )
+    assert statistics.median(times) < 16
+
+
+def test_the_pinned_image_is_the_models(visit, file, run, content):
+    page = visit(file)
+    lattice = content["planes"][0]["lattice"]
+    said = page.locator(".about").text_content()
+    assert f"{100 * lattice['error']:.2f} % of the full scale" in said
+    for u, v in [(0.3, 0.4), (0.62, 0.35), (0.5, 0.7)]:
+        page.mouse.click(*at(page, u, v))
+        place = page.locator(".pins button").last.get_attribute("data-place")
+        exact = run.decode(np.array([[float(n) for n in place.split(",")]]))[0, 0]
+        shown = pixels(page, ".pins button:last-child canvas") / 255
+        assert np.abs(shown - exact).mean() <= lattice["worst"] + 0.5 / 255
+    page.get_by_role("button", name="Pin 2").click()
+    assert page.locator(".pins button").count() == 2
+
+
+def test_a_line_says_whether_it_is_direct(visit, file, run):
+    page = visit(file, reduced_motion="reduce")
+    page.mouse.move(*at(page, 0.1, 0.5))
+    page.mouse.down()
+    page.mouse.move(*at(page, 0.9, 0.5), steps=3)
+    page.mouse.up()
+    labels = page.locator(".bars").get_attribute("aria-label")
+    met = re.search(r"Latent judge: (.*?)\. Image judge", labels)[1]
+    stretches = re.findall(r"(.+?) \((\d+)\)(?:, |$)", met)
+    assert sum(int(steps) for _, steps in stretches) == 64
+    direct = len(stretches) == 2 and "void" not in [name for name, _ in stretches]
+    assert ("crossed directly" in page.locator(".outcome").text_content()) == direct
+    chips = page.locator(".outcome .chip").all_text_contents()
+    assert chips == [name for name, _ in stretches]
+    page.locator(".to").select_option(label=CLASSES[2])
+    share = run.snapshot().paths().direct_path[0, 2]
+    assert f"{100 * share:.0f}\xa0% are direct" in page.locator(".share").text_content()
+
+
+def test_keys_move_pin_and_draw(visit, file):
+    page = visit(file, reduced_motion="reduce")
+    page.locator(".plane").focus()
+    before = page.locator(".where").text_content()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowUp")
+    (x, y), (later_x, later_y) = (
+        map(float, text.split(", ")) for text in (before, page.locator(".where").text_content())
+    )
+    assert later_x > x
+    assert later_y > y
+    page.keyboard.press("Enter")
+    assert page.locator(".pins button").count() == 1
+    page.keyboard.press("l")
+    for _ in range(4):
+        page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("l")
+    assert page.locator(".walk").is_visible()
+    expect(page.locator(".spoken")).to_contain_text("latent judge")
+    page.keyboard.press("Escape")
+    assert not page.locator(".walk").is_visible()
+    assert not page.locator(".pinned").is_visible()
+
+
+def test_the_slider_goes_back_to_earlier_regions(visit, file, run):
+    page = visit(file)
+    now = picture(page, ".ground")
+    page.locator(".epoch").focus()
+    page.keyboard.press("Home")
+    page.wait_for_selector(".is-past")
+    weight = run.metrics()[0]["train/guidance_weight"]
+    assert page.locator(".epoch-name").text_content() == (f"epoch 1, guidance weight {weight:.3g}")
+    assert page.locator(".this-epoch").text_content() == "epoch 1"
+    assert picture(page, ".ground") != now
+    page.keyboard.press("End")
+    page.wait_for_selector(".run:not(.is-past)")
+    assert picture(page, ".ground") == now
+
+
+def test_names_and_titles_are_text(visit, file):
+    page = visit(file)
+    assert page.evaluate("window.stolen") is None
+    assert page.title() == TITLE
+    assert page.locator("b", has_text="one").count() == 0
+    assert page.locator(".legend button").all_text_contents() == list(CLASSES)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_it_fits_and_touch_moves_the_pointer(visit, file, width):
+    page = visit(file, viewport={"width": width, "height": 844}, has_touch=True)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.touchscreen.tap(*at(page, 0.4, 0.5))
+    assert page.locator(".pins button").count() == 1
+
+
+def test_five_dimensions_and_three_channels(visit, run, tmp_path):
+    (tmp_path / "small.toml").write_text(RECIPE)
+    path = train(tmp_path / "five", tmp_path / "small.toml", ["latent.dim=5"], 300, 3, 12, 16)
+    explored = Explored(load_run(path), (), Watch())
+    file = tmp_path / "page.html"
+    file.write_text(make_page([explored.content()]), encoding="utf-8")
+    page = visit(file)
+    assert page.locator(".planes button").count() == 3
+    page.locator(".planes button").last.click()
+    page.mouse.click(*at(page, 0.5, 0.5))
+    place = page.locator(".pins button").get_attribute("data-place")
+    point = explored.planes[2].points(np.array([[float(n) for n in place.split(",")]]))
+    exact = explored.snapshot.decode(point)[0, 0]
+    shown = pixels(page, ".pins canvas") / 255
+    assert shown.shape == (12, 16)
+    assert np.abs(shown - exact).mean() < 0.01
+    page.locator("[data-layer=images]").click()
+    assert page.locator(".scrub").is_hidden()
+
+
+def test_pointers_of_two_runs_follow_each_other(visit, content, tmp_path):
+    file = tmp_path / "two.html"
+    file.write_text(make_page([content, content | {"name": "another"}]), encoding="utf-8")
+    page = visit(file)
+    page.mouse.move(*at(page, 0.45, 0.55))
+    names = page.locator(".real").evaluate_all("all => all.map(c => c.ariaLabel)")
+    assert re.match(r"Test image \d+, ", names[0])
+    assert names[0] == names[1]
+
+
+def test_what_is_drawn_lands_and_comes_back(visit, run, explored):
+    with Server([explored]) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = visit(server.address)
+        box = page.locator(".paper").bounding_box()
+        page.mouse.move(box["x"] + 30, box["y"] + 40)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 130, box["y"] + 60, steps=3)
+        page.mouse.up()
+        expect(page.locator(".where")).to_contain_text("exact")
+        given = pixels(page, ".given").astype(np.uint8)
+        assert given.max() > 200
+        mean, _ = run.encode(given[None, None])
+        shown = page.locator(".where").text_content().removesuffix(" (exact)")
+        left, right, low, high = explored.planes[0].box
+        np.testing.assert_allclose(
+            [float(n) for n in shown.split(", ")],
+            np.clip(mean[0], (left, low), (right, high)),
+            atol=0.006,
+        )
+        back = pixels(page, ".returned") / 255
+        np.testing.assert_allclose(back, run.decode(mean)[0, 0], atol=0.51 / 255)
+        server.shutdown()
