@@ -1,14 +1,7 @@
-"""How long the light verbs take, beside a bare program of the same libraries.
-
-    python benchmarks/start_up.py [--plugins 50] [--runs 9]
-
-Prints the median of each command in seconds, in turn A B A B, and what so many installed fake
-plugins add to `dvae list-plugins`.
-"""
+"""How long the light verbs take, and how long it is from the command to the first step."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -16,9 +9,29 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).parent.parent
-BARE = "import typer, pydantic, rich.console, rich.table"
+from benchmarks.contenders import ROOT
+from benchmarks.report import Table
+
+BARE = """
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+class Model(BaseModel):
+    size: int = 1
+
+def main(size: int = 1):
+    table = Table("size")
+    table.add_row(str(Model(size=size).size))
+    Console().print(table)
+
+typer.run(main)
+"""
+DVAE = [sys.executable, "-m", "dvae_core"]
+RECIPE = ROOT / "recipes" / "mnist_abs.toml"
 PLUGIN = """
 from dvae_core import Schedule, hookimpl
 
@@ -35,32 +48,68 @@ def register_schedules():
 """
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--plugins", type=int, default=50)
-    parser.add_argument("--runs", type=int, default=9)
-    options = parser.parse_args()
-    recipe = str(ROOT / "recipes" / "mnist_abs.toml")
-    dvae = [sys.executable, "-m", "dvae_core"]
+def light_verbs(rounds: int, plugins: int = 50) -> tuple[Table, dict[str, Any]]:
+    """Each verb beside a program of the same libraries that checks a number and prints it."""
     with tempfile.TemporaryDirectory() as folder:
-        install(Path(folder), options.plugins)
-        commands = {
-            "bare typer + pydantic + rich": ([sys.executable, "-c", BARE], None),
-            "dvae --help": ([*dvae, "--help"], None),
-            "dvae validate": ([*dvae, "validate", recipe], None),
-            "dvae show": ([*dvae, "show", recipe], None),
-            "dvae list-plugins": ([*dvae, "list-plugins"], None),
-            f"dvae list-plugins, {options.plugins} more": ([*dvae, "list-plugins"], folder),
+        _install(Path(folder), plugins)
+        commands: dict[str, tuple[list[str], str | None]] = {
+            "a bare program": ([sys.executable, "-c", BARE], None),
+            "dvae --help": ([*DVAE, "--help"], None),
+            "dvae validate": ([*DVAE, "validate", str(RECIPE)], None),
+            "dvae show": ([*DVAE, "show", str(RECIPE)], None),
+            "dvae list-plugins": ([*DVAE, "list-plugins"], None),
+            f"dvae list-plugins, {plugins} more": ([*DVAE, "list-plugins"], folder),
         }
-        times = {name: [] for name in commands}
-        for _ in range(options.runs):
+        times: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(rounds + 1):
             for name, (command, path) in commands.items():
-                times[name].append(seconds(command, path))
+                times[name].append(_seconds(command, path, folder))
+        for values in times.values():
+            del values[0]  # it compiled the modules, as an installation does
+    table = Table("start-up", ["", "median s", "fastest s", "of bare"])
+    bare, *_ = times.values()
+    results = {}
     for name, values in times.items():
-        print(f"{name:32} {statistics.median(values):.3f} s  (fastest {min(values):.3f})")
+        of_bare = statistics.median(a / b for a, b in zip(values, bare, strict=True))
+        median = statistics.median(values)
+        results[name] = {"median": median, "fastest": min(values), "of_bare": of_bare}
+        table.add(name, f"{median:.3f}", f"{min(values):.3f}", f"{of_bare:.2f}x")
+    return table, results
 
 
-def install(folder: Path, count: int) -> None:
+def first_figures(images: int, rounds: int) -> tuple[Table, dict[str, Any]]:
+    """From the command to its first checkpoint, and to the figures of an epoch of so many images.
+
+    The first checkpoint comes after the first step, the last figure after the first evaluation.
+    """
+    changes = [
+        f"dataset.train_limit={images}", "train.epochs=1", "callbacks=[]",
+        "train.checkpoint_every=1 steps", "guidance.weight.allow_unfinished=true",
+    ]  # fmt: skip
+    sets = [word for change in changes for word in ("--set", change)]
+    first, figures = [], []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            started = time.perf_counter()
+            process = subprocess.Popen(
+                [*DVAE, "run", str(RECIPE), "--out", folder, *sets],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            for pattern, times in (("*/checkpoints/*.pt", first), ("*/figures/*latent*", figures)):
+                while process.poll() is None and not any(Path(folder).glob(pattern)):
+                    time.sleep(0.005)
+                times.append(time.perf_counter() - started)
+            if process.wait():
+                raise RuntimeError(f"dvae run ended with exit code {process.returncode}")
+    table = Table(f"dvae run, an epoch of {images:,} images", ["", "median s", "fastest s"])
+    results = {"to the first step": first, "to the first figure": figures}
+    for name, times in results.items():
+        table.add(name, f"{statistics.median(times):.2f}", f"{min(times):.2f}")
+    return table, {name: statistics.median(times) for name, times in results.items()}
+
+
+def _install(folder: Path, count: int) -> None:
     for n in range(count):
         (folder / f"fake_{n}.py").write_text(PLUGIN.format(n=n))
         info = folder / f"fake_{n}-1.0.dist-info"
@@ -69,12 +118,10 @@ def install(folder: Path, count: int) -> None:
         (info / "entry_points.txt").write_text(f"[dvae]\nfake_{n} = fake_{n}\n")
 
 
-def seconds(command: list[str], path: str | None) -> float:
-    environment = {**os.environ, **({"PYTHONPATH": path} if path else {})}
+def _seconds(command: list[str], path: str | None, cache: str) -> float:
+    paths = os.pathsep.join(filter(None, [path, os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONPYCACHEPREFIX": f"{cache}/compiled"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     started = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True, env=environment)
     return time.perf_counter() - started
-
-
-if __name__ == "__main__":
-    main()

@@ -30,7 +30,7 @@ class Batches:
         seed: int,
         device: torch.device,
     ) -> None:
-        self.images = to_device(images, device)
+        self.images = as_tensor(images).to(device)
         self.labels = torch.from_numpy(np.require(labels, requirements=["C", "W"])).to(device)
         self.batch_size = batch_size
         self.seed = seed
@@ -46,13 +46,20 @@ class Batches:
         order = order.to(self.images.device)
         for start in range(skip * self.batch_size, n, self.batch_size):
             chosen = order[start : start + self.batch_size]
-            yield scaled(self.images[chosen]), self.labels[chosen]
+            images = self.images[chosen].contiguous(memory_format=torch.channels_last)
+            yield scaled(images), self.labels[chosen]
+
+
+def as_tensor(images: np.ndarray) -> Tensor:
+    """A tensor that shares the memory of an array, or the file that the array lies in."""
+    if min(images.strides) < 0:  # torch knows no such views
+        images = images.copy()
+    return torch.from_numpy(np.require(images, requirements=["W"]))
 
 
 def to_device(images: np.ndarray, device: torch.device) -> Tensor:
     """uint8 images [N, C, H, W] as a tensor with channels last, which convolutions prefer."""
-    tensor = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(device)
-    return tensor.contiguous(memory_format=torch.channels_last)
+    return as_tensor(images).to(device).contiguous(memory_format=torch.channels_last)
 
 
 def scaled(images: Tensor) -> Tensor:

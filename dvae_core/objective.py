@@ -64,12 +64,11 @@ class Objective(nn.Module):
         log_density: Tensor = -self.kl(z, torch.full_like(z, log_v), hidden) - entropy
         return log_density
 
-    def forward(
-        self, outputs: Outputs, labels: Tensor, weights: tuple[float, ...]
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, outputs: Outputs, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, and the ledger's row for the batch (see `Ledger.columns`).
 
-        Labels are int64 [B]; images with the label -1 take no part in the guidance.
+        Labels are int64 [B]; images with the label -1 take no part in the guidance. `weights` has
+        one for each of `names`; a tensor, so that a compiled step need not know its numbers.
         """
         labelled = labels >= 0
         n_labelled = labelled.sum()
@@ -85,7 +84,7 @@ class Objective(nn.Module):
             terms.append(wrongness / n_labelled.clamp(min=1))
             correct = (outputs.class_logits.argmax(dim=1) == labels).sum()
         terms += [term(outputs, labels) for term in self.extra]
-        loss = torch.stack([w * t for w, t in zip(weights, terms, strict=True)]).sum()
+        loss = (weights * torch.stack(terms)).sum()
         row = torch.stack([loss, *terms, correct.float(), n_labelled.float()]).detach()
         return loss, row
 

@@ -59,7 +59,7 @@ def check_info(path: Path, info: Any) -> None:
 
 
 def provenance(
-    name: str, recipe: Recipe, registry: Registry, data: LabelledImages, device: str
+    name: str, recipe: Recipe, registry: Registry, data: LabelledImages
 ) -> dict[str, Any]:
     """What run.json says when a run starts. Beside the recipe, only these can change the bits."""
     import torch
@@ -75,13 +75,12 @@ def provenance(
         "classes": list(data.classes),
         "train_images": len(data.train_images),
         "test_images": len(data.test_images),
-        "device": device,
         "threads": torch.get_num_threads(),
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
         "processor": platform.processor() or platform.machine(),
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in (DISTRIBUTION, *LIBRARIES)},
+        "versions": {name: version_of(name) for name in (DISTRIBUTION, *LIBRARIES)},
         "components": _components(recipe, registry),
         "git_commit": _git_commit(),
     }
@@ -129,7 +128,8 @@ def what_to_install(path: Path, row: dict[str, str], registry: Registry) -> str:
     return f"{text}which {name} {now} does not provide: pip install {name}=={was}"
 
 
-def _version(distribution: str) -> str | None:
+def version_of(distribution: str) -> str | None:
+    """The installed version of a distribution, if there is one."""
     try:
         return version(distribution)
     except PackageNotFoundError:

@@ -87,9 +87,8 @@ class Optimizer(Table):
     def _known(self) -> Optimizer:
         found = optimizers.problems(self.name, self.keywords)
         if found:
-            raise as_error(
-                "optimizer", [((key,), value_problem(text, "key")) for key, text in found]
-            )
+            pairs = [((key,), value_problem(text, "key")) for key, text in found]
+            raise as_error("optimizer", pairs)
         return self
 
 
@@ -102,8 +101,10 @@ class Train(Table):
     """Images in a step; the last step of an epoch takes what is left."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     """auto takes cuda or mps where there is one."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 computes the network in autocast; losses stay float32."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """bfloat16 computes the network in autocast; losses stay float32. auto takes the faster one."""
+    compile: Literal["auto", "on", "off"] = "off"
+    """on compiles the step, into CUDA graphs on a GPU. auto measures whether that pays."""
     clip_grad_norm: float | None = Field(default=None, gt=0)
     """Scale gradients down to this norm where theirs is larger."""
     checkpoint_every: str | None = Field(default=None, pattern=r"^[1-9]\d{0,8} (steps|minutes)$")
@@ -117,6 +118,8 @@ class Evaluate(Table):
 
     every: int = Field(default=1, ge=1)
     """Epochs between evaluations; the last epoch always has one."""
+    train_limit: int | None = Field(default=None, ge=1)
+    """Training images that judges learn from, as many of each class; all if left out."""
     metrics: Annotated[tuple[Annotated[Metric, *slot("metric")], ...], FROM_LIST] = ()
     plots: Annotated[tuple[Annotated[Plot, *slot("plot")], ...], FROM_LIST] = ()
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint, entry_points, version
+from importlib.metadata import Distribution, EntryPoint, entry_points, version
 from typing import Any, cast
 
 import pluggy
@@ -223,11 +223,20 @@ def _check_requirements(point: EntryPoint) -> None:
 
 
 def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else "unknown"
+    return _name_and_version(point.dist)[0]
 
 
 def _origin(point: EntryPoint) -> tuple[str, str, str]:
-    return point.name, _distribution(point), point.dist.version if point.dist else "unknown"
+    return point.name, *_name_and_version(point.dist)
+
+
+@functools.cache
+def _name_and_version(distribution: Distribution | None) -> tuple[str, str]:
+    # Each look at a distribution's name or version parses all of its metadata.
+    if distribution is None:
+        return "unknown", "unknown"
+    metadata = distribution.metadata
+    return metadata["Name"], metadata["Version"]
 
 
 def _reason(error: BaseException) -> str:

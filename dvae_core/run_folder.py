@@ -55,10 +55,10 @@ class RunFolder:
         registry: Registry,
         out: Path,
         data: LabelledImages,
-        device: str,
+        facts: dict[str, Any],
         name: str | None = None,
     ) -> RunFolder:
-        """A new folder under `out`, with its recipe and provenance written.
+        """A new folder under `out`, with its recipe and provenance written; `facts` go with it.
 
         Args:
             name: the folder's; the recipe's name, the time and four letters if left out.
@@ -73,7 +73,7 @@ class RunFolder:
                 if not folder.exists():
                     folder.mkdir()
                     made.append(folder)
-            run = cls(path, provenance(path.name, recipe, registry, data, device))
+            run = cls(path, provenance(path.name, recipe, registry, data) | facts)
             run.set_recipe(recipe)
         except (OSError, RunFolderError) as error:
             shutil.rmtree(path, ignore_errors=True)

@@ -18,20 +18,25 @@ from dvae_core.borders.judge import Judge
 from dvae_core.borders.paths import LINES, STEPS, Paths, paths
 from dvae_core.borders.regions import Regions, border_points, regions
 from dvae_core.colours import class_colours
+from dvae_core.data import first_of_each
 from dvae_core.labelled_images import ImageShape, LabelledImages
 from dvae_core.model import GuidedVAE
 from dvae_core.objective import Objective
 from dvae_core.randomness import derived_seed, generator
 
 CHUNK = 1000
-"""Images or points that go through a network at once."""
+"""Images or points that are on the device at once."""
+IN_CACHE = 64
+"""How many of them a processor takes through a network at once. What a convolution makes of so many
+stays in its cache; a thousand at once take more than twice as long."""
 
 
 class Snapshot:
     """The model, the data and their place in latent space after an epoch.
 
     Everything is a NumPy array, computed when first asked for. A snapshot is good until
-    training goes on. N training and M test images, D latent dimensions, K classes.
+    training goes on. N training images, no more than the recipe's evaluate.train_limit, and M test
+    images, D latent dimensions, K classes.
     """
 
     def __init__(
@@ -45,6 +50,7 @@ class Snapshot:
         seed: int,
         device: torch.device,
         autocast: Callable[[], AbstractContextManager],
+        train_limit: int | None = None,
         history: Sequence[dict[str, Any]] = (),
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
@@ -57,7 +63,8 @@ class Snapshot:
         self.classes = data.classes
         self.latent_dim = model.latent_dim
         self.image_shape: ImageShape = model.image_shape
-        self.train_labels = data.train_labels
+        self._placed = first_of_each(data.train_labels, train_limit)
+        self.train_labels = data.train_labels[self._placed]
         """[N]; -1 is unlabelled."""
         self.test_labels = data.test_labels
         """[M]; -1 is unlabelled."""
@@ -70,13 +77,14 @@ class Snapshot:
         self._device = device
         self._autocast = autocast
         self._say = say
+        self._at_once = IN_CACHE if device.type == "cpu" else CHUNK
 
     # --- Where the images lie.
 
     @cached_property
     def train_means(self) -> np.ndarray:
         """[N, D]"""
-        return self._encode(self._data.train_images)[0]
+        return self._encode(self._data.train_images[self._placed])[0]
 
     @cached_property
     def test_means(self) -> np.ndarray:
@@ -181,8 +189,7 @@ class Snapshot:
         with torch.inference_mode():
             for start in range(0, len(z), CHUNK):
                 part = slice(start, start + CHUNK)
-                with self._autocast():
-                    logits = self._model.decode(torch.from_numpy(z[part]).to(self._device))
+                logits = self._logits(torch.from_numpy(z[part]).to(self._device))
                 losses = self._objective.reconstruction.loss(logits, scaled(images[part]))
                 mean, log_var = (
                     torch.from_numpy(a[part]).to(self._device) for a in (means, log_vars)
@@ -221,8 +228,7 @@ class Snapshot:
                 for _ in range(samples):
                     noise = torch.randn(mean.shape, generator=noises).to(self._device)
                     z = mean + noise * torch.exp(0.5 * log_var)
-                    with self._autocast():
-                        logits = self._model.decode(z)
+                    logits = self._logits(z)
                     log_q = -0.5 * (noise.square() + log_var + math.log(2 * math.pi)).sum(dim=1)
                     log_p = constant - self._objective.reconstruction.loss(logits, images)
                     log_weights.append(log_p + self._objective.log_prior(z) - log_q)
@@ -275,12 +281,19 @@ class Snapshot:
 
     def _through(self, network: Callable[[Tensor], Tensor], inputs: np.ndarray) -> np.ndarray:
         results = []
-        with torch.inference_mode(), self._autocast():
+        with torch.inference_mode():
             for start in range(0, len(inputs), CHUNK):
                 chunk = inputs[start : start + CHUNK]
                 if chunk.ndim == 4:
                     tensor = to_device(chunk, self._device)
                 else:
                     tensor = torch.from_numpy(np.asarray(chunk, dtype=np.float32)).to(self._device)
-                results.append(network(tensor).float().cpu().numpy())
+                results.append(self._in_pieces(network, tensor).float().cpu().numpy())
         return np.concatenate(results)
+
+    def _logits(self, z: Tensor) -> Tensor:
+        return self._in_pieces(self._model.decode, z)
+
+    def _in_pieces(self, network: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+        with self._autocast():
+            return torch.cat([network(piece) for piece in inputs.split(self._at_once)])

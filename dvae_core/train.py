@@ -21,6 +21,7 @@ from dvae_core.registry import Registry, load_registry
 from dvae_core.run_folder import RunFolder
 from dvae_core.signals import StopRequest, stop_request
 from dvae_core.training import Training
+from dvae_core.tuning import settle
 from dvae_core.watch import Watch
 
 
@@ -52,7 +53,9 @@ def run_recipe(
         recipe = load_recipe(recipe, registry=registry)
     training = prepare(recipe, watch)
     RunFolder.check_space(Path(out), training.disk_space())
-    run = RunFolder.create(recipe, registry, Path(out), training.data, str(training.device), name)
+    run = RunFolder.create(
+        training.recipe, registry, Path(out), training.data, training.facts, name
+    )
     with run.lock():
         return _train(training, run, registry, watch)
 
@@ -109,7 +112,8 @@ def prepare(recipe: Recipe, watch: Watch) -> Training:
     watch.stage(f"loading {recipe.dataset.name}")
     data = load_data(recipe.dataset)
     recipe.check_schedules(len(data.train_images))
-    return Training(recipe, data)
+    recipe, measured = settle(recipe, data, watch)
+    return Training(recipe, data, measured)
 
 
 def _train(training: Training, run: RunFolder, registry: Registry, watch: Watch) -> RunFolder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from dvae_core import optimizers
 from dvae_core.batches import Batches
+from dvae_core.compiling import Loss, compiled
 from dvae_core.data import guidance_labels
 from dvae_core.errors import Diverged, RecipeError
 from dvae_core.labelled_images import LabelledImages
@@ -31,10 +33,12 @@ from dvae_core.snapshot import Snapshot
 class Training:
     """The parts of a run, put together, and the state that a checkpoint keeps."""
 
-    def __init__(self, recipe: Recipe, data: LabelledImages) -> None:
+    def __init__(self, recipe: Recipe, data: LabelledImages, measured: Sequence[str] = ()) -> None:
         self.recipe = recipe
         self.data = data
         self.device = _device(recipe.train.device)
+        self.measured = measured
+        """What was measured to settle the recipe's precision and compilation."""
         self.timeline = recipe.timeline(len(data.train_images))
         seed_everything(recipe.seed, "start")
         self.model = build_model(recipe, data.image_shape, data.classes)
@@ -72,6 +76,15 @@ class Training:
         """The last finished epoch's means."""
 
     @property
+    def facts(self) -> dict[str, Any]:
+        """What run.json says of how the run trains: the device, and what was chosen for it."""
+        train, facts = self.recipe.train, {"device": str(self.device)}
+        if not self.measured:
+            return facts
+        chosen = {"precision": train.precision, "compile": train.compile}
+        return facts | {"chosen": chosen | {"measured": list(self.measured)}}
+
+    @property
     def step(self) -> int:
         """Steps finished."""
         return self.epoch * self.timeline.steps_per_epoch + self.epoch_step
@@ -87,10 +100,10 @@ class Training:
         noise = torch.randn(
             len(images), self.model.latent_dim, generator=self.noise, device=self.device
         )
-        with self.autocast():
-            outputs = self.model(images, noise)
-        weights = self.objective.weights_at(self.step)
-        loss, row = self.objective(outputs, labels, weights)
+        weights = torch.tensor(self.objective.weights_at(self.step), device=self.device)
+        # The last batch of an epoch may be smaller, and is not worth compiling for.
+        whole = len(images) == self.recipe.train.batch_size
+        loss, row = (self.fast_loss if whole else self.loss)(images, labels, noise, weights)
         self.optimizer.zero_grad()
         loss.backward()
         if self.recipe.train.clip_grad_norm is not None:
@@ -98,6 +111,20 @@ class Training:
         self.optimizer.step()
         self.epoch_step += 1
         return self.ledger.add(row, len(images))
+
+    def loss(
+        self, images: Tensor, labels: Tensor, noise: Tensor, weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The loss of a batch and its row for the ledger, from the networks on."""
+        with self.autocast():
+            outputs = self.model(images, noise)
+        loss, row = self.objective(outputs, labels, weights)
+        return loss, row
+
+    @cached_property
+    def fast_loss(self) -> Loss:
+        """`loss`, compiled if the recipe says so."""
+        return compiled(self.loss, self.device) if self.recipe.train.compile == "on" else self.loss
 
     def train(self, mode: bool = True) -> None:
         """Put the model and the terms into training mode, or into evaluation mode."""
@@ -173,6 +200,7 @@ class Training:
             seed=self.recipe.seed,
             device=self.device,
             autocast=self.autocast,
+            train_limit=self.recipe.evaluate.train_limit,
             history=history,
             say=say,
         )

@@ -54,7 +54,7 @@ def test_beta_norm_is_the_weight_of_a_loss_of_means(recipe_file):
     recipe = load_recipe(recipe_file, ["kl.name=square", "guidance.weight=0.0"])
     training = Training(recipe, data)
     outputs = training.model(torch.from_numpy(images) / 255, torch.randn(20, 2))
-    loss, _ = training.objective(outputs, torch.from_numpy(labels), (1.0, 0.5, 0.0))
+    loss, _ = training.objective(outputs, torch.from_numpy(labels), torch.tensor([1.0, 0.5, 0.0]))
     (beta_norm, _) = balance(recipe, 20, (1, 8, 8)).beta_norm
     mean, log_var = outputs.mean, outputs.log_var
     kl = -0.5 * (1 + log_var - mean.square() - log_var.exp()).mean()

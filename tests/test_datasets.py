@@ -1,17 +1,20 @@
 import gzip
 import hashlib
+import mmap
 import shutil
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from dvae_plugins.datasets import idx
 from dvae_plugins.datasets.idx import MNIST, FashionMNIST
 from dvae_plugins.datasets.own import NPZ, ImageFolder
 from dvae_plugins.datasets.through_torchvision import CIFAR10, EMNIST, KMNIST, QMNIST, USPS
 
 from dvae_core import DataError, LabelledImages
+from dvae_core.batches import Batches
 from dvae_core.data import first_of_each, guidance_labels, load_data
 
 
@@ -244,6 +247,60 @@ def test_npz_splits_the_same_way_twice(tmp_path):
     assert not np.array_equal(one.test_images, other.test_images)
     everything = np.concatenate([one.train_images, one.test_images]).ravel()
     assert sorted(everything) == list(range(90))
+
+
+def large_npz(path, save=np.savez):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (50, 6, 7), dtype=np.uint8)
+    colour = rng.integers(0, 256, (20, 6, 7, 3), dtype=np.uint8)
+    save(path, images=images, labels=np.arange(50) % 3, test_images=images[:9],
+         test_labels=np.arange(9) % 3, colour=colour)  # fmt: skip
+    return images
+
+
+def in_the_file(array):
+    while isinstance(array, np.ndarray):
+        array = array.base
+    return isinstance(array, mmap.mmap)
+
+
+def test_large_arrays_stay_in_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("dvae_plugins.datasets.arrays.MAPPED_FROM", 300)
+    path = tmp_path / "own.npz"
+    images = large_npz(path)
+    data = load_data(NPZ(path=path))
+    np.testing.assert_array_equal(data.train_images[:, 0], images)
+    np.testing.assert_array_equal(data.test_images[:, 0], images[:9])
+    assert in_the_file(data.train_images)
+    # Nor does training copy them: what is written into the array shows in the batches' images.
+    batches = Batches(data.train_images, data.train_labels, batch_size=8, seed=0,
+                      device=torch.device("cpu"))  # fmt: skip
+    data.train_images[3, 0, 2, 2] += 1
+    assert batches.images[3, 0, 2, 2] == data.train_images[3, 0, 2, 2] != images[3, 2, 2]
+    # The file does not change.
+    np.testing.assert_array_equal(load_data(NPZ(path=path)).train_images[:, 0], images)
+
+
+def test_packed_arrays_and_small_ones_are_loaded(tmp_path, monkeypatch):
+    path = tmp_path / "own.npz"
+    images = large_npz(path)
+    assert not in_the_file(load_data(NPZ(path=path)).train_images)
+    monkeypatch.setattr("dvae_plugins.datasets.arrays.MAPPED_FROM", 300)
+    large_npz(path, np.savez_compressed)
+    data = load_data(NPZ(path=path))
+    assert not in_the_file(data.train_images)
+    np.testing.assert_array_equal(data.train_images[:, 0], images)
+
+
+def test_damage_in_an_array_that_stays_in_the_file_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr("dvae_plugins.datasets.arrays.MAPPED_FROM", 300)
+    path = tmp_path / "own.npz"
+    images = large_npz(path)
+    content = bytearray(path.read_bytes())
+    content[content.index(images[7].tobytes()) + 5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="no readable npz file: Bad CRC-32"):
+        load_data(NPZ(path=path))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 import tomli_w
 import torch
-from dvae_plugins.datasets import idx, own
+from dvae_plugins.datasets import arrays, idx
 from dvae_plugins.datasets.idx import FashionMNIST
 from dvae_plugins.datasets.own import NPZ
 from dvae_plugins.datasets.through_torchvision import KMNIST
@@ -439,7 +439,7 @@ def test_an_npz_that_lies_about_its_size(tmp_path):
 
 
 def test_an_npz_bomb_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(own, "UNPACKED_FREELY", 2**20)
+    monkeypatch.setattr(arrays, "UNPACKED_FREELY", 2**20)
     path = tmp_path / "own.npz"
     np.savez_compressed(path, images=np.zeros((200, 300, 300), np.uint8), labels=np.arange(200))
     assert path.stat().st_size < 30_000

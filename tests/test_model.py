@@ -123,7 +123,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(small):
     _, model, objective = small
     images, labels = torch.rand(9, 1, 6, 6), torch.arange(9)
     outputs = model(images, torch.randn(9, 2))
-    loss, row = objective(outputs, labels, objective.weights_at(0))
+    loss, row = objective(outputs, labels, torch.tensor(objective.weights_at(0)))
     values = dict(zip(("loss", *objective.names, "correct", "labelled"), row.tolist(), strict=True))
     assert objective.names == ("reconstruction", "kl", "guidance")
     cross_entropy = torch.nn.functional.cross_entropy(outputs.class_logits, labels).item()
@@ -137,7 +137,7 @@ def test_hidden_labels_take_no_part_in_the_guidance(small):
     _, model, objective = small
     images, noise = torch.rand(9, 1, 6, 6), torch.randn(9, 2)
     labels = torch.tensor([3, -1, 4, -1, -1, 1, -1, -1, 5])
-    weights = objective.weights_at(0)
+    weights = torch.tensor(objective.weights_at(0))
     _, some = objective(model(images, noise), labels, weights)
     seen = labels >= 0
     _, alone = objective(model(images[seen], noise[seen]), labels[seen], weights)

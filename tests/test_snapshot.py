@@ -10,6 +10,7 @@ import torch
 from dvae_plugins.metrics import KNN, ActiveUnits, LinearProbe, Silhouette, Trustworthiness
 from dvae_plugins.plots import Latent, Manifold, Reconstructions, Weights
 
+from dvae_core.data import first_of_each
 from dvae_core.labelled_images import LabelledImages
 from dvae_core.recipe import load_recipe
 from dvae_core.snapshot import Snapshot
@@ -159,6 +160,27 @@ def test_a_snapshot_agrees_with_the_model(recipe_file):
     kl = -0.5 * (1 + log_var - mean.abs() - log_var.exp()).sum(dim=1).mean().item()
     assert snapshot.test_losses()["kl"] == pytest.approx(kl, rel=1e-5)
     assert snapshot.test_losses() == snapshot.test_losses()
+
+
+def test_judges_may_learn_from_fewer_images(recipe_file):
+    everything = training(recipe_file).snapshot()
+    few = training(recipe_file, ["evaluate.train_limit=9"]).snapshot()
+    # As many of each class as there are to be had, and of the one image without a label.
+    assert np.bincount(few.train_labels + 1).tolist() == [1, 3, 3, 2]
+    chosen = first_of_each(everything.train_labels, 9)
+    np.testing.assert_allclose(few.train_means, everything.train_means[chosen], atol=1e-6)
+    assert len(few.test_means) == len(everything.test_means)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 1000])
+def test_pieces_change_nothing(recipe_file, at_once):
+    parts = training(recipe_file)
+    whole, pieces = parts.snapshot(), parts.snapshot()
+    pieces._at_once = at_once
+    np.testing.assert_allclose(pieces.train_means, whole.train_means, atol=1e-6)
+    assert pieces.test_losses() == pytest.approx(whole.test_losses(), rel=1e-6)
+    points = np.zeros((25, 2), np.float32)
+    np.testing.assert_allclose(pieces.decode(points), whole.decode(points), atol=1e-6)
 
 
 def test_a_plain_vae_has_no_class_probabilities(recipe_file):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from dvae_core import optimizers
 from dvae_core.batches import Batches
 from dvae_core.errors import Diverged, Interrupted, RecipeError, RunFolderError
 from dvae_core.recipe import load_recipe
@@ -447,3 +448,20 @@ def test_an_animation_shows_every_epoch_of_a_plot(recipe_file, tmp_path):
         with Image.open(run.path / "figures" / "epoch-0001-regions.png") as first:
             assert movie.size == first.size
     assert not (run.path / "figures" / "weights.gif").exists()
+
+
+def test_an_optimizer_takes_one_pass_unless_the_recipe_says_how(recipe_file, tmp_path):
+    fast = run_recipe(load_recipe(recipe_file), tmp_path)
+    slow = run_recipe(load_recipe(recipe_file, ["optimizer.fused=false"]), tmp_path)
+    assert state(fast)["optimizer"]["param_groups"][0]["fused"] is True
+    assert state(slow)["optimizer"]["param_groups"][0]["fused"] is False
+    for a, b in zip(state(fast)["model"].values(), state(slow)["model"].values(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-3)
+
+
+def test_a_run_goes_on_with_the_optimizer_that_it_began_with(recipe_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(optimizers, "_fusible", lambda parameters: False)
+    run = run_recipe(load_recipe(recipe_file), tmp_path)
+    monkeypatch.undo()
+    resume_run(run.path, load_recipe(run.path / "recipe.toml", ["train.epochs=5"]))
+    assert not state(run)["optimizer"]["param_groups"][0]["fused"]

@@ -55,13 +55,13 @@ class ConvDecoder(Decoder):
         decoder = glorot(
             nn.Sequential(
                 nn.Linear(latent_dim, first * math.prod(start)),
-                nn.LeakyReLU(self.slope),
+                nn.LeakyReLU(self.slope, inplace=True),
                 nn.Unflatten(1, (first, *start)),
                 nn.ConvTranspose2d(first, second, self.kernel),
-                nn.LeakyReLU(self.slope),
+                nn.LeakyReLU(self.slope, inplace=True),
                 nn.Upsample(size=tuple(doubled)),
                 nn.ConvTranspose2d(second, third, self.kernel),
-                nn.LeakyReLU(self.slope),
+                nn.LeakyReLU(self.slope, inplace=True),
                 nn.ConvTranspose2d(third, channels, self.kernel),
                 nn.LeakyReLU(self.slope),
                 nn.Conv2d(channels, channels, 1),

@@ -48,12 +48,12 @@ class ConvEncoder(Encoder):
         return glorot(
             nn.Sequential(
                 nn.Conv2d(channels, first, self.kernel),
-                nn.LeakyReLU(self.slope),
+                nn.LeakyReLU(self.slope, inplace=True),
                 nn.Conv2d(first, second, self.kernel),
-                nn.LeakyReLU(self.slope),
-                nn.MaxPool2d(2),
+                nn.MaxPool2d(2),  # the maximum may be taken first: a leaky ReLU keeps the order
+                nn.LeakyReLU(self.slope, inplace=True),
                 nn.Conv2d(second, third, self.kernel),
-                nn.LeakyReLU(self.slope),
+                nn.LeakyReLU(self.slope, inplace=True),
                 nn.Flatten(),
             )
         )
@@ -75,7 +75,7 @@ class MLPEncoder(Encoder):
         from dvae_plugins.networks import glorot, perceptron
 
         layers = perceptron((math.prod(image_shape), *self.hidden), self.slope)
-        return glorot(nn.Sequential(nn.Flatten(), *layers, nn.LeakyReLU(self.slope)))
+        return glorot(nn.Sequential(nn.Flatten(), *layers, nn.LeakyReLU(self.slope, inplace=True)))
 
 
 @hookimpl

@@ -9,10 +9,13 @@ from torch import nn
 
 
 def perceptron(sizes: Iterable[int], slope: float) -> list[nn.Module]:
-    """Linear layers through `sizes`, with a leaky ReLU after each but the last."""
+    """Linear layers through `sizes`, with a leaky ReLU after each but the last.
+
+    Here as everywhere it works in place: its gradient needs the sign of its output alone.
+    """
     layers: list[nn.Module] = []
     for fan_in, fan_out in pairwise(sizes):
-        layers += [nn.Linear(fan_in, fan_out), nn.LeakyReLU(slope)]
+        layers += [nn.Linear(fan_in, fan_out), nn.LeakyReLU(slope, inplace=True)]
     return layers[:-1]
 
 

@@ -6,8 +6,6 @@ import contextlib
 import netrc
 import os
 import secrets
-import urllib.error
-import urllib.request
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -164,9 +162,13 @@ def _has_key(base_url: str) -> bool:
 
 def _knock(base_url: str) -> None:
     """Raise unless a server answers soon; wandb.init would wait and try again for much longer."""
+    # It brings half of the standard library along, which no light verb should wait for.
+    from urllib.error import HTTPError
+    from urllib.request import urlopen
+
     try:
-        urllib.request.urlopen(base_url, timeout=KNOCK_TIMEOUT).close()
-    except urllib.error.HTTPError as error:
+        urlopen(base_url, timeout=KNOCK_TIMEOUT).close()
+    except HTTPError as error:
         error.close()
         if error.code >= 500:
             raise

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PositiveInt
 
 from dvae_core import DataError, Dataset, LabelledImages, RecipePath
+from dvae_plugins.datasets.arrays import read_npz
 
 if TYPE_CHECKING:
     import numpy as np
 
 ARRAYS = ("images", "labels", "test_images", "test_labels", "classes")
-LARGEST_ARRAY = 64 * 2**30
-"""Bytes of an array, at most."""
-UNPACKED_FREELY = 2**30
-LARGEST_RATIO = 200
-"""An array may unpack to so many bytes, or to so many times the file, before it is a bomb."""
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 
 
@@ -50,6 +44,9 @@ class NPZ(_OwnDataset):
     Images are [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels, uint8 or floats in
     [0, 1]. Labels are integers or strings; -1 is unlabelled. `test_images` and `test_labels`, if
     there, are the test set; `classes` names the classes in the order of the sorted labels.
+
+    Large arrays of uint8 that np.savez wrote, which packs nothing, stay in the file and are read
+    as they are needed. A split copies them: write `test_images` where memory is short.
     """
 
     name = "npz"
@@ -78,15 +75,8 @@ class NPZ(_OwnDataset):
         return LabelledImages(images, labels[:n], test_images, labels[n:], classes)
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        import numpy as np
-
         try:
-            with self.path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                if not isinstance(file, np.lib.npyio.NpzFile):
-                    raise ValueError("not an npz file")
-                _check_sizes(file, os.fstat(stream.fileno()).st_size)
-                arrays = {name: file[name] for name in ARRAYS if name in file.files}
-                names = file.files
+            arrays, names = read_npz(self.path, ARRAYS)
         except FileNotFoundError:
             raise DataError(f"{self.path}: there is no such file") from None
         except Exception as error:  # a damaged zip file raises nearly anything
@@ -147,30 +137,6 @@ class ImageFolder(_OwnDataset):
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DataError(f"{file}: no readable image: {error}") from error
         return pixels[None] if self.channels == 1 else pixels.transpose(2, 0, 1)
-
-
-def _check_sizes(file: Any, packed: int) -> None:
-    """Raise ValueError where an array claims more than the file holds, before taking memory."""
-    import numpy as np
-
-    for entry in file.zip.infolist():
-        if entry.filename.removesuffix(".npy") not in ARRAYS:
-            continue
-        with file.zip.open(entry) as stream:
-            version = np.lib.format.read_magic(stream)
-            read = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, _, dtype = read(stream)
-        if math.prod(shape) * dtype.itemsize > entry.file_size:
-            raise ValueError(f"{entry.filename} claims to be {list(shape)} {dtype} and is not")
-        if entry.file_size > min(LARGEST_ARRAY, max(UNPACKED_FREELY, LARGEST_RATIO * packed)):
-            raise ValueError(
-                f"{entry.filename} unpacks to {entry.file_size:,} bytes, over the limit for a "
-                f"file of {packed:,}"
-            )
 
 
 def _numbered(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
