@@ -115,7 +115,7 @@ def test_show_gives_values_with_origins_and_draws_the_weights(dvae):
     assert re.search(r"^weight = 0\.5 +# .*mnist_plain\.toml:\d+$", out, re.M)
     assert re.search(r"^epochs = 5 +# --set train\.epochs=5$", out, re.M)
     assert re.search(r'^precision = "float32" +# ', out, re.M)
-    assert re.search(r"^k = 15 +# default$", out, re.M)
+    assert re.search(r"^lines = 100 +# default$", out, re.M)
     assert re.search(r"^# guidance +20 █+.*▁+ 0\.01$", out, re.M)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from dvae_plugins.datasets.idx import FashionMNIST
 
+from dvae_core.components import Schedule
 from dvae_core.labelled_images import LabelledImages
 from dvae_core.recipe import load_recipe
 from dvae_core.train import run_recipe
@@ -52,8 +53,13 @@ def test_these_ship():
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_short_run(path, tmp_path):
     whole = load_recipe(path)
-    unfinished = ["guidance.weight.allow_unfinished=true"] if whole.guidance else []
-    unfinished += [f"terms.{i}.weight.allow_unfinished=true" for i in range(len(whole.terms))]
+    tables = {"kl": whole.kl, "guidance": whole.guidance}
+    tables |= {f"terms.{i}": term for i, term in enumerate(whole.terms)}
+    unfinished = [
+        f"{key}.weight.allow_unfinished=true"
+        for key, table in tables.items()
+        if table is not None and isinstance(table.weight, Schedule)
+    ]
     recipe = load_recipe(path, [*SHORT, *unfinished])
     assert recipe.title
     run = run_recipe(recipe, tmp_path)
