@@ -1,7 +1,7 @@
 """The border recipes over five seeds, and how many borders can be named: the figures and pictures
 of docs/borders.md.
 
-    python benchmarks/borders.py --runs DIR [--pairs]
+    python benchmarks/borders.py --runs DIR [--pairs] [RECIPE...]
 
 Takes the finished runs that lie in DIR and trains what is missing there: about three minutes a run
 on two cores. With --pairs, also the study of how many pairs can be named.
@@ -43,22 +43,24 @@ NAMED = (0, 4, 9, 14, 19)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=Path, required=True, help="where the runs are or shall be")
+    parser.add_argument("recipes", nargs="*", default=list(RECIPES), help="which; both if none")
     parser.add_argument("--pairs", action="store_true", help="how many pairs can be named, too")
     options = parser.parse_args()
     text = DOCUMENT.read_text(encoding="utf-8").split(MARK)[0].rstrip()
-    parts = [text, MARK, recipes_section(options.runs)]
+    parts = [text, MARK, recipes_section(options.runs, options.recipes)]
     if options.pairs:
         parts.append(pairs_section(options.runs / "pairs"))
     DOCUMENT.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     print(DOCUMENT)
 
 
-def recipes_section(runs: Path) -> str:
+def recipes_section(runs: Path, names: list[str]) -> str:
     lines = [
         f"## Figures\n\nMeasured on {stamp()}, by `python benchmarks/borders.py --runs DIR`. "
         "Medians over five seeds, and the range; reconstruction is that of the test images."
     ]
-    for name, plain in RECIPES.items():
+    for name in names:
+        plain = RECIPES[name]
         rows = [last_row(run(runs, name, seed)) for seed in SEEDS]
         before = [last_row(run(runs, plain, seed)) for seed in SEEDS]
         keys = [key for key in rows[0] if key.startswith("test/direct_path/")]
