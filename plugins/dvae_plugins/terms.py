@@ -31,7 +31,7 @@ class Border(Term):
     """
 
     name = "border"
-    example = {"pairs": [["0", "8"]]}
+    example = {"pairs": [[0, 1]]}
 
     pairs: tuple[tuple[Class, Class], ...] = Field(min_length=1)
     """The pairs, by class name or number, such as [["0", "8"], ["3", "5"]]."""
