@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dvae_core.hookspecs import hookimpl as hookimpl
     from dvae_core.labelled_images import LabelledImages as LabelledImages
     from dvae_core.labelled_images import class_number as class_number
+    from dvae_core.labelled_images import short_name as short_name
     from dvae_core.loaded_run import load_run as load_run
     from dvae_core.recipe import load_recipe as load_recipe
     from dvae_core.run_folder import RunFolder as RunFolder
@@ -66,7 +67,7 @@ _HOMES = {
     "comparison": ("compare_runs",),
     "errors": ("DvaeError", "DataError", "RecipeError"),
     "hookspecs": ("hookimpl",),
-    "labelled_images": ("LabelledImages", "class_number"),
+    "labelled_images": ("LabelledImages", "class_number", "short_name"),
     "loaded_run": ("load_run",),
     "recipe": ("load_recipe",),
     "run_folder": ("RunFolder",),

@@ -56,11 +56,18 @@ def first_of_each(labels: np.ndarray, limit: int | None) -> np.ndarray | slice:
         return slice(None)
     import numpy as np
 
+    return np.sort(np.lexsort((labels, rank_in_class(labels)))[:limit])
+
+
+def rank_in_class(labels: np.ndarray) -> np.ndarray:
+    """For each label [N], how many of its class stand before it."""
+    import numpy as np
+
     rank = np.empty(len(labels), dtype=np.int64)
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)
         rank[own] = np.arange(len(own))
-    return np.sort(np.lexsort((labels, rank))[:limit])
+    return rank
 
 
 def guidance_labels(labels: np.ndarray, labelled_fraction: float, seed: int) -> np.ndarray:

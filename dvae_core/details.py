@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dvae_core.files import unwritable, write_atomically
+from dvae_core.files import make_folder, write_atomically
 
 READABLE = 10_000
 """Arrays of more numbers than this stand in the npz file alone."""
@@ -26,10 +26,7 @@ def save_details(run: Path, epoch: int, name: str, details: dict[str, Any]) -> N
     if not details:
         return
     folder = run / "evaluation"
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise unwritable(folder, error) from error
+    make_folder(folder)
     stem = f"epoch-{epoch:04d}-{name}"
     arrays = {key: value for key, value in details.items() if isinstance(value, np.ndarray)}
     if arrays:

@@ -39,6 +39,18 @@ def write_atomically(file: Path, data: bytes) -> None:
         raise
 
 
+def make_folder(folder: Path, *, parents: bool = False) -> None:
+    """Make a folder where there is none.
+
+    Raises:
+        RunFolderError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=parents, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
 def unwritable(path: Path, error: Exception) -> RunFolderError:
     """What to say where `path` cannot be written."""
     if isinstance(error, RunFolderError):

@@ -71,6 +71,16 @@ class LabelledImages:
         return (c, h, w)
 
 
+def short_name(name: str, length: int) -> str:
+    """A class name as a label of so many characters at most, for matplotlib.
+
+    >>> short_name("ankle boot", 6), short_name("0", 6)
+    ('ankle…', '0')
+    """
+    text = name if len(name) <= length else name[: length - 1] + "…"
+    return text.replace("$", r"\$")  # a dollar sign would start a formula
+
+
 def class_number(name: str | int, classes: tuple[str, ...]) -> int:
     """The number of a class that is given by name or by number.
 

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from dvae_core.borders.regions import Grid, Regions, border_segments, cell_edges
+from dvae_core.labelled_images import short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +33,15 @@ def draw_regions(
         _draw_map(axes, regions.grid, classes, colours, pairs)
 
 
+def pale(colours: Sequence[str]) -> np.ndarray:
+    """RGBA [K, 4] of colours, lighter, so that lines and names stand out."""
+    from matplotlib.colors import to_rgba_array
+
+    shades = to_rgba_array(list(colours))
+    shades[:, :3] = 1 - 0.62 * (1 - shades[:, :3])
+    return shades
+
+
 def _draw_map(
     axes: Axes,
     grid: Grid,
@@ -40,11 +50,8 @@ def _draw_map(
     pairs: Sequence[tuple[int, int]],
 ) -> None:
     from matplotlib.collections import LineCollection
-    from matplotlib.colors import to_rgba_array
 
-    shades = to_rgba_array(list(colours))
-    shades[:, :3] = 1 - 0.62 * (1 - shades[:, :3])  # lighter, so that lines and names stand out
-    picture = np.concatenate([shades, [(0, 0, 0, 0)]])[grid.verdicts]  # VOID is the last
+    picture = np.concatenate([pale(colours), [(0, 0, 0, 0)]])[grid.verdicts]  # VOID is the last
     (left, right, _), (low, high, _) = cell_edges(grid.x), cell_edges(grid.y)
     axes.patch.set(facecolor="white", hatch="////", edgecolor="#c4c4c4")
     extent = (left[0], right[-1], low[0], high[-1])
@@ -98,11 +105,10 @@ def _draw_graph(
 def _name(axes: Axes, x: float, y: float, name: str) -> None:
     from matplotlib.patheffects import withStroke
 
-    text = name if len(name) <= 14 else name[:13] + "…"
     axes.text(
         x,
         y,
-        text.replace("$", r"\$"),
+        short_name(name, 14),
         ha="center",
         va="center",
         fontweight="bold",

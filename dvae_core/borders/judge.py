@@ -65,6 +65,11 @@ class Judge:
         """The distance of the k-th neighbour beyond which a point is void."""
         return float(np.percentile(self._test_neighbours[0][:, -1], 99))
 
+    def accuracy(self, test_labels: np.ndarray) -> float:
+        """How often the vote is right at the test means, of those [M] that have a label."""
+        known = test_labels >= 0
+        return float((self.test_votes == test_labels)[known].mean())
+
     def verdicts(self, points: np.ndarray) -> np.ndarray:
         """The class [P] that each latent point [P, D] belongs to, or VOID."""
         distances, labels = self.nearest(points)

@@ -31,6 +31,10 @@ class Grid:
     y: np.ndarray
     """[rows]: z₂ at the cells' centres."""
 
+    def points(self, dim: int) -> np.ndarray:
+        """The centres [rows * columns, D] in a latent space of one or two dimensions."""
+        return cell_points(self.x, self.y, dim)
+
 
 @dataclass(frozen=True)
 class Regions:
@@ -153,6 +157,11 @@ def border_segments(grid: Grid, pair: tuple[int, int] | None = None) -> Segments
     return segments
 
 
+def cell_points(x: np.ndarray, y: np.ndarray, dim: int) -> np.ndarray:
+    """The points [rows * columns, D], row by row, of a grid with these coordinates."""
+    return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)[:, :dim]
+
+
 def cell_edges(centres: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """The lower and upper edges of cells, and their width."""
     width = float(centres[1] - centres[0]) if len(centres) > 1 else 1.0
@@ -187,7 +196,7 @@ def _grid(judge: Judge, means: np.ndarray) -> Grid:
         for a, b in zip(low, high, strict=True)
     ]
     x, y = edges[0], edges[1] if len(edges) == 2 else np.zeros(1)
-    points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)[:, : means.shape[1]]
+    points = cell_points(x, y, means.shape[1])
     return Grid(judge.verdicts(points).reshape(len(y), len(x)), x, y)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dvae_core.borders.drawing import draw_regions
+from dvae_core.borders.drawing import draw_regions, pale
 from dvae_core.borders.judge import VOID
 from dvae_core.borders.walk import Walk
+from dvae_core.labelled_images import short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from dvae_core.snapshot import Snapshot
 
 FRAME_MS = 120
+NAME = 20
+"""Characters of a class name that there is room for."""
 
 
 def draw_walk(snapshot: Snapshot, walk: Walk) -> Figure:
@@ -73,7 +76,7 @@ def describe_walk(snapshot: Snapshot, walk: Walk) -> str:
 
 
 def _title(snapshot: Snapshot, walk: Walk) -> str:
-    a, b = (_short(snapshot.classes[c]) for c in (walk.a, walk.b))
+    a, b = (short_name(snapshot.classes[c], NAME) for c in (walk.a, walk.b))
     over = " over the border" if walk.route == "border" else ""
     return f"From {a} to {b}{over}: {describe_walk(snapshot, walk)}, realism {walk.realism:.2f}"
 
@@ -88,15 +91,16 @@ def _draw_strip(axes: Axes, snapshot: Snapshot, walk: Walk) -> None:
         images, cmap="gray", vmin=0, vmax=1, extent=(0, steps, height, 0), interpolation="nearest"
     )
     seen = walk.probabilities.argmax(axis=1)
+    shades = pale(snapshot.colours)
     rows = (("latent\njudge", walk.verdicts), ("image\njudge", seen))
     for row, (_, verdicts) in enumerate(rows):
         for step, c in enumerate(verdicts):
             y = height + 0.12 + 0.62 * row
-            colour = "white" if c == VOID else _light(snapshot.colours[c])
+            colour = "white" if c == VOID else shades[c]
             frame = Rectangle((step + 0.02, y), 0.96, 0.56, facecolor=colour, edgecolor="#c4c4c4")
             frame.set_hatch("////" if c == VOID else "")
             axes.add_patch(frame)
-            label = "void" if c == VOID else _short(snapshot.classes[c], 7)
+            label = "void" if c == VOID else short_name(snapshot.classes[c], 7)
             if row == 1:
                 label += f"\n{100 * walk.probabilities[step, c]:.0f} %"
             axes.text(step + 0.5, y + 0.28, label, ha="center", va="center", fontsize=8)
@@ -125,10 +129,10 @@ def _draw_way(axes: Axes, snapshot: Snapshot, walk: Walk) -> None:
 
 def _verdicts(snapshot: Snapshot, walk: Walk, step: int) -> str:
     latent = walk.verdicts[step]
-    where = "void" if latent == VOID else _short(snapshot.classes[latent])
+    where = "void" if latent == VOID else short_name(snapshot.classes[latent], NAME)
     seen = int(walk.probabilities[step].argmax())
     sure = 100 * walk.probabilities[step, seen]
-    return f"lies in {where}, looks like {_short(snapshot.classes[seen])} ({sure:.0f} %)"
+    return f"lies in {where}, looks like {short_name(snapshot.classes[seen], NAME)} ({sure:.0f} %)"
 
 
 def _in_plane(points: np.ndarray) -> np.ndarray:
@@ -138,14 +142,3 @@ def _in_plane(points: np.ndarray) -> np.ndarray:
 
 def _picture(image: np.ndarray) -> np.ndarray:
     return image[0] if len(image) == 1 else image.transpose(1, 2, 0)
-
-
-def _light(colour: str) -> Any:
-    from matplotlib.colors import to_rgb
-
-    return tuple(1 - 0.62 * (1 - part) for part in to_rgb(colour))
-
-
-def _short(name: str, length: int = 20) -> str:
-    text = name if len(name) <= length else name[: length - 1] + "…"
-    return text.replace("$", r"\$")

@@ -78,10 +78,7 @@ def _png(figure: object) -> bytes:
 
 
 def _write(file: Path, data: bytes) -> None:
-    from dvae_core.files import unwritable, write_atomically
+    from dvae_core.files import make_folder, write_atomically
 
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(file, error) from error
+    make_folder(file.parent, parents=True)
     write_atomically(file, data)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dvae_core.borders.regions import cell_points
 from dvae_core.errors import DataError
 from dvae_core.explore.epochs import epoch_maps, pack_map, weight_curves
 from dvae_core.explore.packing import as_bytes, pack
@@ -132,7 +133,7 @@ def _centres(plane: Plane, columns: int, rows: int) -> np.ndarray:
     left, right, low, high = plane.box
     x = left + (np.arange(columns) + 0.5) / columns * (right - left)
     y = low + (np.arange(rows) + 0.5) / rows * (high - low)
-    return plane.points(np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2))
+    return plane.points(cell_points(x, y, 2))
 
 
 def _typical(snapshot: Snapshot) -> list[int]:
@@ -152,9 +153,8 @@ def _sample_with(chosen: np.ndarray, wanted: Sequence[int]) -> np.ndarray:
 
 
 def _accuracy(snapshot: Snapshot) -> float | None:
-    known = snapshot.test_labels >= 0
-    right = snapshot.judge.test_votes == snapshot.test_labels
-    return float(right[known].mean()) if known.any() else None
+    labels = snapshot.test_labels
+    return snapshot.judge.accuracy(labels) if (labels >= 0).any() else None
 
 
 def _metrics(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dvae_core.data import rank_in_class
 from dvae_core.explore.packing import as_bytes
 from dvae_core.explore.planes import Plane
 from dvae_core.snapshot import Snapshot
@@ -83,9 +84,5 @@ def sample(snapshot: Snapshot) -> np.ndarray:
     """Indices of test images that a page shows: as many of each class as there is room for."""
     room = max(SAMPLE_VALUES // math.prod(snapshot.image_shape), len(snapshot.classes))
     order = snapshot.random("explore sample").permutation(len(snapshot.test_labels))
-    labels = snapshot.test_labels[order]
-    rank = np.empty(len(order), dtype=int)
-    for label in np.unique(labels):
-        own = labels == label
-        rank[own] = np.arange(own.sum())
+    rank = rank_in_class(snapshot.test_labels[order])
     return np.sort(order[np.argsort(rank, kind="stable")[:room]])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dvae_core.borders.regions import cell_points
 from dvae_core.errors import RecipeError
 from dvae_core.labelled_images import class_number
 from dvae_core.snapshot import Snapshot
@@ -47,7 +48,7 @@ class Plane:
         """Latent points [rows * columns, D] from the lower left corner to the upper right one."""
         left, right, low, high = self.box
         x, y = np.linspace(left, right, columns), np.linspace(low, high, rows)
-        return self.points(np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2))
+        return self.points(cell_points(x, y, 2))
 
 
 def planes(snapshot: Snapshot, wanted: Sequence[str] = ()) -> list[Plane]:

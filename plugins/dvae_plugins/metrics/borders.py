@@ -41,8 +41,7 @@ class Borders(Metric):
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         judge, regions = snapshot.judge, snapshot.regions
-        known = snapshot.test_labels >= 0
-        accuracy = float((judge.test_votes == snapshot.test_labels)[known].mean())
+        accuracy = judge.accuracy(snapshot.test_labels)
         measured = {
             "knn_accuracy": accuracy,
             "area_evenness": regions.area_evenness,

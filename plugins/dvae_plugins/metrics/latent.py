@@ -25,9 +25,7 @@ class KNN(Metric):
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         judge = snapshot.judge if self.k == snapshot.judge.k else snapshot.judge_of(self.k)
-        known = snapshot.test_labels >= 0
-        right = judge.test_votes == snapshot.test_labels
-        return {"knn_accuracy": float(right[known].mean())}
+        return {"knn_accuracy": judge.accuracy(snapshot.test_labels)}
 
 
 class LinearProbe(Metric):

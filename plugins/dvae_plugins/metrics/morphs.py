@@ -88,7 +88,6 @@ def _spread(snapshot: Snapshot, most: int) -> tuple[np.ndarray, np.ndarray]:
     if grid is None:
         places, verdicts = snapshot.test_means, snapshot.judge.test_verdicts
     else:
-        places = np.stack(np.meshgrid(grid.x, grid.y), axis=-1).reshape(-1, 2)
-        places, verdicts = places[:, : snapshot.latent_dim], grid.verdicts.ravel()
+        places, verdicts = grid.points(snapshot.latent_dim), grid.verdicts.ravel()
     owned = snapshot.random("spread").permutation(np.flatnonzero(verdicts >= 0))[:most]
     return places[owned], verdicts[owned]

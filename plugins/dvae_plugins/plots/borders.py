@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dvae_core import Plot
-from dvae_plugins.plots.canvas import short, titled
+from dvae_core import Plot, short_name
+from dvae_plugins.plots.canvas import titled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,7 +53,7 @@ class DirectPaths(Plot):
         side = min(14.0, 3.2 + 0.42 * len(classes))
         figure, axes = titled(f"Direct paths in percent, epoch {snapshot.epoch}", side + 0.8, side)
         picture = axes.imshow(100 * shares, cmap="cividis", vmin=0, vmax=100)
-        names = [short(name, 12) for name in classes]
+        names = [short_name(name, 12) for name in classes]
         slanted = max(map(len, names)) > 3
         axes.set_xticks(range(len(classes)), names, rotation=45 if slanted else 0)
         axes.set_yticks(range(len(classes)), names)

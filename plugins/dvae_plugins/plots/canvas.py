@@ -52,9 +52,3 @@ def show(axes: Any, picture: np.ndarray) -> None:
         interpolation="nearest",
     )
     axes.tick_params(length=0)
-
-
-def short(name: str, length: int = 24) -> str:
-    # A dollar sign would start a formula.
-    text = name if len(name) <= length else name[: length - 1] + "…"
-    return text.replace("$", r"\$")

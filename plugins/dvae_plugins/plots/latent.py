@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from dvae_core import Plot
-from dvae_plugins.plots.canvas import blank, plane, rgba, short, show, tiled, titled
+from dvae_core import Plot, short_name
+from dvae_plugins.plots.canvas import blank, plane, rgba, show, tiled, titled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +32,7 @@ class Latent(Plot):
         colours = rgba(snapshot.colours)[snapshot.test_labels[order]]
         axes.scatter(x[order], y[order], s=self.size, c=colours, linewidths=0, alpha=0.7)
         for name, colour in zip(snapshot.classes, snapshot.colours, strict=True):
-            axes.scatter([], [], s=40, color=colour, label=short(name))
+            axes.scatter([], [], s=40, color=colour, label=short_name(name, 24))
         axes.legend(
             loc="center left",
             bbox_to_anchor=(1.01, 0.5),
@@ -111,7 +111,7 @@ class Reconstructions(Plot):
         figure, axes = titled(title, max(5.0, 0.9 * len(chosen)), 2.9)
         show(axes, tiled(np.concatenate([originals, decoded]), len(chosen)))
         height, width = snapshot.image_shape[1:]
-        names = [short(snapshot.classes[c], 12) if c >= 0 else "" for c in labels[chosen]]
+        names = [short_name(snapshot.classes[c], 12) if c >= 0 else "" for c in labels[chosen]]
         axes.set_xticks([(i + 0.5) * width for i in range(len(chosen))])
         long = max(len(name) for name in names) > 5
         axes.set_xticklabels(names, rotation=30 if long else 0, ha="right" if long else "center")
@@ -145,7 +145,7 @@ class Weights(Plot):
                 ha="right" if reached > snapshot.total_steps / 2 else "left",
                 color="#bd1f01",
             )
-            axes.set_ylabel(short(name, 16))
+            axes.set_ylabel(short_name(name, 16))
             axes.margins(y=0.35)
             axes.grid(alpha=0.25)
             axes.spines[["top", "right"]].set_visible(False)
