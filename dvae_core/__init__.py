@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dvae_core.errors import DataError as DataError
     from dvae_core.errors import DvaeError as DvaeError
     from dvae_core.errors import RecipeError as RecipeError
+    from dvae_core.explore.page import explore_page as explore_page
     from dvae_core.hookspecs import hookimpl as hookimpl
     from dvae_core.labelled_images import LabelledImages as LabelledImages
     from dvae_core.labelled_images import class_number as class_number
@@ -66,6 +67,7 @@ _HOMES = {
     ),
     "comparison": ("compare_runs",),
     "errors": ("DvaeError", "DataError", "RecipeError"),
+    "explore.page": ("explore_page",),
     "hookspecs": ("hookimpl",),
     "labelled_images": ("LabelledImages", "class_number", "short_name"),
     "loaded_run": ("load_run",),

@@ -322,6 +322,14 @@ class Callback(Component):
 
     kind = "callback"
 
+    def check(self) -> None:
+        """Before data is loaded and a folder is made: can it do its work here?
+
+        Raises:
+            DvaeError: it cannot, for a package is missing, say; the message says what to do. The
+                run does not start.
+        """
+
     def run_started(self, run: RunFolder) -> None:
         """Before the first step, or before the first step after a resume."""
 

@@ -37,6 +37,7 @@ class LoadedRun:
         """Epochs finished at the checkpoint."""
         self._state = state
         self._registry = registry
+        self._snapshot: Snapshot | None = None
         try:
             shape, self.classes = folder.info["image_shape"], tuple(folder.info["classes"])
             with set_aside(recipe.seed, "load"):
@@ -72,13 +73,15 @@ class LoadedRun:
         return self.folder.metrics()
 
     def snapshot(self, watch: Watch | None = None) -> Snapshot:
-        """What metrics and plots see. Loads the run's data.
+        """What metrics and plots see. Loads the run's data, the first time.
 
         On the run's device where this machine has it.
 
         Raises:
             DataError: the data cannot be had.
         """
+        if self._snapshot is not None:
+            return self._snapshot
         device = self.recipe.train.device
         train = {"device": device if is_available(device) else "auto"}
         # The run's callbacks hear of a run, and this is none.
@@ -89,7 +92,8 @@ class LoadedRun:
             training.load_state_dict(self._state)
         training.train(False)
         before = [row for row in self.metrics() if row["epoch"] < self.epoch]
-        return training.snapshot(before, (watch or Watch()).stage)
+        self._snapshot = training.snapshot(before, (watch or Watch()).stage)
+        return self._snapshot
 
     def evaluate(
         self, metrics: Sequence[str] | None = None, *, watch: Watch | None = None
@@ -113,7 +117,7 @@ class LoadedRun:
 
 
 def load_run(
-    path: str | Path,
+    run: str | Path | RunFolder,
     epoch: Epoch | None = None,
     *,
     watch: Watch | None = None,
@@ -122,18 +126,19 @@ def load_run(
     """Take up a run from its folder alone; it may still be training.
 
     Args:
-        path: the run folder.
+        run: the run folder.
         epoch: the epoch whose end is wanted, or "best"; the newest good checkpoint if left out.
         watch: who is told what goes on.
-        registry: where components are looked up.
+        registry: where components are looked up; where the run itself did, if it is at hand.
 
     Raises:
-        RunFolderError: there is no run, or no good checkpoint, at `path`; or that epoch's
+        RunFolderError: there is no run, or no good checkpoint, in the folder; or that epoch's
             checkpoint is not kept.
         RecipeError: a plugin that the run needs is missing; the message says what to install.
     """
-    watch, registry = watch or Watch(), registry or load_registry()
-    folder = RunFolder.open(path)
+    watch = watch or Watch()
+    folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
+    registry = registry or folder.registry or load_registry()
     recipe = folder.load_recipe(registry)
     state, warnings = folder.load_checkpoint(epoch)
     for warning in [*folder.version_warnings(registry), *warnings]:

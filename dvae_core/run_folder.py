@@ -39,11 +39,13 @@ from dvae_core.registry import Registry
 class RunFolder:
     """One run's folder. Make one with `create`, or `open` one that exists."""
 
-    def __init__(self, path: Path, info: dict[str, Any]) -> None:
+    def __init__(self, path: Path, info: dict[str, Any], registry: Registry | None = None) -> None:
         self.path = path
         """The folder."""
         self.info = info
         """What run.json holds."""
+        self.registry = registry
+        """Where the components of a run that goes on are looked up."""
         self._checkpoints = Checkpoints(path)
 
     # --- Making and finding.
@@ -73,7 +75,7 @@ class RunFolder:
                 if not folder.exists():
                     folder.mkdir()
                     made.append(folder)
-            run = cls(path, provenance(path.name, recipe, registry, data) | facts)
+            run = cls(path, provenance(path.name, recipe, registry, data) | facts, registry)
             run.set_recipe(recipe)
         except (OSError, RunFolderError) as error:
             shutil.rmtree(path, ignore_errors=True)
@@ -95,7 +97,7 @@ class RunFolder:
             )
 
     @classmethod
-    def open(cls, path: str | Path) -> RunFolder:
+    def open(cls, path: str | Path, registry: Registry | None = None) -> RunFolder:
         """The folder of an earlier run.
 
         Raises:
@@ -107,7 +109,7 @@ class RunFolder:
         except (OSError, ValueError, RecursionError) as error:
             raise RunFolderError(f"{path}: not a run folder: no readable run.json") from error
         check_info(path, info)
-        return cls(path, info)
+        return cls(path, info, registry)
 
     # --- What callbacks may use.
 

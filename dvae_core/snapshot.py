@@ -101,6 +101,10 @@ class Snapshot:
         """float32 [M, C, H, W] in [0, 1]."""
         return self._data.test_images.astype(np.float32) / 255
 
+    def test_sample(self, most: int) -> np.ndarray:
+        """Indices [P] of `most` test images, or of all there are; as many of each class alike."""
+        return np.arange(len(self.test_labels))[first_of_each(self.test_labels, most)]
+
     def nearest(self, points: np.ndarray, k: int = 15) -> tuple[np.ndarray, np.ndarray]:
         """The k labelled training images whose means are nearest to points [P, D].
 

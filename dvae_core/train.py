@@ -80,7 +80,7 @@ def resume_run(
         Others: as `run_recipe`.
     """
     watch, registry = watch or Watch(), registry or load_registry()
-    run = RunFolder.open(path)
+    run = RunFolder.open(path, registry)
     with run.lock():
         return _resume(run, recipe, registry, watch)
 
@@ -108,7 +108,9 @@ def _resume(run: RunFolder, recipe: Recipe | None, registry: Registry, watch: Wa
 
 
 def prepare(recipe: Recipe, watch: Watch) -> Training:
-    """Load a recipe's data and put its parts together."""
+    """Load a recipe's data and put its parts together, if its callbacks can do their work here."""
+    for callback in recipe.callbacks:
+        callback.check()
     watch.stage(f"loading {recipe.dataset.name}")
     data = load_data(recipe.dataset)
     recipe.check_schedules(len(data.train_images))

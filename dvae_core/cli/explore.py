@@ -55,17 +55,17 @@ def explore(
     with patience() as watcher:
         watcher.stage("loading")
         from dvae_core.explore.content import Explored
-        from dvae_core.explore.page import page
+        from dvae_core.explore.page import explore_page
         from dvae_core.explore.server import Server
         from dvae_core.files import write_atomically
         from dvae_core.loaded_run import load_run
 
-        explored = [Explored(load_run(run, watch=watcher), plane or (), watcher) for run in runs]
+        loaded = [load_run(run, watch=watcher) for run in runs]
         if serve:
-            server = Server(explored)
+            server = Server([Explored(run, plane or (), watcher) for run in loaded])
         else:
             file = html or runs[0] / "explore.html"
-            text = page([one.content() for one in explored])
+            text = explore_page(*loaded, planes=plane or (), watch=watcher)
             write_atomically(file, text.encode())
     if serve:
         _serve(server)

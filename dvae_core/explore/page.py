@@ -8,7 +8,10 @@ from importlib import resources
 from string import Template
 from typing import Any
 
+from dvae_core.explore.content import Explored
 from dvae_core.explore.packing import json_for_script
+from dvae_core.loaded_run import LoadedRun
+from dvae_core.watch import Watch
 
 SCRIPTS = (
     "unpack", "colours", "maps", "lattice", "plane", "morph", "epochs", "tables", "run",
@@ -19,6 +22,22 @@ NEEDS = {
     False: "This file needs no server and asks nothing of the network.",
     True: "A server on this machine stands behind this page; nothing goes anywhere else.",
 }
+
+
+def explore_page(*runs: LoadedRun, planes: Sequence[str] = (), watch: Watch | None = None) -> str:
+    """The HTML of a page to move through the latent spaces of runs; it needs no network.
+
+    Args:
+        runs: what `load_run` gave; several stand side by side.
+        planes: for more than two latent dimensions, "pc1,pc2" or "z1,z4" or three classes.
+        watch: who is told what goes on.
+
+    Raises:
+        DataError: the data of a run cannot be had, or has no labels.
+        RecipeError: there is no such plane.
+    """
+    watch = watch or Watch()
+    return page([Explored(run, planes, watch).content() for run in runs])
 
 
 def page(contents: Sequence[dict[str, Any]], report: str = "", *, live: bool = False) -> str:

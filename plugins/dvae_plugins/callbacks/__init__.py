@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dvae_core import Callback, hookimpl
 from dvae_plugins.callbacks.animation import Animation
+from dvae_plugins.callbacks.tensorboard import TensorBoard
 from dvae_plugins.callbacks.weights_and_biases import WandB
 
 
 @hookimpl
 def register_callbacks() -> list[type[Callback]]:
-    return [Animation, WandB]
+    return [Animation, TensorBoard, WandB]

@@ -7,16 +7,20 @@ import netrc
 import os
 import secrets
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from dvae_core import Callback
+from dvae_plugins.callbacks.samples import class_names, pictures
 
 if TYPE_CHECKING:
-    from dvae_core import RunFolder
+    import numpy as np
+
+    from dvae_core import RunFolder, Snapshot
 
 KNOCK_TIMEOUT = 5
 """Seconds in which a server must answer at all."""
@@ -24,10 +28,16 @@ INIT_TIMEOUT = 15
 """Seconds to wait for a server to take a run; after that the run is logged offline."""
 FINISH_TIMEOUT = 5
 """Seconds to wait for the last uploads; what is not uploaded by then, `wandb sync` uploads."""
+ARTIFACT_TIMEOUT = 120
+"""Seconds to wait for a server that was asked to take the checkpoints."""
 
 
 class WandB(Callback):
     """Weights & Biases: scalars and figures of each epoch, with the recipe as the config.
+
+    A finished run also leaves its page of `dvae explore` and a table of test images: what comes
+    back, where they lie, what the judge and the head say. The summary has the lowest value of each
+    loss and the highest of each accuracy beside the last one.
 
     metrics.jsonl stays the source of truth; this is a copy. Offline runs lie in the run folder's
     wandb/ and are uploaded by `wandb sync`. The runs of a sweep are a group of its name.
@@ -43,10 +53,17 @@ class WandB(Callback):
     """auto is online with an API key and offline without."""
     tags: tuple[str, ...] = ()
     """Tags of the run."""
+    table: int = Field(default=200, ge=0, le=10_000)
+    """Test images in the table, as many of each class alike; 0 for no table."""
+    artifacts: bool = False
+    """Whether a finished run leaves its checkpoints, as an artifact of the type "model"."""
 
     _run: Any = None
+    _defined: set[str] = PrivateAttr(default_factory=set)
 
     def run_started(self, run: RunFolder) -> None:
+        if self.mode == "auto" and os.environ.get("WANDB_MODE") == "disabled":
+            return
         import wandb
 
         wandb.setup(wandb.Settings(silent=True))  # what matters, this callback says
@@ -76,10 +93,13 @@ class WandB(Callback):
     def epoch_finished(
         self, run: RunFolder, metrics: dict[str, float], figures: dict[str, Path]
     ) -> None:
+        if self._run is None:
+            return
         import wandb
 
         step = int(metrics["step"])
         try:
+            self._define(metrics)
             # Twice, because W&B files an image under the step that it has heard of last.
             self._run.log(metrics, step=step)
             images = {f"figures/{name}": wandb.Image(str(path)) for name, path in figures.items()}
@@ -92,6 +112,8 @@ class WandB(Callback):
         if self._run is None:
             return
         try:
+            if status == "finished":
+                self._log_finished(run)
             self._run.finish(exit_code=0 if status == "finished" else 1)
         except Exception as error:
             reason = "it stopped answering" if isinstance(error, TimeoutError) else error
@@ -102,6 +124,42 @@ class WandB(Callback):
             )
             self._let_go()
         self._run = None
+
+    def _define(self, metrics: dict[str, float]) -> None:
+        """Draw what is new among the metrics over epochs, and keep the best value of it."""
+        for key in metrics.keys() - self._defined:
+            if key.startswith(("train/", "test/")):
+                self._run.define_metric(key, step_metric="epoch", summary=_summary(key, metrics))
+        self._defined.update(metrics)
+
+    def _log_finished(self, run: RunFolder) -> None:
+        """What takes a model: the rows of the epochs are with W&B by now."""
+        import wandb
+
+        from dvae_core import explore_page, load_run
+
+        try:
+            loaded = load_run(run)
+        except Exception as error:
+            warnings.warn(f"no page, no table: {error}", stacklevel=2)
+            return
+        step = run.metrics()[-1]["step"]
+        wanted: dict[str, Callable[[], Any]] = {
+            "explore": lambda: wandb.Html(explore_page(loaded), inject=False)
+        }
+        if self.table:
+            wanted["test_images"] = lambda: _table(loaded.snapshot(), self.table)
+        for key, make in wanted.items():
+            try:
+                made = make()
+            except Exception as error:
+                warnings.warn(f"{key} is left out: {error}", stacklevel=2)
+                continue
+            self._run.log({key: made}, step=step)
+        if self.artifacts:
+            logged = self._run.log_artifact(_checkpoints(run))
+            if not self._run.offline:
+                logged.wait(ARTIFACT_TIMEOUT)
 
     def _let_go(self) -> None:
         """Keep W&B's exit handler from waiting for what is broken, or stumbling over it."""
@@ -141,6 +199,54 @@ class WandB(Callback):
                 save_code=False,
             ),
         )
+
+
+def _summary(key: str, metrics: dict[str, float]) -> str:
+    """What the summary says of a metric; a term of the loss is known by its weight."""
+    name = key.partition("/")[2]
+    if "accuracy" in name:
+        return "last,max"
+    return "last,min" if name == "loss" or f"train/{name}_weight" in metrics else "last"
+
+
+def _table(snapshot: Snapshot, rows: int) -> Any:
+    """A wandb.Table: test images, what comes back, where they lie and what they are taken for."""
+    import wandb
+
+    chosen = snapshot.test_sample(rows)
+    means = snapshot.test_means[chosen]
+    columns: dict[str, Any] = {
+        "image": _images(snapshot.test_images[chosen]),
+        "reconstruction": _images(snapshot.decode(means)),
+        "class": class_names(snapshot, snapshot.test_labels[chosen], ""),
+    }
+    if (snapshot.train_labels >= 0).any():
+        columns["judge"] = class_names(snapshot, snapshot.judge.test_verdicts[chosen], "void")
+    probabilities = snapshot.classify(means)
+    if probabilities is not None:
+        columns["head"] = class_names(snapshot, probabilities.argmax(axis=1), "")
+    columns |= {f"z{d + 1}": means[:, d].tolist() for d in range(snapshot.latent_dim)}
+    rows_of_cells = [list(row) for row in zip(*columns.values(), strict=True)]
+    return wandb.Table(columns=list(columns), data=rows_of_cells)
+
+
+def _images(images: np.ndarray) -> list[Any]:
+    import wandb
+    from PIL import Image
+
+    shown = (pictures(images) * 255).round().astype("uint8").transpose(0, 2, 3, 1)
+    return [wandb.Image(Image.fromarray(i[:, :, 0] if i.shape[2] == 1 else i)) for i in shown]
+
+
+def _checkpoints(run: RunFolder) -> Any:
+    """An artifact that is a run folder without its figures, so that `load_run` takes it."""
+    import wandb
+
+    artifact = wandb.Artifact(f"run-{run.recall('wandb_id')}-checkpoints", type="model")
+    artifact.add_dir(str(run.path / "checkpoints"), name="checkpoints")
+    for name in ("recipe.toml", "run.json", "metrics.jsonl"):
+        artifact.add_file(str(run.path / name), name=name)
+    return artifact
 
 
 def _base_url() -> str:
