@@ -36,6 +36,8 @@ def _own_places(tmp_path_factory, monkeypatch):
     for name in ("DVAE_PLUGINS", "DVAE_STRICT", "WANDB_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WANDB_MODE", "offline")
+    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
+        monkeypatch.setenv(name, str(tmp_path_factory.mktemp("wandb")))
 
 
 @pytest.fixture

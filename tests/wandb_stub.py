@@ -11,6 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # a table comes as a hundred files at once
+
+
 class Stub:
     """Serves on a free port until `close`.
 
@@ -27,8 +31,10 @@ class Stub:
         """The ids that a client asked about before it went on with them."""
         self.steps: list[int] = []
         """The steps whose rows have arrived."""
+        self.artifacts: list[dict[str, Any]] = []
+        """The artifacts that were asked for: name, type, names of files, whether committed."""
         self._over = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = Server(("127.0.0.1", 0), self._handler())
         self._server.handle_error = lambda *request: None  # a client that went away
         self._server.daemon_threads = True
         self._server.block_on_close = False
@@ -57,6 +63,11 @@ class Stub:
             self.resumed_from.append(variables["name"])
             known = variables["name"] in self.run_ids
             return {"model": {"bucket": self._bucket(variables) if known else None}}
+        if "query Viewer" in query:
+            teams = {"edges": []}
+            return {"viewer": {"id": "v", "entity": "someone", "username": "x", "teams": teams}}
+        if "rtifact" in query:
+            return self._artifact(query, variables)
         if "createRunFiles" in query:
             files = [{"name": n, "uploadUrl": f"{self.url}/put/{n}"} for n in variables["files"]]
             return {"createRunFiles": {"runID": "x", "uploadHeaders": [], "files": files}}
@@ -64,6 +75,59 @@ class Stub:
             history = body.get("files", {}).get("wandb-history.jsonl", {})
             self.steps += [json.loads(line)["_step"] for line in history.get("content", [])]
         return {}
+
+    def _artifact(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """Takes artifacts: each has a number for its id, its manifest and files under that."""
+        if "query ArtifactType" in query:
+            return {"project": {"artifact": None}}
+        if "createArtifactManifest" in query:
+            number = variables["artifactID"]
+            file = {"id": number, "uploadUrl": f"{self.url}/put/{number}", "uploadHeaders": []}
+            return {"createArtifactManifest": {"artifactManifest": {"id": number, "file": file}}}
+        if "createArtifactFiles" in query:
+            nodes = []
+            for spec in variables["input"]["artifactFiles"]:
+                self.artifacts[int(spec["artifactID"])]["files"].add(spec["name"])
+                url = f"{self.url}/put/{spec['artifactID']}/{spec['name']}"
+                node = {"storagePath": "x", "uploadUrl": url, "uploadHeaders": []}
+                nodes.append({"node": node | {"artifact": {"id": spec["artifactID"]}}})
+            return {"createArtifactFiles": {"files": {"edges": nodes}}}
+        if "createArtifact(" in query:
+            wanted = variables["input"]
+            new = {"name": wanted["artifactCollectionName"], "type": wanted["artifactTypeName"]}
+            self.artifacts.append(new | {"files": set(), "committed": False})
+            artifact = {"id": str(len(self.artifacts) - 1), "state": "PENDING"}
+            return {"createArtifact": {"artifact": artifact | {"artifactSequence": {}}}}
+        if "commitArtifact" in query:
+            number = variables["artifactID"]
+            self.artifacts[int(number)]["committed"] = True
+            return {"commitArtifact": {"artifact": {"id": number, "digest": "x"}}}
+        if "query ArtifactByID" in query:
+            return {"artifact": self._committed(variables["id"])}
+        return {}
+
+    def _committed(self, number: str) -> dict[str, Any]:
+        known = self.artifacts[int(number)]
+        project = {"id": "p", "internalId": "p", "name": "try", "entity": {"name": "someone"}}
+        sequence = {"__typename": "ArtifactSequence", "name": known["name"], "project": project}
+        unknown = ("description", "metadata", "historyStep", "updatedAt")
+        return dict.fromkeys(unknown) | {
+            "__typename": "Artifact",
+            "id": number,
+            "artifactSequence": sequence,
+            "artifactType": {"name": known["type"]},
+            "versionIndex": 0,
+            "ttlDurationSeconds": -2,
+            "ttlIsInherited": True,
+            "state": "COMMITTED",
+            "size": 1,
+            "digest": "x",
+            "commitHash": "x",
+            "fileCount": len(known["files"]),
+            "createdAt": "2026-01-01T00:00:00Z",
+            "tags": [],
+            "aliases": [],
+        }
 
     def _bucket(self, variables: dict[str, Any]) -> dict[str, Any]:
         project = {"id": "p", "name": "try", "entity": {"id": "e", "name": "someone"}}

@@ -7,7 +7,8 @@ import netrc
 import os
 import secrets
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -81,9 +82,8 @@ class WandB(Callback):
                 self._run = self._init(run, run_id, mode)
                 return
             except Exception as error:
-                reason = str(error).strip().split("\n")[0]
                 warnings.warn(
-                    f"logging offline, because the server did not take the run: {reason}; "
+                    f"logging offline, because the server did not take the run: {_first_line(error)}; "
                     f"upload it later: wandb sync {run.path}/wandb/offline-run-*",
                     stacklevel=2,
                 )
@@ -127,39 +127,38 @@ class WandB(Callback):
 
     def _define(self, metrics: dict[str, float]) -> None:
         """Draw what is new among the metrics over epochs, and keep the best value of it."""
-        for key in metrics.keys() - self._defined:
-            if key.startswith(("train/", "test/")):
+        for key in metrics:
+            if key not in self._defined and key.startswith(("train/", "test/")):
                 self._run.define_metric(key, step_metric="epoch", summary=_summary(key, metrics))
         self._defined.update(metrics)
 
     def _log_finished(self, run: RunFolder) -> None:
-        """What takes a model: the rows of the epochs are with W&B by now."""
+        """What takes a model; none of it may cost the rows of the epochs."""
         import wandb
 
         from dvae_core import explore_page, load_run
 
-        try:
-            loaded = load_run(run)
-        except Exception as error:
-            warnings.warn(f"no page, no table: {error}", stacklevel=2)
-            return
+        loaded = cache(lambda: load_run(run))
         step = run.metrics()[-1]["step"]
-        wanted: dict[str, Callable[[], Any]] = {
-            "explore": lambda: wandb.Html(explore_page(loaded), inject=False)
-        }
+        with _left_out("the page"):
+            page = wandb.Html(explore_page(loaded()), inject=False)
+            self._run.log({"explore": page}, step=step)
         if self.table:
-            wanted["test_images"] = lambda: _table(loaded.snapshot(), self.table)
-        for key, make in wanted.items():
-            try:
-                made = make()
-            except Exception as error:
-                warnings.warn(f"{key} is left out: {error}", stacklevel=2)
-                continue
-            self._run.log({key: made}, step=step)
+            with _left_out("the table of test images"):
+                table = _table(loaded().snapshot(), self.table)
+                self._knock_for_artifacts()
+                self._run.log({"test_images": table}, step=step)
         if self.artifacts:
-            logged = self._run.log_artifact(_checkpoints(run))
-            if not self._run.offline:
-                logged.wait(ARTIFACT_TIMEOUT)
+            with _left_out("the artifact of the checkpoints"):
+                self._knock_for_artifacts()
+                logged = self._run.log_artifact(_checkpoints(run))
+                if not self._run.offline:
+                    logged.wait(ARTIFACT_TIMEOUT)
+
+    def _knock_for_artifacts(self) -> None:
+        """A table is an artifact too, and W&B asks the server about each before it goes on."""
+        if not self._run.offline:
+            _knock(_base_url())
 
     def _let_go(self) -> None:
         """Keep W&B's exit handler from waiting for what is broken, or stumbling over it."""
@@ -201,12 +200,28 @@ class WandB(Callback):
         )
 
 
-def _summary(key: str, metrics: dict[str, float]) -> str:
-    """What the summary says of a metric; a term of the loss is known by its weight."""
+@contextlib.contextmanager
+def _left_out(what: str) -> Iterator[None]:
+    """Go on without what cannot be made or sent."""
+    try:
+        yield
+    except Exception as error:
+        warnings.warn(f"{what} is left out: {_first_line(error)}", stacklevel=3)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
+
+
+def _summary(key: str, metrics: dict[str, float]) -> str | None:
+    """What the summary says of a metric, if not just its last value.
+
+    A term of the loss is known by its weight.
+    """
     name = key.partition("/")[2]
     if "accuracy" in name:
         return "last,max"
-    return "last,min" if name == "loss" or f"train/{name}_weight" in metrics else "last"
+    return "last,min" if name == "loss" or f"train/{name}_weight" in metrics else None
 
 
 def _table(snapshot: Snapshot, rows: int) -> Any:
