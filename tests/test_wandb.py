@@ -8,11 +8,15 @@ import subprocess
 import sys
 import time
 import warnings
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from dvae_plugins.callbacks import weights_and_biases as callbacks
 
+import dvae_core
+from dvae_core import explore_page, load_run
 from dvae_core.recipe import load_recipe
 from dvae_core.train import resume_run, run_recipe
 from dvae_core.watch import Watch
@@ -81,6 +85,110 @@ def test_without_a_key_auto_means_offline(with_wandb, tmp_path, monkeypatch):
     assert len(offline_files(run)) == 1
 
 
+def history_of(run) -> list[dict]:
+    (file,) = offline_files(run)
+    return [r["history"]["item"] for r in read_back(file) if r["type"] == "history"]
+
+
+def media(run, row: dict, key: str) -> Path:
+    (file,) = offline_files(run)
+    return file.parent / "files" / row[f"{key}.path"]
+
+
+def test_figures_come_once_an_evaluated_epoch(with_wandb, tmp_path):
+    run = run_recipe(load_recipe(with_wandb, ["evaluate.every=2"]), tmp_path / "runs")
+    assert ["figures/latent.path" in row for row in history_of(run)] == [False, True, False, True]
+
+
+def test_a_finished_run_leaves_its_page_and_a_table_of_test_images(with_wandb, tmp_path):
+    changes = ['callbacks=[{name = "wandb", table = 30}]']
+    run = run_recipe(load_recipe(with_wandb, changes), tmp_path / "runs")
+    *before, last = history_of(run)
+    assert not any(key.startswith(("explore", "test_images")) for row in before for key in row)
+    loaded = load_run(run.path)
+    assert media(run, last, "explore").read_text() == explore_page(loaded)
+
+    table = json.loads(media(run, last, "test_images").read_text())
+    assert table["columns"] == ["image", "reconstruction", "class", "judge", "head", "z1", "z2"]
+    columns = dict(zip(table["columns"], zip(*table["data"], strict=True), strict=True))
+    assert Counter(columns["class"]) == {"0": 10, "1": 10, "2": 10}
+    snapshot = loaded.snapshot()
+    means = np.column_stack([columns["z1"], columns["z2"]])
+    distances = np.linalg.norm(means[:, None] - snapshot.test_means, axis=2)
+    which = distances.argmin(axis=1)
+    assert len(set(which)) == 30
+    assert distances.min(axis=1).max() < 1e-5
+    assert [int(name) for name in columns["class"]] == snapshot.test_labels[which].tolist()
+    head = snapshot.classify(snapshot.test_means[which]).argmax(axis=1)
+    assert [int(name) for name in columns["head"]] == head.tolist()
+    verdicts = [-1 if name == "void" else int(name) for name in columns["judge"]]
+    assert verdicts == snapshot.judge.verdicts(snapshot.test_means[which]).tolist()
+
+
+def test_the_images_of_the_table_are_the_test_images(with_wandb, tmp_path, monkeypatch):
+    tables = []
+    make = callbacks._table
+    monkeypatch.setattr(callbacks, "_table", lambda *a: tables.append(make(*a)) or tables[-1])
+    run = run_recipe(load_recipe(with_wandb), tmp_path / "runs")
+    snapshot = load_run(run.path).snapshot()
+    (table,) = tables
+    assert len(table.data) == len(snapshot.test_labels)  # fewer than 200
+    for row, image, back in zip(
+        table.data, snapshot.test_images, snapshot.decode(snapshot.test_means), strict=True
+    ):
+        np.testing.assert_array_equal(np.array(row[0].image), np.round(image[0] * 255))
+        np.testing.assert_array_equal(np.array(row[1].image), np.round(back[0] * 255))
+
+
+def test_the_summary_has_the_best_and_the_charts_are_over_epochs(with_wandb, tmp_path):
+    run = run_recipe(load_recipe(with_wandb), tmp_path / "runs")
+    (file,) = offline_files(run)
+    summary, over = {}, {}
+    for record in read_back(file):
+        if record["type"] == "summary":
+            summary |= record["summary"].get("update", {})
+        elif record["type"] == "metric":
+            over[record["metric"]["name"]] = record["metric"].get("step_metric")
+    rows = run.metrics()
+    drawn = {key for key in rows[0] if key.startswith(("train/", "test/"))}
+    assert {key for key, against in over.items() if against == "epoch"} == drawn
+    for key, best, name in (
+        ("train/loss", min, "min"),
+        ("test/reconstruction", min, "min"),
+        ("train/guidance", min, "min"),
+        ("test/knn_accuracy", max, "max"),
+    ):
+        values = [row[key] for row in rows]
+        assert summary[key] == pytest.approx({"last": values[-1], name: best(values)})
+
+
+def test_a_page_that_fails_costs_a_warning_alone(with_wandb, tmp_path, monkeypatch):
+    def fails(*runs):
+        raise ValueError("no page today\nand a second line")
+
+    monkeypatch.setattr(dvae_core, "explore_page", fails)
+    listener = Listener()
+    run = run_recipe(load_recipe(with_wandb), tmp_path / "runs", watch=listener)
+    assert listener.warnings == ['callback "wandb": the page is left out: no page today']
+    assert run.info["status"] == "finished"
+    history = history_of(run)
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4]
+    assert media(run, history[-1], "test_images").exists()
+    assert "explore.path" not in history[-1]
+
+
+def test_disabled_means_no_work_at_all(with_wandb, tmp_path, monkeypatch):
+    def fails(*runs):
+        raise AssertionError("nobody looks at it")
+
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.setattr(dvae_core, "load_run", fails)
+    listener = Listener()
+    run = run_recipe(load_recipe(with_wandb), tmp_path / "runs", watch=listener)
+    assert listener.warnings == []
+    assert not (run.path / "wandb").exists()
+
+
 # --- A server that answers, or does not.
 
 
@@ -138,6 +246,7 @@ def test_an_online_run_arrives_and_resuming_continues_the_same_id(with_wandb, tm
     stub, listener = online(), Listener()
     run = run_recipe(load_recipe(with_wandb), tmp_path / "runs", watch=listener)
     assert stub.steps == [5, 10, 15, 20]
+    assert [(a["type"], a["committed"]) for a in stub.artifacts] == [("run_table", True)]
     again = load_recipe(run.path / "recipe.toml", ["train.epochs=6"])
     resume_run(run.path, again, watch=listener)
     assert listener.warnings == []
@@ -145,6 +254,21 @@ def test_an_online_run_arrives_and_resuming_continues_the_same_id(with_wandb, tm
     run_id = run.info["memory"]["wandb_id"]
     assert set(stub.run_ids) == {run_id}
     assert stub.resumed_from == [run_id, run_id]
+
+
+def test_checkpoints_arrive_as_a_model_that_can_be_loaded(with_wandb, tmp_path, online):
+    stub, listener = online(), Listener()
+    changes = ['callbacks=[{name = "wandb", table = 0, artifacts = true}]']
+    run = run_recipe(load_recipe(with_wandb, changes), tmp_path / "runs", watch=listener)
+    assert listener.warnings == []
+    (artifact,) = stub.artifacts
+    assert artifact["type"] == "model"
+    assert artifact["committed"]
+    copy = tmp_path / "copy"
+    for name in artifact["files"]:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_bytes((run.path / name).read_bytes())
+    assert load_run(copy).epoch == 4
 
 
 @pytest.mark.parametrize(
@@ -193,7 +317,7 @@ def test_a_server_that_ends_in_the_middle_costs_a_warning_and_seconds(
     listener = Listener(end_it)
     started = time.monotonic()
     run = run_recipe(load_recipe(with_wandb), tmp_path / "runs", watch=listener)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 12
     assert [row["epoch"] for row in run.metrics()] == [1, 2, 3, 4]
     assert run.info["status"] == "finished"
     table, warning = listener.warnings

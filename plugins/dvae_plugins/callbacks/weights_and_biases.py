@@ -83,8 +83,8 @@ class WandB(Callback):
                 return
             except Exception as error:
                 warnings.warn(
-                    f"logging offline, because the server did not take the run: {_first_line(error)}; "
-                    f"upload it later: wandb sync {run.path}/wandb/offline-run-*",
+                    "logging offline, because the server did not take the run: "
+                    f"{_first_line(error)}; upload it later: wandb sync {run.path}/wandb/offline-run-*",
                     stacklevel=2,
                 )
                 wandb.teardown()
