@@ -84,7 +84,8 @@ class WandB(Callback):
             except Exception as error:
                 warnings.warn(
                     "logging offline, because the server did not take the run: "
-                    f"{_first_line(error)}; upload it later: wandb sync {run.path}/wandb/offline-run-*",
+                    f"{_first_line(error)}; "
+                    f"upload it later: wandb sync {run.path}/wandb/offline-run-*",
                     stacklevel=2,
                 )
                 wandb.teardown()
