@@ -68,9 +68,12 @@ class TensorBoard(Callback):
         # The projector cuts squares out of one picture.
         padding = ((0, 0), (0, 0), (0, side - height), (0, side - width))
         images = np.pad(pictures(snapshot.test_images[chosen]), padding)
+        # It shows nothing at all of points with fewer than three coordinates.
+        flat = ((0, 0), (0, max(0, 3 - snapshot.latent_dim)))
+        means = np.pad(snapshot.test_means[chosen], flat)
         names = class_names(snapshot, snapshot.test_labels[chosen], "unlabelled")
         self._writer.add_embedding(
-            snapshot.test_means[chosen],
+            means,
             metadata=[" ".join(name.split()) for name in names],  # a line each
             label_img=torch.from_numpy(images),
             global_step=snapshot.step,
