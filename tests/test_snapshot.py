@@ -194,3 +194,16 @@ def test_every_class_has_a_colour_of_its_own():
     for n in (2, 10, 11, 62):
         colours = snapshot_of([], [], [], [], classes=map(str, range(n))).colours
         assert len(set(colours)) == n
+
+
+def test_a_sample_of_the_test_images_has_as_many_of_each_class(strips):
+    labels = strips.test_labels
+    chosen = strips.test_sample(6)
+    counts = np.bincount(labels[chosen])
+    assert counts.max() - counts.min() <= 1
+    assert counts.sum() == len(set(chosen)) == 6
+    for c in range(len(counts)):  # the first ones of each
+        np.testing.assert_array_equal(
+            chosen[labels[chosen] == c], np.flatnonzero(labels == c)[: counts[c]]
+        )
+    np.testing.assert_array_equal(strips.test_sample(10**6), np.arange(len(labels)))
