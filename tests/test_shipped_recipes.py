@@ -51,7 +51,8 @@ def test_these_ship():
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_a_short_run(path, tmp_path):
+def test_a_short_run(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")  # it has tests of its own
     whole = load_recipe(path)
     tables = {"kl": whole.kl, "guidance": whole.guidance}
     tables |= {f"terms.{i}": term for i, term in enumerate(whole.terms)}
