@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
 from dvae_core.errors import Diverged, Interrupted, RankLost, RecipeError
 from dvae_core.launch import Launch
@@ -37,7 +39,7 @@ class Ranks:
         store: what outlives this process when torchrun starts it anew.
     """
 
-    def __init__(self, launch: Launch | None = None, store: dist.Store | None = None) -> None:
+    def __init__(self, launch: Launch | None = None, store: Any = None) -> None:
         self.launch = launch or Launch()
         self.rank = self.launch.rank
         self.count = self.launch.count
@@ -166,6 +168,9 @@ class ManyRanks(Ranks):
             # Gloo's errors have no class of their own; each names the file that it comes from.
             if not isinstance(error, dist.DistError) and "gloo" not in str(error).lower():
                 raise
+            # Torchrun sends SIGTERM to those that are left; inside a loop it is only noted, and so
+            # the last words get said.
+            time.sleep(1)
             go_on = f"; go on with: {self.command} run --resume {folder}" if folder else ""
             raise RankLost(f"another process of the run is gone{go_on}") from error
 
@@ -215,20 +220,20 @@ def join() -> Iterator[Ranks]:
     if launch.count == 1 and not agent:
         yield ALONE
         return
-    store = dist.TCPStore(
+    store = TCPStore(
         os.environ["MASTER_ADDR"],
         int(os.environ["MASTER_PORT"]),
         is_master=launch.rank == 0 and not agent,
         multi_tenant=True,
     )
-    runs = dist.PrefixStore(f"dvae/{number}", store)
+    runs = PrefixStore(f"dvae/{number}", store)
     if launch.count == 1:
         yield Ranks(launch, runs)
         return
     # Torchrun's store outlives the processes, and so do the addresses they leave in it.
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
-        store=dist.PrefixStore(f"attempt {launch.attempt}", runs),
+        store=PrefixStore(f"attempt {launch.attempt}", runs),
         rank=launch.rank,
         world_size=launch.count,
         timeout=PATIENCE,

@@ -60,6 +60,9 @@ class SharedLoss(nn.Module):
         self.ranks = ranks
         self.autocast = autocast
         self.own_random = own_random
+        # DistributedDataParallel warns where it was told to look for parameters that a step does
+        # without and found none; so there is always this one.
+        self.without = nn.Parameter(torch.zeros(()))
 
     def forward(
         self, images: Tensor, labels: Tensor, noise: Tensor, weights: Tensor

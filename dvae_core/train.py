@@ -172,7 +172,7 @@ def _train(training: Training, run: RunFolder, registry: Registry, watch: Watch)
     if not training.ranks.first:
         with stop_request() as stop, training.ranks.together(run.path):
             _loop(training, run, events, watch, stop)
-        return run
+        return training.ranks.from_first(lambda: run)
     run.set_status("running", ranks=training.ranks.count)
     watch.started(run, training.timeline, training.step)
     events.tell("run_started", run=run)
@@ -192,7 +192,7 @@ def _train(training: Training, run: RunFolder, registry: Registry, watch: Watch)
         if status != "failed":
             run.set_status(status)
         events.tell("run_finished", run=run, status=status)
-    return run
+    return training.ranks.from_first(lambda: run)
 
 
 def _loop(
