@@ -12,6 +12,7 @@ import torch
 
 from dvae_core.errors import RecipeError
 from dvae_core.launch import Launch
+from dvae_core.randomness import forked
 from dvae_core.ranks import ManyRanks, Ranks
 from dvae_core.recipe import load_recipe
 from dvae_core.run_folder import RunFolder
@@ -237,6 +238,18 @@ def test_every_image_has_one_rank(count):
         taken = [len(range(size)[part_of(size, ranks)]) for ranks in everyone]
         assert min(taken) >= 1
         assert max(taken) - min(taken) <= 1
+
+
+def test_a_rank_draws_for_itself_and_leaves_the_shared_generator_alone():
+    def drawn(rank):
+        with forked(torch.device("cpu"), 1, "rank", rank, 5):
+            return torch.rand(8)
+
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    assert not torch.equal(drawn(0), drawn(1))
+    assert torch.equal(drawn(0), drawn(0))
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize(
