@@ -236,7 +236,7 @@ def _loop(
             _stop(training, run, signal)
 
 
-def _checkpoint_clock(every: str | None, ranks: Ranks) -> Callable[[int], bool]:
+def _checkpoint_clock(every: str | None, ranks: Ranks = ALONE) -> Callable[[int], bool]:
     """Whether a checkpoint is due after a step, as `train.checkpoint_every` says."""
     if every is None:
         return lambda step: False
