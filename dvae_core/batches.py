@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ class Batches:
     Args:
         images: uint8 [N, C, H, W].
         labels: int64 [N], -1 where guidance may not see the label.
+        part: which images of a batch of some size are wanted; all if left out.
     """
 
     def __init__(
@@ -29,24 +30,31 @@ class Batches:
         batch_size: int,
         seed: int,
         device: torch.device,
+        part: Callable[[int], slice] = lambda size: slice(size),
     ) -> None:
         self.images = as_tensor(images).to(device)
         self.labels = torch.from_numpy(np.require(labels, requirements=["C", "W"])).to(device)
         self.batch_size = batch_size
         self.seed = seed
+        self.part = part
 
     def __len__(self) -> int:
         """Batches in an epoch; the last one may be small."""
         return -(-len(self.images) // self.batch_size)
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The epoch's batches from number `skip` on: images [B, C, H, W] and labels [B]."""
+        """The epoch's batches from number `skip` on: images [B, C, H, W] and labels [B].
+
+        With a `part`, the images are that part of the batch; the labels are always all.
+        """
         n = len(self.images)
         order = torch.randperm(n, generator=generator(self.seed, "order", epoch))
         order = order.to(self.images.device)
         for start in range(skip * self.batch_size, n, self.batch_size):
             chosen = order[start : start + self.batch_size]
-            images = self.images[chosen].contiguous(memory_format=torch.channels_last)
+            images = self.images[chosen[self.part(len(chosen))]].contiguous(
+                memory_format=torch.channels_last
+            )
             yield scaled(images), self.labels[chosen]
 
 

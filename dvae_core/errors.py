@@ -41,6 +41,10 @@ class Diverged(DvaeError):
     """The loss stopped being a finite number."""
 
 
+class RankLost(DvaeError):
+    """Another process that trains the same run is gone."""
+
+
 class Interrupted(DvaeError):
     """The user stopped the run; `resume` is the line that goes on with it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +71,16 @@ class Objective(nn.Module):
         Labels are int64 [B]; images with the label -1 take no part in the guidance. `weights` has
         one for each of `names`; a tensor, so that a compiled step need not know its numbers.
         """
+        means, counts = self.of_images(outputs, labels)
+        terms = [*means, *self.of_batch(outputs, labels)]
+        loss = (weights * torch.stack(terms)).sum()
+        row = torch.stack([loss, *terms, *counts]).detach()
+        return loss, row
+
+    def of_images(
+        self, outputs: Outputs, labels: Tensor
+    ) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
+        """The terms that are means over images, and how many the head got right, of how many."""
         labelled = labels >= 0
         n_labelled = labelled.sum()
         correct = torch.zeros_like(n_labelled)
@@ -83,10 +94,11 @@ class Objective(nn.Module):
             )
             terms.append(wrongness / n_labelled.clamp(min=1))
             correct = (outputs.class_logits.argmax(dim=1) == labels).sum()
-        terms += [term(outputs, labels) for term in self.extra]
-        loss = (weights * torch.stack(terms)).sum()
-        row = torch.stack([loss, *terms, correct.float(), n_labelled.float()]).detach()
-        return loss, row
+        return terms, (correct.float(), n_labelled.float())
+
+    def of_batch(self, outputs: Outputs, labels: Tensor) -> list[Tensor]:
+        """The extra terms, which may be anything of a batch as a whole."""
+        return [term(outputs, labels) for term in self.extra]
 
 
 class Ledger:
@@ -98,11 +110,19 @@ class Ledger:
         names: the terms, in order.
         device: where the rows are.
         block: how many rows to gather before reading them.
+        total: what to make of gathered rows [R, columns] before they count.
     """
 
-    def __init__(self, names: tuple[str, ...], device: torch.device, block: int = 50) -> None:
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        device: torch.device,
+        block: int = 50,
+        total: Callable[[Tensor], Tensor] = lambda rows: rows,
+    ) -> None:
         self.columns = ("loss", *names, "correct", "labelled")
         self.block = block
+        self._total = total
         self._rows = torch.zeros(block, len(self.columns), device=device)
         self._images: list[int] = []
         self.totals = [0.0] * len(self.columns)
@@ -123,7 +143,7 @@ class Ledger:
             None, or the first row that is not finite: how many rows after it have been
             gathered, and its values by column.
         """
-        rows = self._rows[: len(self._images)].double().cpu().tolist()
+        rows = self._total(self._rows[: len(self._images)].double()).cpu().tolist()
         for index, row in enumerate(rows):
             if not all(math.isfinite(value) for value in row):
                 return len(rows) - 1 - index, dict(zip(self.columns, row, strict=True))

@@ -62,6 +62,14 @@ def set_global_state(state: dict[str, Any]) -> None:
 
 
 @contextmanager
+def forked(device: torch.device, seed: int, *purpose: str | int) -> Iterator[None]:
+    """As `set_aside`, but of torch's generators alone, and quick enough for every step."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(derived_seed(seed, *purpose))
+        yield
+
+
+@contextmanager
 def set_aside(seed: int, *purpose: str | int) -> Iterator[None]:
     """Let code draw from freshly seeded global generators, and leave no trace in them."""
     before = global_state()

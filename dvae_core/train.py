@@ -11,18 +11,19 @@ from typing import Any
 
 from dvae_core.data import load_data
 from dvae_core.details import save_details
-from dvae_core.errors import DvaeError, Interrupted, RecipeError
+from dvae_core.errors import DvaeError, Interrupted, NoCheckpoint, RecipeError
 from dvae_core.evaluation import measure
 from dvae_core.events import Events
 from dvae_core.files import write_atomically
 from dvae_core.randomness import set_aside
+from dvae_core.ranks import ALONE, Ranks, join
 from dvae_core.recipe import Recipe, check_same_experiment, load_recipe
 from dvae_core.registry import Registry, load_registry
 from dvae_core.run_folder import RunFolder
 from dvae_core.signals import StopRequest, stop_request
 from dvae_core.training import Training
 from dvae_core.tuning import settle
-from dvae_core.watch import Watch
+from dvae_core.watch import Silence, Watch
 
 
 def run_recipe(
@@ -34,6 +35,9 @@ def run_recipe(
     registry: Registry | None = None,
 ) -> RunFolder:
     """Train a recipe from its start to its end, in a new run folder under `out`.
+
+    Where torchrun has started several processes, each calls this, and they train one run together.
+    If it starts them anew because one was lost, they go on with the run that they had begun.
 
     Args:
         recipe: the recipe, or its file.
@@ -47,17 +51,19 @@ def run_recipe(
         DataError: the data cannot be had.
         Diverged: the loss stopped being finite.
         Interrupted: SIGINT or SIGTERM; a checkpoint was written first.
+        RankLost: another process that trains the run is gone.
     """
     watch, registry = watch or Watch(), registry or load_registry()
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, registry=registry)
-    training = prepare(recipe, watch)
-    RunFolder.check_space(Path(out), training.disk_space())
-    run = RunFolder.create(
-        training.recipe, registry, Path(out), training.data, training.facts, name
-    )
-    with run.lock():
-        return _train(training, run, registry, watch)
+    with join() as ranks:
+        watch = watch if ranks.first else Silence()
+        begun = ranks.begun()
+        if begun is None:
+            return _start(recipe, Path(out), name, registry, watch, ranks)
+        run = RunFolder.open(begun)
+        with _locked(run, ranks):
+            return _resume(run, None, registry, watch, ranks, or_start=True)
 
 
 def resume_run(
@@ -80,53 +86,101 @@ def resume_run(
         Others: as `run_recipe`.
     """
     watch, registry = watch or Watch(), registry or load_registry()
-    run = RunFolder.open(path, registry)
-    with run.lock():
-        return _resume(run, recipe, registry, watch)
+    with join() as ranks:
+        watch = watch if ranks.first else Silence()
+        run = RunFolder.open(path, registry)
+        with _locked(run, ranks):
+            return _resume(run, recipe, registry, watch, ranks)
 
 
-def _resume(run: RunFolder, recipe: Recipe | None, registry: Registry, watch: Watch) -> RunFolder:
+def _start(
+    recipe: Recipe, out: Path, name: str | None, registry: Registry, watch: Watch, ranks: Ranks
+) -> RunFolder:
+    training = prepare(recipe, watch, ranks)
+
+    def create() -> RunFolder:
+        RunFolder.check_space(out, training.disk_space())
+        run = RunFolder.create(training.recipe, registry, out, training.data, training.facts, name)
+        ranks.begin(run.path)
+        return run
+
+    run = ranks.from_first(create)
+    with _locked(run, ranks):
+        return _train(training, run, registry, watch)
+
+
+def _resume(
+    run: RunFolder,
+    recipe: Recipe | None,
+    registry: Registry,
+    watch: Watch,
+    ranks: Ranks,
+    *,
+    or_start: bool = False,
+) -> RunFolder:
+    """Go on from the last checkpoint; from the start if there is none and `or_start`."""
     before = run.load_recipe(registry)
     recipe = recipe or before
     check_same_experiment(before, recipe)
-    state, warnings = run.load_checkpoint()
+    state, warnings = ranks.from_first(lambda: _last_state(run, or_start))
     for warning in [*run.version_warnings(registry), *warnings]:
         watch.warn(warning)
-    training = prepare(recipe, watch)
+    training = prepare(recipe, watch, ranks)
     try:
-        training.load_state_dict(state)
+        if state is not None:
+            training.load_state_dict(state)
     except Exception as error:  # what is in a stranger's checkpoint may raise anything
         raise RecipeError(f"{run.path}: the checkpoint does not fit the recipe: {error}") from error
     if training.epoch >= recipe.train.epochs:
         more = f"--set train.epochs={training.epoch + recipe.train.epochs}"
         watch.warn(f"all {training.epoch} epochs are done already; {more} goes on")
         return run
-    run.remove_leftovers()
-    run.forget_after(training.epoch)
-    run.set_recipe(recipe)
+    if ranks.first:
+        run.remove_leftovers()
+        run.forget_after(training.epoch)
+        run.set_recipe(recipe)
     return _train(training, run, registry, watch)
 
 
-def prepare(recipe: Recipe, watch: Watch) -> Training:
+def _last_state(run: RunFolder, or_start: bool) -> tuple[dict[str, Any] | None, list[str]]:
+    try:
+        return run.load_checkpoint()
+    except NoCheckpoint:
+        if or_start:
+            return None, []
+        raise
+
+
+def _locked(run: RunFolder, ranks: Ranks) -> contextlib.AbstractContextManager:
+    return run.lock() if ranks.first else contextlib.nullcontext()
+
+
+def prepare(recipe: Recipe, watch: Watch, ranks: Ranks = ALONE) -> Training:
     """Load a recipe's data and put its parts together, if its callbacks can do their work here."""
     for callback in recipe.callbacks:
         callback.check()
+    recipe = ranks.fit(recipe)
     watch.stage(f"loading {recipe.dataset.name}")
-    data = load_data(recipe.dataset)
+    with ranks.after_first():
+        data = load_data(recipe.dataset)
     recipe.check_schedules(len(data.train_images))
-    recipe, measured = settle(recipe, data, watch)
-    return Training(recipe, data, measured)
+    recipe, measured = ranks.from_first(lambda: settle(recipe, data, watch))
+    return Training(recipe, data, measured, ranks)
 
 
 def _train(training: Training, run: RunFolder, registry: Registry, watch: Watch) -> RunFolder:
     """Run the loop, and make sure that the folder and the listeners learn how it ended."""
     events = Events(registry, training.recipe.callbacks, watch.warn)
-    run.set_status("running")
+    if not training.ranks.first:
+        with stop_request() as stop, training.ranks.together(run.path):
+            _loop(training, run, events, watch, stop)
+        return training.ranks.from_first(lambda: run)
+    run.set_status("running", ranks=training.ranks.count)
     watch.started(run, training.timeline, training.step)
     events.tell("run_started", run=run)
     status = "failed"
     try:
-        with stop_request() as stop:
+        with stop_request() as stop, training.ranks.together(run.path):
             _loop(training, run, events, watch, stop)
         status = "finished"
     except Interrupted:
@@ -140,13 +194,14 @@ def _train(training: Training, run: RunFolder, registry: Registry, watch: Watch)
         if status != "failed":
             run.set_status(status)
         events.tell("run_finished", run=run, status=status)
-    return run
+    return training.ranks.from_first(lambda: run)
 
 
 def _loop(
     training: Training, run: RunFolder, events: Events, watch: Watch, stop: StopRequest
 ) -> None:
-    checkpoint_due = _checkpoint_clock(training.recipe.train.checkpoint_every)
+    ranks = training.ranks
+    checkpoint_due = _checkpoint_clock(training.recipe.train.checkpoint_every, ranks)
     while training.epoch < training.recipe.train.epochs:
         started = time.perf_counter()
         first = training.epoch_step
@@ -156,32 +211,34 @@ def _loop(
             if block_full or save:
                 training.check_finite(run)
                 watch.stepped(training.step, training.ledger.means())
-            if stop.signal is not None:
-                _stop(training, run, stop.signal)
-            if save:
+            if signal := ranks.most(stop.signal or 0, training.step):
+                _stop(training, run, signal)
+            if save and ranks.first:
                 run.save_checkpoint(training.state_dict())
         training.check_finite(run)
         trained = time.perf_counter() - started
 
         training.finish_epoch()
-        watch.stage(f"evaluating epoch {training.epoch}")
-        row, figures = _evaluate(training, run, watch)
-        images_seen = training.images_in_epoch(first)
-        row |= {
-            "seconds": round(time.perf_counter() - started, 3),
-            "images_per_second": round(images_seen / trained, 1),
-        }
-        run.append_metrics(row)
-        run.save_checkpoint(training.state_dict())
-        if _is_best(training.recipe.train.keep_best, run):
-            run.save_checkpoint(training.state_dict(), "best")
-        events.tell("epoch_finished", run=run, metrics=row, figures=figures)
-        watch.epoch_finished(row)
-        if stop.signal is not None and training.epoch < training.recipe.train.epochs:
-            _stop(training, run, stop.signal)
+        if ranks.first:
+            watch.stage(f"evaluating epoch {training.epoch}")
+            row, figures = _evaluate(training, run, watch)
+            images_seen = training.images_in_epoch(first)
+            row |= {
+                "seconds": round(time.perf_counter() - started, 3),
+                "images_per_second": round(images_seen / trained, 1),
+            }
+            run.append_metrics(row)
+            run.save_checkpoint(training.state_dict())
+            if _is_best(training.recipe.train.keep_best, run):
+                run.save_checkpoint(training.state_dict(), "best")
+            events.tell("epoch_finished", run=run, metrics=row, figures=figures)
+            watch.epoch_finished(row)
+        signal = ranks.most(stop.signal or 0)
+        if signal and training.epoch < training.recipe.train.epochs:
+            _stop(training, run, signal)
 
 
-def _checkpoint_clock(every: str | None) -> Callable[[int], bool]:
+def _checkpoint_clock(every: str | None, ranks: Ranks = ALONE) -> Callable[[int], bool]:
     """Whether a checkpoint is due after a step, as `train.checkpoint_every` says."""
     if every is None:
         return lambda step: False
@@ -193,7 +250,7 @@ def _checkpoint_clock(every: str | None) -> Callable[[int], bool]:
     def due(step: int) -> bool:
         nonlocal last
         now = time.monotonic()
-        if now - last < 60 * int(number):
+        if not ranks.most(now - last >= 60 * int(number), step):
             return False
         last = now
         return True
@@ -216,12 +273,14 @@ def _is_best(keep_best: str | None, run: RunFolder) -> bool:
 
 def _stop(training: Training, run: RunFolder, number: int) -> None:
     training.check_finite(run)
-    file = run.save_checkpoint(training.state_dict())
-    raise Interrupted(
-        f"interrupted after step {training.step:,}; checkpoint: {file}\n"
-        f"go on with: dvae run --resume {run.path}",
-        exit_code=128 + number,
-    )
+    message = ""
+    if training.ranks.first:
+        file = run.save_checkpoint(training.state_dict())
+        message = (
+            f"interrupted after step {training.step:,}; checkpoint: {file}\n"
+            f"go on with: {training.ranks.command} run --resume {run.path}"
+        )
+    raise Interrupted(message, exit_code=128 + number)
 
 
 def _evaluate(

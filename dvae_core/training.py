@@ -20,23 +20,33 @@ from dvae_core.model import build_model
 from dvae_core.objective import Ledger, Objective
 from dvae_core.randomness import (
     derived_seed,
+    forked,
     generator,
     global_state,
     seed_everything,
     set_global_state,
 )
+from dvae_core.ranks import ALONE, Ranks
 from dvae_core.recipe import Recipe
 from dvae_core.run_folder import RunFolder
+from dvae_core.shared_loss import part_of, shared
 from dvae_core.snapshot import Snapshot
 
 
 class Training:
     """The parts of a run, put together, and the state that a checkpoint keeps."""
 
-    def __init__(self, recipe: Recipe, data: LabelledImages, measured: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: LabelledImages,
+        measured: Sequence[str] = (),
+        ranks: Ranks = ALONE,
+    ) -> None:
         self.recipe = recipe
         self.data = data
-        self.device = _device(recipe.train.device)
+        self.ranks = ranks
+        self.device = _device(ranks.device(recipe.train.device))
         self.measured = measured
         """What was measured to settle the recipe's precision and compilation."""
         self.timeline = recipe.timeline(len(data.train_images))
@@ -65,15 +75,21 @@ class Training:
             batch_size=recipe.train.batch_size,
             seed=recipe.seed,
             device=self.device,
+            part=lambda size: part_of(size, ranks),
         )
         self.noise = generator(recipe.seed, "latent noise", device=self.device)
-        self.ledger = Ledger(self.objective.names, self.device)
+        self.ledger = Ledger(self.objective.names, self.device, total=ranks.sum)
         self.epoch = 0
         """Epochs finished."""
         self.epoch_step = 0
         """Steps into the epoch at hand."""
         self.means: dict[str, float] = {}
         """The last finished epoch's means."""
+        self.loss: Loss = self._loss
+        if ranks.count > 1:
+            self.loss = shared(
+                self.model, self.objective, ranks, self.autocast, self._random_of_rank
+            )
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -83,6 +99,10 @@ class Training:
             return facts
         chosen = {"precision": train.precision, "compile": train.compile}
         return facts | {"chosen": chosen | {"measured": list(self.measured)}}
+
+    def _random_of_rank(self) -> contextlib.AbstractContextManager:
+        """Global random numbers of this rank's own, for a step."""
+        return forked(self.device, self.recipe.seed, "rank", self.ranks.rank, self.step)
 
     @property
     def step(self) -> int:
@@ -96,13 +116,16 @@ class Training:
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def take_step(self, images: Tensor, labels: Tensor) -> bool:
-        """One optimizer step; True when the ledger is due for reading."""
-        noise = torch.randn(
-            len(images), self.model.latent_dim, generator=self.noise, device=self.device
-        )
+        """One optimizer step on a batch, as `Batches.epoch` gives it.
+
+        Returns:
+            Whether the ledger is due for reading.
+        """
+        size = len(labels)
+        noise = torch.randn(size, self.model.latent_dim, generator=self.noise, device=self.device)
         weights = torch.tensor(self.objective.weights_at(self.step), device=self.device)
         # The last batch of an epoch may be smaller, and is not worth compiling for.
-        whole = len(images) == self.recipe.train.batch_size
+        whole = size == self.recipe.train.batch_size
         loss, row = (self.fast_loss if whole else self.loss)(images, labels, noise, weights)
         self.optimizer.zero_grad()
         loss.backward()
@@ -110,9 +133,9 @@ class Training:
             nn.utils.clip_grad_norm_(self.parameters, self.recipe.train.clip_grad_norm)
         self.optimizer.step()
         self.epoch_step += 1
-        return self.ledger.add(row, len(images))
+        return self.ledger.add(row, size)
 
-    def loss(
+    def _loss(
         self, images: Tensor, labels: Tensor, noise: Tensor, weights: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The loss of a batch and its row for the ledger, from the networks on."""
@@ -230,7 +253,7 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.ledger.load_state_dict(state["ledger"])
         self.noise.set_state(state["noise"].cpu())
-        set_global_state(state["global_random"])
+        set_global_state(self.ranks.random_state(state["global_random"]))
         self.epoch, self.epoch_step = state["epoch"], state["epoch_step"]
         if len(state["callbacks"]) == len(self.recipe.callbacks):
             for callback, kept in zip(self.recipe.callbacks, state["callbacks"], strict=True):

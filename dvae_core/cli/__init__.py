@@ -26,6 +26,7 @@ from dvae_core.cli import (
     validate,
 )
 from dvae_core.errors import DvaeError
+from dvae_core.launch import Launch
 
 app = typer.Typer(
     name="dvae",
@@ -77,11 +78,15 @@ def main() -> None:
     except Exception as error:
         if "--debug" in first:
             raise
+        rank = Launch.here().rank
+        who = f"rank {rank}: " if rank else ""
         if isinstance(error, DvaeError):
-            print(error, file=sys.stderr)
+            if str(error):
+                print(f"{who}{error}", file=sys.stderr)
             sys.exit(error.exit_code)
         print(
-            f"dvae failed: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr
+            f"{who}dvae failed: {type(error).__name__}: {error} (--debug shows where)",
+            file=sys.stderr,
         )
         sys.exit(1)
     except KeyboardInterrupt:

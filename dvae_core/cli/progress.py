@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from dvae_core.launch import Launch
 from dvae_core.run_folder import RunFolder
 from dvae_core.watch import Watch
 from dvae_core.weights import Timeline
@@ -106,7 +107,7 @@ class Display(Lines):
 @contextmanager
 def watch() -> Iterator[Lines]:
     """What suits stderr."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or Launch.here().rank:
         yield Lines()
         return
     display = Display()

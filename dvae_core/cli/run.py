@@ -23,7 +23,8 @@ def add_to(app: typer.Typer) -> None:
         "run",
         epilog="Examples:\n\ndvae run recipes/mnist_abs.toml\n\n"
         "dvae run recipes/mnist_abs.toml --set kl.weight=1.0 --set train.epochs=20\n\n"
-        "dvae run --resume runs/mnist_abs-20260101-120000-abcd",
+        "dvae run --resume runs/mnist_abs-20260101-120000-abcd\n\n"
+        "torchrun --nproc-per-node 2 -m dvae_core run recipes/mnist_abs.toml",
     )(run)
 
 
@@ -53,11 +54,14 @@ def run(
     check_folder(out)
 
     from dvae_core.cli.progress import watch
+    from dvae_core.launch import Launch
 
+    first = Launch.here().rank == 0
     with watch() as watcher:
         watcher.stage("starting")
         if dry_run:
-            _describe(loaded, watcher)
+            if first:
+                _describe(loaded, watcher)
             return
         from dvae_core.train import resume_run, run_recipe
 
@@ -65,7 +69,8 @@ def run(
             done = resume_run(resume, loaded, watch=watcher)
         else:
             done = run_recipe(loaded, out, watch=watcher)
-    print(done.path)
+    if first:
+        print(done.path)
 
 
 def check_folder(out: Path) -> None:
