@@ -61,7 +61,7 @@ def run_recipe(
         begun = ranks.begun()
         if begun is None:
             return _start(recipe, Path(out), name, registry, watch, ranks)
-        run = RunFolder.open(begun)
+        run = RunFolder.open(begun, registry)
         with _locked(run, ranks):
             return _resume(run, None, registry, watch, ranks, or_start=True)
 
@@ -98,13 +98,13 @@ def _start(
 ) -> RunFolder:
     training = prepare(recipe, watch, ranks)
 
-    def create() -> RunFolder:
+    def create() -> Path:
         RunFolder.check_space(out, training.disk_space())
         run = RunFolder.create(training.recipe, registry, out, training.data, training.facts, name)
         ranks.begin(run.path)
-        return run
+        return run.path
 
-    run = ranks.from_first(create)
+    run = RunFolder.open(ranks.from_first(create), registry)
     with _locked(run, ranks):
         return _train(training, run, registry, watch)
 
