@@ -174,7 +174,7 @@ def _train(training: Training, run: RunFolder, registry: Registry, watch: Watch)
     if not training.ranks.first:
         with stop_request() as stop, training.ranks.together(run.path):
             _loop(training, run, events, watch, stop)
-        return training.ranks.from_first(lambda: run)
+        return RunFolder.open(training.ranks.from_first(lambda: run.path), registry)
     run.set_status("running", ranks=training.ranks.count)
     watch.started(run, training.timeline, training.step)
     events.tell("run_started", run=run)
@@ -194,7 +194,7 @@ def _train(training: Training, run: RunFolder, registry: Registry, watch: Watch)
         if status != "failed":
             run.set_status(status)
         events.tell("run_finished", run=run, status=status)
-    return training.ranks.from_first(lambda: run)
+    return RunFolder.open(training.ranks.from_first(lambda: run.path), registry)
 
 
 def _loop(
