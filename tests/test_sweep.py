@@ -350,14 +350,23 @@ def test_two_commands_cannot_drive_one_sweep(inline, write, tmp_path):
 
 
 def test_a_stop_leaves_checkpoints_and_the_line_that_goes_on(install, write, tmp_path, dvae):
-    # The signal comes in the middle of the second run.
+    # The signal comes in the middle of the second run: after its first epoch.
     code = INLINE.replace(
         "            run_job(job)",
-        "            if job.name == 'kl-abs-seed-0' and job.recipe['train']['epochs'] == 80:\n"
-        "                import os, signal, threading\n"
-        "                from dvae_core.signals import request_stop\n"
-        "                threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
+        "            if job.name == 'kl-abs-seed-0' and job.session not in sent:\n"
+        "                sent.add(job.session)\n"
+        "                threading.Thread(target=stop, args=[job]).start()\n"
         "            run_job(job)",
+    ).replace(
+        "class Inline",
+        "import os, pathlib, signal, threading, time\n"
+        "sent = set()\n"
+        "def stop(job):\n"
+        "    file = pathlib.Path(job.sweep, job.name, 'metrics.jsonl')\n"
+        "    while not (file.exists() and file.stat().st_size):\n"
+        "        time.sleep(0.002)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n\n"
+        "class Inline",
     )
     install("dvae-inline", code)
     file = write(GRID.replace("seeds = 2", "seeds = 1"))
