@@ -48,6 +48,10 @@ class RunFolder:
         """Where the components of a run that goes on are looked up."""
         self._checkpoints = Checkpoints(path)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Modules of plugins, which a registry holds, cannot be sent to another process.
+        return self.__dict__ | {"registry": None}
+
     # --- Making and finding.
 
     @classmethod

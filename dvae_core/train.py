@@ -98,13 +98,13 @@ def _start(
 ) -> RunFolder:
     training = prepare(recipe, watch, ranks)
 
-    def create() -> Path:
+    def create() -> RunFolder:
         RunFolder.check_space(out, training.disk_space())
         run = RunFolder.create(training.recipe, registry, out, training.data, training.facts, name)
         ranks.begin(run.path)
-        return run.path
+        return run
 
-    run = RunFolder.open(ranks.from_first(create), registry)
+    run = ranks.from_first(create)
     with _locked(run, ranks):
         return _train(training, run, registry, watch)
 
@@ -174,7 +174,7 @@ def _train(training: Training, run: RunFolder, registry: Registry, watch: Watch)
     if not training.ranks.first:
         with stop_request() as stop, training.ranks.together(run.path):
             _loop(training, run, events, watch, stop)
-        return RunFolder.open(training.ranks.from_first(lambda: run.path), registry)
+        return training.ranks.from_first(lambda: run)
     run.set_status("running", ranks=training.ranks.count)
     watch.started(run, training.timeline, training.step)
     events.tell("run_started", run=run)
@@ -194,7 +194,7 @@ def _train(training: Training, run: RunFolder, registry: Registry, watch: Watch)
         if status != "failed":
             run.set_status(status)
         events.tell("run_finished", run=run, status=status)
-    return RunFolder.open(training.ranks.from_first(lambda: run.path), registry)
+    return training.ranks.from_first(lambda: run)
 
 
 def _loop(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dvae_core.errors import RecipeError
+from dvae_core.launch import Launch
 
 if TYPE_CHECKING:
     from dvae_core.recipe import Recipe
@@ -54,7 +55,6 @@ def run(
     check_folder(out)
 
     from dvae_core.cli.progress import watch
-    from dvae_core.launch import Launch
 
     first = Launch.here().rank == 0
     with watch() as watcher:
