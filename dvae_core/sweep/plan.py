@@ -163,12 +163,23 @@ def label(axis: Axis, index: int) -> str:
     'kl-square'
     >>> label(Axis(("train", "batch_size"), (64, 128), ()), 0)
     'train.batch_size-64'
+    >>> label(Axis(("kl",), ({"name": "abs", "weight": 0.5},), ()), 0)
+    'kl-abs'
     """
     key = axis.key[:-1] if axis.key[-1] in NAME_KEYS and len(axis.key) > 1 else axis.key
     value = axis.values[index]
-    if isinstance(value, dict | list):
+    if isinstance(value, dict):
+        # Tables that name the same component twice differ in a key that the name does not show.
+        names = [_named(v) for v in axis.values]
+        value = names[index] if names.count(names[index]) == 1 else None
+    if value is None or isinstance(value, list):
         value = index + 1
     return re.sub(r"[^\w.+-]+", "-", f"{'.'.join(key)}-{value}")
+
+
+def _named(value: Any) -> Any:
+    table = value if isinstance(value, dict) else {}
+    return next((table[key] for key in NAME_KEYS if key in table), None)
 
 
 def digest(recipe: Recipe) -> str:
