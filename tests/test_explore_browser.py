@@ -6,6 +6,7 @@ import re
 import shutil
 import statistics
 import threading
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from dvae_core.borders import image_judge
+from dvae_core.borders.walk import walk
+from dvae_core.borders.walk_picture import describe_walk
+from dvae_core.errors import DvaeError
 from dvae_core.explore.content import Explored
 from dvae_core.explore.page import page as make_page
 from dvae_core.explore.server import Server
@@ -209,12 +213,71 @@ def test_a_line_says_whether_it_is_direct(visit, file, run):
     stretches = re.findall(r"(.+?) \((\d+)\)(?:, |$)", met)
     assert sum(int(steps) for _, steps in stretches) == 64
     direct = len(stretches) == 2 and "void" not in [name for name, _ in stretches]
-    assert ("crossed directly" in page.locator(".outcome").text_content()) == direct
+    assert ("is direct" in page.locator(".outcome").text_content()) == direct
+    assert page.locator(".source").text_content().startswith("Approximate")
     chips = page.locator(".outcome .chip").all_text_contents()
     assert chips == [name for name, _ in stretches]
     page.locator(".to").select_option(label=CLASSES[2])
     share = run.snapshot().paths().direct_path[0, 2]
     assert f"{100 * share:.0f}\xa0% are direct" in page.locator(".share").text_content()
+
+
+def verdicts(page, classes):
+    """Both judges' verdicts at the steps of the way that is shown: class numbers, -1 for void."""
+    told = page.locator(".bars").get_attribute("aria-label")
+    number = {name: c for c, name in enumerate(classes)} | {"void": -1}
+    latent, image = re.match(
+        r"Verdicts at 64 steps\. Latent judge: (.*)\. Image judge: (.*)\.$", told
+    ).groups()
+    return [
+        [number[name] for name, steps in re.findall(r"(.+?) \((\d+)\)(?:, |$)", text)
+         for _ in range(int(steps))]
+        for text in (latent, image)
+    ]  # fmt: skip
+
+
+def test_ways_between_classes_are_those_of_morph(visit, file, run):
+    page = visit(file, reduced_motion="reduce")
+    snapshot = run.snapshot()
+    routes = page.locator(".route button")
+    crossed = set()
+    for a, b in permutations(range(3), 2):
+        page.evaluate(
+            """([a, b]) => {
+                const [from, to] = document.querySelectorAll(".ends select");
+                [from.value, to.value] = [a, b];
+                to.dispatchEvent(new Event("change"));
+            }""",
+            [a, b],
+        )
+        assert page.locator(".no-route").is_visible() != bool(snapshot.regions.borders[a, b])
+        for number, route in enumerate(("straight", "border")):
+            if route == "border" and not routes.first.is_visible():
+                with pytest.raises(DvaeError, match="share no border"):
+                    walk(snapshot, a, b, route=route)
+                continue
+            routes.nth(number).focus()
+            page.keyboard.press("Enter")
+            assert routes.nth(number).get_attribute("aria-pressed") == "true"
+            way = walk(snapshot, a, b, steps=64, route=route)
+            latent, image = verdicts(page, CLASSES)
+            assert latent == way.verdicts.tolist() == way.between.tolist()
+            assert image == way.probabilities.argmax(axis=1).tolist()
+            said = page.locator(".outcome strong").text_content()
+            words = describe_walk(snapshot, way)
+            assert said == f"The way {'is ' if way.direct else ''}{words}"
+            assert page.locator(".outcome .yes").count() == way.direct
+            assert page.locator(".source").text_content().startswith("Exact: as dvae morph")
+            strip = pixels(page, ".strip") / 255
+            exact = np.concatenate([picture[0] for picture in way.images[::9]], axis=1)
+            np.testing.assert_allclose(strip, exact, atol=1.01 / 255)
+            assert (
+                page.locator(".here .image-verdict")
+                .text_content()
+                .endswith(f" {100 * way.probabilities[-1].max():.0f}\xa0%")
+            )
+            crossed.add((route, way.direct))
+    assert len(crossed) > 1
 
 
 def test_keys_move_pin_and_draw(visit, file):

@@ -215,7 +215,7 @@ def _of_grid(verdicts: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _graph_edges(means: np.ndarray, k: int) -> np.ndarray:
-    """The two ends [2, E] of the edges between points and their k nearest others, each edge once."""
+    """The two ends [2, E] of each edge between points and their k nearest others, once each."""
     n = len(means)
     ranks = np.arange(2, min(k + 1, n) + 1)  # the first neighbour is the point itself
     _, neighbours = KDTree(means).query(means, k=ranks, workers=-1)

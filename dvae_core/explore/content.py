@@ -14,6 +14,7 @@ from dvae_core.explore.epochs import epoch_maps, pack_map, weight_curves
 from dvae_core.explore.packing import as_bytes, pack
 from dvae_core.explore.pictures import lattice, sample
 from dvae_core.explore.planes import Plane, planes
+from dvae_core.explore.walks import MOST_CLASSES, class_walks
 from dvae_core.loaded_run import LoadedRun
 from dvae_core.snapshot import Snapshot
 from dvae_core.watch import Watch
@@ -22,8 +23,6 @@ CELLS = 240
 """Cells along each side of a page's map of two dimensions."""
 CELLS_BEYOND = 120
 """The same in more of them, where judging is slower."""
-MOST_PATHS = 20
-"""Classes up to which every two of them are joined by lines."""
 
 
 class Explored:
@@ -75,6 +74,7 @@ class Explored:
             "maps": epoch_maps(run.folder, snapshot),
             "weights": weight_curves(snapshot),
             "paths": self._paths(),
+            "walks": class_walks(snapshot, self.planes),
             "metrics": _metrics(rows),
             "judges": {
                 "latent": f"a vote of the {snapshot.judge.k} nearest training means",
@@ -115,7 +115,7 @@ class Explored:
         return points
 
     def _paths(self) -> dict[str, Any] | None:
-        if len(self.snapshot.classes) > MOST_PATHS:
+        if len(self.snapshot.classes) > MOST_CLASSES:
             return None
         self.watch.stage(f"{self.run.folder.name}: walking between the classes")
         found = self.snapshot.paths()

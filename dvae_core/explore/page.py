@@ -14,7 +14,7 @@ from dvae_core.loaded_run import LoadedRun
 from dvae_core.watch import Watch
 
 SCRIPTS = (
-    "unpack", "colours", "maps", "lattice", "plane", "morph", "epochs", "tables", "run",
+    "unpack", "colours", "maps", "lattice", "plane", "ways", "morph", "epochs", "tables", "run",
     "controls", "about",
 )  # fmt: skip
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dvae_core.explore import walks
 from dvae_core.explore.content import Explored
 from dvae_core.explore.packing import as_bytes
 from dvae_core.explore.page import page
@@ -24,8 +25,9 @@ LARGEST = 4_000_000
 class Server(ThreadingHTTPServer):
     """Serves a page on a free port of the loopback interface.
 
-    `POST /<run>/decode` takes `{"plane": number, "place": [x, y]}`, and `POST /<run>/encode` takes
-    `{"pixels": [0 to 255, C * H * W of them]}`; both answer in JSON.
+    `POST /<run>/decode` takes `{"plane": number, "place": [x, y]}`, `POST /<run>/line` takes
+    `{"plane": number, "ends": [place, place]}`, and `POST /<run>/encode` takes
+    `{"pixels": [0 to 255, C * H * W of them]}`; all answer in JSON.
     """
 
     daemon_threads = True
@@ -59,6 +61,11 @@ def encode(explored: Explored, pixels: Sequence[int]) -> dict[str, Any]:
     }
 
 
+def line(explored: Explored, plane: int, ends: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """What both judges say along the straight line between two places of a plane."""
+    return walks.line(explored.snapshot, explored.planes[plane], ends)
+
+
 def _seen(explored: Explored, point: np.ndarray) -> dict[str, Any]:
     image = explored.snapshot.decode(point)
     return {
@@ -73,7 +80,11 @@ def _judged(explored: Explored, image: np.ndarray) -> list[float]:
     return [int(probabilities.argmax()), float(probabilities.max())]
 
 
-ANSWERS: dict[str, Callable[..., dict[str, Any]]] = {"decode": decode, "encode": encode}
+ANSWERS: dict[str, Callable[..., dict[str, Any]]] = {
+    "decode": decode,
+    "encode": encode,
+    "line": line,
+}
 
 
 class _Handler(BaseHTTPRequestHandler):

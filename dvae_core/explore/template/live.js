@@ -25,6 +25,7 @@ class Live {
     this.wipe();
     this.listen();
     run.onPoint = (x, y) => this.sharpen(x, y);
+    run.onLine = (way) => this.judge(way);
   }
 
   async ask(verb, question) {
@@ -48,6 +49,14 @@ class Live {
       run.find(".image-verdict").replaceChildren(run.chip(exact.seen[0]), ` ${percent(exact.seen[1])}`);
       run.find(".where").append(" (exact)");
     }, REST);
+  }
+
+  // The exact line in place of the one that was read off the page.
+  async judge(way) {
+    const { run } = this;
+    const answer = await this.ask("line", { plane: run.planeIndex, ends: way.corners }).catch(() => null);
+    const judged = answer && (await Judged.unpack(answer));
+    if (judged && run.morph.way === way) run.morph.take(judged.fill(new Way(way.corners), 0));
   }
 
   // The commonest colour at the rims of test images.

@@ -204,11 +204,10 @@ class PlaneView {
     const { pointer, pins, line, found } = this.marks;
     if (line) {
       const path = new Path2D();
-      path.moveTo(this.toX(line.from[0]), this.toY(line.from[1]));
-      path.lineTo(this.toX(line.to[0]), this.toY(line.to[1]));
+      for (const [x, y] of line.corners) path.lineTo(this.toX(x), this.toY(y));
       this.stroke(context, path, this.theme.halo, 6);
       this.stroke(context, path, this.theme.ink, 2.5);
-      for (const end of [line.from, line.to]) this.dot(context, end, 4.5, this.theme.ink);
+      for (const end of line.corners) this.dot(context, end, 4.5, this.theme.ink);
       if (line.at) this.dot(context, line.at, 7, this.theme.accent);
     }
     pins.forEach((pin, i) => {
