@@ -316,7 +316,39 @@ def test_the_slider_goes_back_to_earlier_regions(visit, file, run):
     assert picture(page, ".ground") != now
     page.keyboard.press("End")
     page.wait_for_selector(".run:not(.is-past)")
+    page.get_by_role("button", name="Common axes").click()
     assert picture(page, ".ground") == now
+
+
+def test_epochs_share_their_axes(visit, file, content):
+    page = visit(file)
+    boxes = np.array([entry["box"] for entry in [*content["maps"], *content["planes"]]])
+    left, low = boxes[:, [0, 2]].min(axis=0)
+    right, high = boxes[:, [1, 3]].max(axis=0)
+    common = page.get_by_role("button", name="Common axes")
+
+    def middle():
+        page.mouse.move(*at(page, 0.45, 0.5))
+        page.mouse.move(*at(page, 0.5, 0.5))
+        return [float(n) for n in page.locator(".where").text_content().split(", ")]
+
+    own = content["planes"][0]["box"]
+    np.testing.assert_allclose(middle(), [sum(own[:2]) / 2, sum(own[2:]) / 2], atol=0.05)
+    page.locator(".epoch").focus()
+    page.keyboard.press("Home")
+    for entry in content["maps"]:
+        expect(page.locator(".epoch-name")).to_contain_text(f"epoch {entry['epoch']},")
+        assert common.get_attribute("aria-pressed") == "true"
+        a, b, c, d = entry["box"] if entry is not content["maps"][-1] else own
+        expected = np.clip([(left + right) / 2, (low + high) / 2], (a, c), (b, d))
+        np.testing.assert_allclose(middle(), expected, atol=0.02 * (right - left))
+        page.locator(".epoch").focus()
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Home")
+    common.focus()
+    page.keyboard.press("Enter")
+    first = content["maps"][0]["box"]
+    np.testing.assert_allclose(middle(), [sum(first[:2]) / 2, sum(first[2:]) / 2], atol=0.05)
 
 
 def test_names_and_titles_are_text(visit, file):

@@ -53,8 +53,11 @@ class PlaneView {
   draw() {
     const context = this.clear(this.ground);
     const { theme, scene } = this;
-    context.fillStyle = css(theme.ground);
+    context.fillStyle = theme.beyond;
     context.fillRect(0, 0, this.width, this.height);
+    const [x, y, width, height] = this.frame;
+    context.fillStyle = css(theme.ground);
+    context.fillRect(x, y, width, height);
     this.hatch(context);
     if (this.lattice) this.drawImages(context);
     else this.drawAreas(context);
@@ -63,23 +66,34 @@ class PlaneView {
     this.drawAxes(context);
   }
 
+  // Where the map lies in the view, in pixels: left, top, width, height.
+  get frame() {
+    const [left, right, low, high] = this.scene.map.box;
+    const x = this.toX(left), y = this.toY(high);
+    return [x, y, this.toX(right) - x, this.toY(low) - y];
+  }
+
   hatch(context) {
+    context.save();
     context.strokeStyle = this.theme.hatch;
     context.lineWidth = 1;
+    context.beginPath();
+    context.rect(...this.frame);
+    context.clip();
+    context.stroke();
     context.beginPath();
     for (let x = -this.height; x < this.width; x += 7) {
       context.moveTo(x, this.height);
       context.lineTo(x + this.height, 0);
     }
     context.stroke();
+    context.restore();
   }
 
   drawAreas(context) {
     const { map, pairs } = this.scene;
-    const [left, right, low, high] = map.box;
-    const x = this.toX(left), y = this.toY(high);
     context.imageSmoothingEnabled = true;
-    context.drawImage(map.picture(this.theme.area), x, y, this.toX(right) - x, this.toY(low) - y);
+    context.drawImage(map.picture(this.theme.area), ...this.frame);
     this.stroke(context, map.borders(this.toX, this.toY), this.theme.border, 1.25);
     for (const pair of pairs) {
       const path = map.borders(this.toX, this.toY, pair);
@@ -91,8 +105,9 @@ class PlaneView {
   // Decoded images as tiles, the ink of one-channel images in the colour of whose place it is.
   drawImages(context) {
     const { map } = this.scene;
+    const [left, top, across, down] = this.frame;
     const [, height, width] = this.lattice.shape;
-    const columns = Math.min(32, Math.max(8, Math.floor(this.width / 24)));
+    const columns = Math.min(32, Math.max(8, Math.floor(across / 24)));
     const rows = this.lattice.rows > 2 ? columns : 4;
     const sheet = document.createElement("canvas");
     sheet.width = columns * width;
@@ -101,7 +116,7 @@ class PlaneView {
     for (let row = 0; row < rows; row++) {
       for (let column = 0; column < columns; column++) {
         const [x, y] = this.toLatent(
-          ((column + 0.5) / columns) * this.width, ((row + 0.5) / rows) * this.height);
+          left + ((column + 0.5) / columns) * across, top + ((row + 0.5) / rows) * down);
         const owner = map.at(x, y);
         const ink = owner === null || owner < 0 ? mix(this.theme.ground, [128, 128, 128], 0.8) : this.theme.point[owner];
         const tinted = this.lattice.shape[0] === 1;
@@ -111,7 +126,7 @@ class PlaneView {
     }
     context.imageSmoothingEnabled = true;
     context.imageSmoothingQuality = "high";
-    context.drawImage(sheet, 0, 0, this.width, this.height);
+    context.drawImage(sheet, left, top, across, down);
     this.stroke(context, map.borders(this.toX, this.toY), this.theme.quiet, 1);
   }
 

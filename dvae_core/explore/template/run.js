@@ -96,7 +96,7 @@ class Run {
     if (!this.past && this.layer === "image") map = this.imageMap ??= this.lattice.map(IMAGE_CELLS);
     view.lattice = !this.past && this.layer === "images" ? this.lattice : null;
     view.set({
-      map, box: map.box, labels: this.labels, pairs: this.facts.pairs,
+      map, box: this.epochs?.box ?? map.box, labels: this.labels, pairs: this.facts.pairs,
       points: this.past ? null : this.points, ringed: this.past ? [] : this.sampled,
     });
   }
@@ -119,7 +119,7 @@ class Run {
   // --- What is at the pointer.
 
   pointAt(x, y, { linked = false } = {}) {
-    const [left, right, low, high] = this.view.scene?.box ?? this.map.box;
+    const [left, right, low, high] = (this.past ?? this.map).box;
     x = Math.min(Math.max(x, left), right);
     y = Math.min(Math.max(y, low), high);
     this.pointer = [x, y];
