@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 Route = Literal["straight", "border"]
 SIEVE = 9
 """Every ninth of the 64 steps, the ends among them, rules out most ways that are not direct."""
-AT_ONCE = 16
-"""Ways that are judged at all their steps together."""
+AT_ONCE = 32
+"""Ways that are judged together."""
 
 
 @dataclass(frozen=True)
@@ -137,10 +137,10 @@ def _first_direct(judge: Judge, ways: np.ndarray, a: int, b: int) -> int:
         seen = judge.verdicts(some.reshape(-1, some.shape[-1]))
         return is_direct(seen.reshape(some.shape[:-1]), a, b)
 
-    left = np.flatnonzero(direct(ways[:, ::SIEVE]))
-    for start in range(0, len(left), AT_ONCE):
-        some = left[start : start + AT_ONCE]
-        found = direct(ways[some])
-        if found.any():
-            return int(some[found.argmax()])
+    for start in range(0, len(ways), AT_ONCE):
+        some = ways[start : start + AT_ONCE]
+        left = np.flatnonzero(direct(some[:, ::SIEVE]))
+        found = left[direct(some[left])] if len(left) else left
+        if len(found):
+            return start + int(found[0])
     return 0
