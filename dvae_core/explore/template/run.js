@@ -47,6 +47,7 @@ class Run {
     ]);
     this.walks = facts.walks && (await Judged.unpack(facts.walks));
     this.slot = new Map([...this.sampled].map((index, slot) => [index, slot]));
+    this.beyond = new Beyond(this, this.find(".beyond"));
     await this.choosePlane(0);
     this.morph = new Morph(this, this.find(".morph"));
     this.epochs = new Epochs(this, this.find(".time"));
@@ -80,6 +81,7 @@ class Run {
     this.imageMap = null;
     this.clear();
     this.setScene();
+    this.beyond.show(index);
     const [one, other] = packed.labels;
     let axes = other ? `${one} to the right, ${other} up` : `${one} to the right; up means nothing, points are spread to be seen`;
     if (this.facts.dim > 2) {
@@ -87,6 +89,16 @@ class Run {
     }
     this.find(".axes").textContent = axes;
     this.element.setAttribute("aria-label", `Latent space, ${packed.name}. Arrow keys move the pointer, Enter pins, L draws a line.`);
+  }
+
+  // The same plane, moved.
+  setGround(map, lattice) {
+    [this.map, this.lattice] = [map, lattice];
+    this.imageMap = null;
+    this.view.marks.line = null;
+    this.morph.clear();
+    this.setScene();
+    this.pointAt(...this.pointer);
   }
 
   setScene() {
@@ -146,6 +158,7 @@ class Run {
   }
 
   tell(x, y, { latent, judged, image }) {
+    this.shown = { latent, image };
     this.find(".latent-verdict").replaceChildren(this.chip(latent));
     if (judged) this.find(".image-verdict").replaceChildren(this.chip(judged[0]), ` ${percent(judged[1])}`);
     else this.find(".image-verdict").textContent = "–";
@@ -197,7 +210,7 @@ class Run {
   pin() {
     const { pins } = this.view.marks;
     if (this.past || pins.length >= MOST_PINS) return;
-    pins.push({ place: this.pointer });
+    pins.push({ place: this.pointer, ...this.shown });
     this.showPins();
   }
 
@@ -210,9 +223,9 @@ class Run {
       button.dataset.place = pin.place.join(",");
       const canvas = document.createElement("canvas");
       canvas.className = "image";
-      show(canvas, this.lattice.image(...pin.place), this.facts.shape);
+      show(canvas, pin.image, this.facts.shape);
       const name = document.createElement("span");
-      const verdict = this.name(this.map.at(...pin.place) ?? -1);
+      const verdict = this.name(pin.latent);
       name.textContent = `${i + 1}: ${shortened(verdict, 9)}`;
       button.setAttribute("aria-label", `Pin ${i + 1}, ${verdict}; press to take it out`);
       button.append(canvas, name);
