@@ -371,8 +371,9 @@ def test_five_dimensions_and_three_channels(visit, run, tmp_path):
     (tmp_path / "small.toml").write_text(RECIPE)
     path = train(tmp_path / "five", tmp_path / "small.toml", ["latent.dim=5"], 300, 3, 12, 16)
     explored = Explored(load_run(path), (), Watch())
+    facts = explored.content()
     file = tmp_path / "page.html"
-    file.write_text(make_page([explored.content()]), encoding="utf-8")
+    file.write_text(make_page([facts]), encoding="utf-8")
     page = visit(file)
     assert page.locator(".planes button").count() == 3
     page.locator(".planes button").last.click()
@@ -386,6 +387,75 @@ def test_five_dimensions_and_three_channels(visit, run, tmp_path):
     assert np.abs(shown - exact).mean() < 0.01
     page.locator("[data-layer=images]").click()
     assert page.locator(".scrub").is_hidden()
+    expect(page.locator(".how")).to_contain_text("--serve moves each")
+    page.locator(".planes button").first.click()
+    expect(page.locator(".planes button").first).to_have_attribute("aria-pressed", "true")
+    sliders = page.locator(".sliders input")
+    assert sliders.count() == 3
+    plane = explored.planes[0]
+    for axis, offset in ((1, 1.0), (2, -2.0)):
+        before = picture(page, ".decoded canvas")
+        sliders.nth(axis).focus()
+        page.keyboard.press("ArrowRight" if offset > 0 else "Home")
+        page.wait_for_function(
+            "before => document.querySelector('.decoded canvas').toDataURL() !== before",
+            arg=before,
+        )
+        said = page.locator(".sliders output").all_text_contents()
+        wanted = [offset * spread if k == axis else 0 for k, spread in enumerate(plane.spread)]
+        assert said == [f"{'+' if n > 0 else ''}{n:.2f}" for n in wanted]
+        page.mouse.click(*at(page, 0.5, 0.5))
+        place = page.locator(".pins button").last.get_attribute("data-place")
+        point = plane.shifted(wanted).points(np.array([[float(n) for n in place.split(",")]]))
+        shown = pixels(page, ".pins button:last-child canvas") / 255
+        worst = max(one["lattice"]["worst"] for one in facts["moved"])
+        assert np.abs(shown - explored.snapshot.decode(point)[0, 0]).mean() < worst + 0.01
+    page.get_by_role("button", name="Back to the middle").click()
+    expect(page.locator(".sliders output").nth(2)).to_have_text("0.00")
+
+
+def test_a_server_moves_the_plane_and_judges_lines_exactly(visit, run, tmp_path):
+    (tmp_path / "small.toml").write_text(RECIPE)
+    path = train(tmp_path / "four", tmp_path / "small.toml", ["latent.dim=4"], 300, 1, 12, 12)
+    explored = Explored(load_run(path), (), Watch())
+    with Server([explored]) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = visit(server.address, reduced_motion="reduce")
+        for axis, key, times in ((0, "End", 3), (1, "Home", -3)):
+            page.locator(".sliders input").nth(axis).focus()
+            page.keyboard.press(key)
+            spread = explored.planes[0].spread[axis]
+            expect(page.locator(".sliders output").nth(axis)).to_have_text(
+                f"{'+' if times > 0 else ''}{times * spread:.2f}"
+            )
+        moved = explored.planes[0].shifted([3, -3] * explored.planes[0].spread)
+
+        page.wait_for_load_state("networkidle")
+        page.mouse.click(*at(page, 0.4, 0.6))
+        expect(page.locator(".where")).to_contain_text("exact")
+        place = page.locator(".pins button").get_attribute("data-place")
+        point = moved.points(np.array([[float(n) for n in place.split(",")]]))
+        shown = pixels(page, ".decoded canvas") / 255
+        np.testing.assert_allclose(shown, explored.snapshot.decode(point)[0, 0], atol=0.51 / 255)
+
+        page.mouse.move(*at(page, 0.1, 0.5))
+        page.mouse.down()
+        page.mouse.move(*at(page, 0.9, 0.4), steps=3)
+        page.mouse.up()
+        expect(page.locator(".source")).to_have_text("Exact: judged step by step.")
+        left, right, low, high = moved.box
+        ends = [
+            [left + u * (right - left), high - v * (high - low)]
+            for u, v in ((0.1, 0.5), (0.9, 0.4))
+        ]
+        points = moved.points(np.linspace(*ends, 64))
+        latent, image = verdicts(page, CLASSES)
+        agree = np.mean(np.array(latent) == explored.snapshot.judge.verdicts(points))
+        assert agree > 0.95  # a pixel of the screen is not as fine as the two ends are
+        judged = explored.snapshot.image_judge.probabilities(explored.snapshot.decode(points))
+        assert np.mean(np.array(image) == judged.argmax(axis=1)) > 0.95
+        page.close()
+        server.shutdown()
 
 
 def test_pointers_of_two_runs_follow_each_other(visit, content, tmp_path):
