@@ -70,7 +70,7 @@ class Explored:
                 "back": pack(as_bytes(snapshot.decode(snapshot.test_means[chosen]))),
             },
             "planes": [self._plane(plane) for plane in self.planes],
-            "moved": None if served else self._moved(self.planes[0]),
+            "moved": [] if served else self._moved(self.planes[0]),
             "maps": epoch_maps(run.folder, snapshot),
             "weights": weight_curves(snapshot),
             "paths": self._paths(),
@@ -101,9 +101,9 @@ class Explored:
         cells = CELLS if self.snapshot.latent_dim <= 2 else CELLS_BEYOND
         return ground(self.snapshot, plane, cells, LATTICE_VALUES // len(self.planes))
 
-    def _moved(self, plane: Plane) -> list[dict[str, Any]] | None:
+    def _moved(self, plane: Plane) -> list[dict[str, Any]]:
         if not len(plane.spread):
-            return None
+            return []
         self.watch.stage(f"{self.run.folder.name}: moving the {plane.name}")
         return moved_grounds(self.snapshot, plane)
 

@@ -3,6 +3,7 @@ where the plane is moved along the axes beyond it."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,13 @@ import numpy as np
 from dvae_core.borders.regions import cell_points
 from dvae_core.explore.epochs import pack_map
 from dvae_core.explore.packing import pack
-from dvae_core.explore.pictures import LATTICE_VALUES, PROBES, interpolation_error, lattice
+from dvae_core.explore.pictures import (
+    LATTICE_VALUES,
+    PROBES,
+    SIDES,
+    interpolation_error,
+    lattice,
+)
 from dvae_core.explore.planes import Plane
 from dvae_core.snapshot import Snapshot
 
@@ -53,9 +60,14 @@ def ground(
 
 
 def moved_grounds(snapshot: Snapshot, plane: Plane) -> list[dict[str, Any]]:
-    """A plane's ground at some offsets along the axes beyond it, one axis at a time."""
-    axes = sorted(np.argsort(-plane.spread, kind="stable")[:MOST_AXES].tolist())
-    values = LATTICE_VALUES // (len(axes) * len(OFFSETS))
+    """A plane's ground at some offsets along the axes beyond it, one axis at a time.
+
+    Large images leave room for few axes, or for none.
+    """
+    least = SIDES[0] ** 2 * math.prod(snapshot.image_shape) * len(OFFSETS)
+    most = min(MOST_AXES, LATTICE_VALUES // least)
+    axes = sorted(np.argsort(-plane.spread, kind="stable")[:most].tolist())
+    values = LATTICE_VALUES // max(len(axes) * len(OFFSETS), 1)
     found = []
     for axis in axes:
         for times in OFFSETS:

@@ -25,7 +25,7 @@ class Beyond {
   }
 
   known(plane, axis) {
-    return plane === 0 ? (this.run.facts.moved ?? []).filter((one) => one.axis === axis) : [];
+    return plane === 0 ? this.run.facts.moved.filter((one) => one.axis === axis) : [];
   }
 
   row(axis, name) {
@@ -99,6 +99,7 @@ class Beyond {
   how(plane, here, all) {
     const { planes, moved } = this.run.facts;
     if (this.move) return "Under the pointer everything is decoded and judged exactly.";
+    if (!moved.length) return "In this file planes stay where they are; dvae explore --serve moves each, exactly.";
     if (!here) return `In this file only the plane of ${planes[0].name} moves; dvae explore --serve moves each.`;
     const lattices = moved.map(({ lattice }) => lattice);
     const most = (key) => (100 * Math.max(...lattices.map((one) => one[key]))).toFixed(1);

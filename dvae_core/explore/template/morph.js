@@ -71,7 +71,7 @@ class Morph {
     const paths = this.run.facts.paths;
     const direct = paths && a !== b ? paths.direct[a][b] : null;
     this.share.textContent = direct === null ? "" :
-      `Of ${paths.lines} such lines between test images of ${this.run.name(a)} and ${this.run.name(b)}` +
+      `Of ${paths.lines} straight lines between test images of ${this.run.name(a)} and ${this.run.name(b)}` +
       (this.run.facts.dim > 2 ? `, through all ${this.run.facts.dim} dimensions, ` : ", ") +
       `${percent(direct)} are direct (95 % interval ${percent(paths.low[a][b])} to ${percent(paths.high[a][b])}).`;
   }
