@@ -273,9 +273,9 @@ class PlaneView {
 
 const shortened = (text, most) => (text.length <= most ? text : text.slice(0, most - 1) + "…");
 
-// Round values between two ends, five or so.
+// Round values between two ends, three to eight.
 function ticks(low, high) {
-  const rough = (high - low) / 5;
+  const rough = (high - low) / 7;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].find((n) => n * power >= rough) * power;
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
