@@ -97,7 +97,17 @@ def test_a_missing_pair_does_not_dilute_the_others():
     assert value.item() == pytest.approx(math.log(10))
 
 
-def test_fill_is_the_distance_to_the_nearest_of_the_two_classes():
+def test_fill_asks_for_the_class_that_the_point_shall_belong_to():
+    # Lines from 0 to 6 are 7/6 from a 0 in their first half (which lies at 0 or at 4, whichever is
+    # nearer) and 3/2 from the 8 in their second; lines from 4 to 6 are 1/2 from either.
+    mean = torch.tensor([[0.0, 0], [4, 0], [6, 0]])
+    torch.manual_seed(0)
+    border = term(Uniform(), fill=1.0, points=40_000)
+    value = border(outputs_at(mean), torch.tensor([0, 0, 8])).item() - math.log(10)
+    assert value == pytest.approx(((7 / 6 + 3 / 2) / 2 + 1 / 2) / 2, abs=0.02)
+
+
+def test_fill_is_the_distance_to_the_nearest_mean():
     # A line of length 6 between the only two: 1.5 to the nearer end, on average. Class 3 lies on
     # the line, and does not count.
     mean = torch.tensor([[0.0, 0], [6, 0], [3, 0]], requires_grad=True)

@@ -25,10 +25,10 @@ class Border(Term):
     from there on: mean cross-entropy, in nats. Its gradient moves the head and, through the
     means, the encoder: whatever lies between the two moves out of the way.
 
-    `fill` adds the distance from z to the nearest of the two classes' means in the batch, in latent
-    units: guidance keeps classes apart, and a strip without images, a void, opens between them.
-    Its gradient moves that nearest mean alone, towards z, so that the rims of the two regions grow
-    together, and all else stays where the other terms want it.
+    `fill` adds the distance from z to the nearest mean, in the batch, of the class that is asked
+    for, in latent units: guidance keeps classes apart, and a strip without images, a void, opens
+    between them. Its gradient moves that nearest mean alone, towards z, so that the rims of the two
+    regions grow together, and all else stays where the other terms want it.
     """
 
     name = "border"
@@ -78,8 +78,9 @@ class Border(Term):
             cost = cost.view_as(t)
             if self.fill:
                 apart = (z.detach()[:, :, None] - outputs.mean).square().sum(dim=-1)
-                own = (members > 0).any(dim=1)[:, None]  # [Q, 1, B]
-                nearest = apart.where(own, torch.inf).amin(dim=-1).where(possible[:, None], 0.0)
+                own = torch.where(t[..., None] < 0.5, members[:, :1], members[:, 1:]) > 0
+                nearest = apart.where(own, torch.inf).amin(dim=-1)  # [Q, points]
+                nearest = nearest.where(possible[:, None], 0.0)
                 # The smallest of numbers keeps the gradient finite where z lies on a mean.
                 cost = cost + self.fill * (nearest + 1e-12).sqrt()
             counted = possible[:, None].expand_as(cost).float()
