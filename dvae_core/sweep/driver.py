@@ -104,8 +104,8 @@ def run_sweep(
         finally:
             session_file(folder).unlink(missing_ok=True)
         watch.stage("comparing the runs")
-        comparison = write_results(folder, sweep_file.goal, registry, watch)
-    return SweepOutcome(folder, dict(journal.errors), comparison)
+        found = write_results(folder, registry, watch)
+    return SweepOutcome(folder, dict(journal.errors), found.comparison)
 
 
 def _plan(
@@ -135,6 +135,8 @@ def _plan(
                 "session": ledger.session,
                 "host": platform.node(),
                 "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+                "launcher": plan.sweep.launcher.name,
+                "set": list(plan.overrides),
             },
             *({"variant": n, "recipe": d} for n, d in digests.items() if n not in journal.variants),
             *({"run": name, "status": "retry"} for name in journal.errors if retry),
