@@ -21,13 +21,13 @@ from dvae_core.sweep.folder import SweepFolder
 from dvae_core.sweep.report_runs import Ends, link_to
 from dvae_core.watch import Watch
 
-MOST_ROWS = 100
+MOST_ROWS = 40
 """Variants in the table."""
 MOST_CURVES = 16
 """Variants that are drawn over the epochs, as many as page.css has looks for."""
 LARGEST = 8_000_000
 """Characters of the best run's content; one that is larger is left out."""
-LETTERS = 125
+LETTERS = 160
 """Across a table; more columns than fit go into another one below."""
 
 
@@ -53,7 +53,7 @@ def sweep_report(
         "Best run": about_best,
     }
     below = {
-        "Runs": ends.table(),
+        "All runs": ends.table(),
         "Sweep file": _sweep_file(sweep),
         "Provenance": ends.provenance(),
     }

@@ -16,7 +16,7 @@ from dvae_core.explore.sections import Html, table, value
 from dvae_core.run_folder import RunFolder
 from dvae_core.sweep.folder import SweepFolder
 
-MOST_RUNS = 500
+MOST_RUNS = 200
 """Runs in the table; failed ones come first."""
 ABOUT = ("device", "processor", "platform", "python", "git_commit")
 """Of run.json, what the table of provenance shows besides versions and components."""
