@@ -1,7 +1,7 @@
 """The border recipes over five seeds, and how many borders can be named: the figures and pictures
 of docs/borders.md.
 
-    python benchmarks/borders.py --runs DIR [--pairs] [RECIPE...]
+    python -m benchmarks.borders --runs DIR [--pairs] [RECIPE...]
 
 Takes the finished runs that lie in DIR and trains what is missing there: about three minutes a run
 on two cores. With --pairs, also the study of how many pairs can be named.
@@ -10,18 +10,13 @@ on two cores. With --pairs, also the study of how many pairs can be named.
 from __future__ import annotations
 
 import argparse
-import io
 import json
-import platform
 import statistics
-import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
-DOCUMENT = ROOT / "docs" / "borders.md"
-PICTURES = ROOT / "docs" / "images"
-MARK = "<!-- What follows is written by benchmarks/borders.py. -->"
+from benchmarks.documents import DOCS, ROOT, save_picture, stamp, write_below_mark
+
 SEEDS = range(1, 6)
 RECIPES = {"mnist_borders": "mnist_mlp_plain", "fashion_borders": "fashion_mlp_plain"}
 """Each with the plain VAE of the same architecture and epochs."""
@@ -46,17 +41,15 @@ def main() -> None:
     parser.add_argument("recipes", nargs="*", default=list(RECIPES), help="which; both if none")
     parser.add_argument("--pairs", action="store_true", help="how many pairs can be named, too")
     options = parser.parse_args()
-    text = DOCUMENT.read_text(encoding="utf-8").split(MARK)[0].rstrip()
-    parts = [text, MARK, recipes_section(options.runs, options.recipes)]
+    parts = [recipes_section(options.runs, options.recipes)]
     if options.pairs:
         parts.append(pairs_section(options.runs / "pairs"))
-    DOCUMENT.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    print(DOCUMENT)
+    write_below_mark(DOCS / "borders.md", "benchmarks/borders.py", parts)
 
 
 def recipes_section(runs: Path, names: list[str]) -> str:
     lines = [
-        f"## Figures\n\nMeasured on {stamp()}, by `python benchmarks/borders.py --runs DIR`. "
+        f"## Figures\n\nMeasured on {stamp()}, by `python -m benchmarks.borders --runs DIR`. "
         "Medians over five seeds, and the range; reconstruction is that of the test images."
     ]
     for name in names:
@@ -163,23 +156,13 @@ def pictures(folder: Path, name: str) -> str:
 
     snapshot = load_run(folder).snapshot()
     regions = newest_figure(folder, "regions").read_bytes()
-    save(regions, PICTURES / f"{name}-regions.png")
+    save_picture(regions, f"{name}-regions")
     a, b = snapshot.named_pairs[0]
-    image = io.BytesIO()
-    draw_walk(snapshot, walk(snapshot, a, b)).savefig(image, format="png", dpi=90)
-    save(image.getvalue(), PICTURES / f"{name}-walk.png")
+    save_picture(draw_walk(snapshot, walk(snapshot, a, b)), f"{name}-walk")
     names = f"{snapshot.classes[a]} to {snapshot.classes[b]}"
     return (
         f"![regions](images/{name}-regions.png)\n\n![a walk from {names}](images/{name}-walk.png)"
     )
-
-
-def save(png: bytes, file: Path) -> None:
-    """With a palette: a third of the size, and no difference to see."""
-    from PIL import Image
-
-    image = Image.open(io.BytesIO(png)).convert("RGB").quantize(128)
-    image.save(file, optimize=True)
 
 
 def newest_figure(folder: Path, plot: str) -> Path:
@@ -197,17 +180,6 @@ def mean(rows: list[dict[str, Any]], key: str) -> float:
 
 def number(value: float) -> str:
     return f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
-
-
-def stamp() -> str:
-    from importlib.metadata import version
-
-    import torch
-
-    return (
-        f"{time.strftime('%Y-%m-%d')} with dvae-core {version('dvae-core')} and torch "
-        f"{version('torch')}, {platform.machine()}, {torch.get_num_threads()} threads"
-    )
 
 
 if __name__ == "__main__":

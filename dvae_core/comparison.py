@@ -99,6 +99,12 @@ class Comparison:
     left_out: tuple[str, ...]
     """A line for each run that is in no row, with the reason."""
 
+    def _repr_markdown_(self) -> str:
+        """The table, in a notebook."""
+        from dvae_core.comparison_tables import as_markdown
+
+        return as_markdown(self)
+
 
 def compare_runs(
     paths: Iterable[str | Path],

@@ -1,0 +1,244 @@
+"""What label guidance, KL terms and borders do, on two data sets: the figures and pictures of
+docs/findings.md.
+
+    python -m benchmarks.findings --sweeps DIR
+
+Runs the sweeps recipes/sweeps/claim.toml and claim_fashion.toml in DIR, or goes on with those that
+lie there: 200 runs, about an hour and a half on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmarks.documents import DOCS, ROOT, save_picture, stamp, write_below_mark
+
+SWEEPS = {"claim": "MNIST", "claim_fashion": "Fashion-MNIST"}
+GUIDANCE = {
+    "plain": "none",
+    "constant": "20 throughout",
+    "falling-to-0.01": "20, then 0.01",
+    "falling-to-1": "20, then 1",
+    "borders": "20, then 1, and borders",
+}
+KLS = ("square", "abs", "laplace", "class_prior")
+BEFORE, AFTER = 5, 10
+"""Epochs: the last with full weight, and the last."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run of a sweep."""
+
+    path: Path
+
+    @cached_property
+    def rows(self) -> dict[int, dict[str, Any]]:
+        lines = (self.path / "metrics.jsonl").read_text().splitlines()
+        return {row["epoch"]: row for row in map(json.loads, lines)}
+
+    def figure(self, name: str, epoch: int = AFTER) -> float:
+        return float(self.rows[epoch][f"test/{name}"])
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self._kept(AFTER, "json").read_text())
+        return found
+
+    def map(self, epoch: int) -> tuple[Any, Any, Any]:
+        """The judge's verdicts on a grid, and the grid's two axes."""
+        import numpy as np
+
+        with np.load(self._kept(epoch, "npz")) as arrays:
+            return arrays["region_map"], arrays["region_x"], arrays["region_y"]
+
+    def area(self, epoch: int) -> float:
+        """Of what is not void, in latent units squared."""
+        verdicts, x, y = self.map(epoch)
+        return float((verdicts >= 0).sum() * (x[1] - x[0]) * (y[1] - y[0]))
+
+    def named(self, figure: str) -> float:
+        """The mean of a figure over the named pairs."""
+        pairs = self.about["named_pairs"]
+        return statistics.fmean(self.figure(f"{figure}/{a}-{b}") for a, b in pairs)
+
+    def named_borders(self) -> float:
+        """The share of the named pairs whose areas share a border."""
+        from dvae_core.borders.regions import ADJACENT
+
+        classes, borders = self.about["classes"], self.about["border"]
+        pairs = [(classes.index(a), classes.index(b)) for a, b in self.about["named_pairs"]]
+        return statistics.fmean(borders[a][b] >= ADJACENT for a, b in pairs)
+
+    def _kept(self, epoch: int, ending: str) -> Path:
+        return self.path / "evaluation" / f"epoch-{epoch:04d}-borders.{ending}"
+
+
+Found = dict[tuple[str, str], list[Run]]
+"""The runs of a sweep by guidance and KL, a seed each."""
+
+COLUMNS: dict[str, Callable[[Run], float]] = {
+    "reconstruction": lambda run: run.figure("reconstruction"),
+    f"knn_accuracy, epoch {BEFORE}": lambda run: run.figure("knn_accuracy", BEFORE),
+    f"epoch {AFTER}": lambda run: run.figure("knn_accuracy"),
+    "retention": lambda run: run.figure("knn_accuracy") / run.figure("knn_accuracy", BEFORE),
+    f"area, epoch {BEFORE}": lambda run: run.area(BEFORE),
+    f"area, epoch {AFTER} ": lambda run: run.area(AFTER),
+    "after / before": lambda run: run.area(AFTER) / run.area(BEFORE),
+    "wholeness": lambda run: run.figure("wholeness"),
+    "void_rate": lambda run: run.figure("void_rate"),
+    "named pairs that are adjacent": Run.named_borders,
+    "their direct paths": lambda run: run.named("direct_path"),
+    "direct_path_mean": lambda run: run.figure("direct_path_mean"),
+}
+TABLES = {
+    "Regions": list(COLUMNS)[1:7],
+    "Borders and cost": ["reconstruction", *list(COLUMNS)[7:]],
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sweeps", type=Path, required=True, help="where they are or shall be")
+    options = parser.parse_args()
+    parts = [f"## Figures\n\n{introduction()}"]
+    for sweep, title in SWEEPS.items():
+        found = runs_of(swept(options.sweeps, sweep))
+        parts.append(section(sweep, title, found))
+    write_below_mark(DOCS / "findings.md", "benchmarks/findings.py", parts)
+
+
+def introduction() -> str:
+    return (
+        f"Measured on {stamp()}, by `python -m benchmarks.findings --sweeps DIR`. Means over five "
+        "seeds, with 95 % confidence intervals (Student's t). The weight drops in the sixth epoch. "
+        "Areas are of what is not void, in squared latent units; reconstruction is that of the "
+        "test images, in squared error summed over the pixels."
+    )
+
+
+def swept(out: Path, name: str) -> Path:
+    """The folder of a sweep that is done."""
+    from dvae_core import run_sweep
+    from dvae_core.cli.sweep_progress import watch
+
+    there = sorted(out.glob(f"{name}-[0-9]*"))
+    with watch() as watcher:
+        file = ROOT / "recipes" / "sweeps" / f"{name}.toml"
+        outcome = run_sweep(file, out, resume=there[-1] if there else None, watch=watcher)
+    if outcome.failed:
+        raise SystemExit(f"{outcome.path}: some runs failed: {', '.join(outcome.failed)}")
+    return outcome.path
+
+
+def runs_of(folder: Path) -> Found:
+    return {
+        (guidance, kl): [Run(path) for path in sorted(folder.glob(f"{guidance}_kl-{kl}-seed-*"))]
+        for guidance in GUIDANCE
+        for kl in KLS
+    }
+
+
+def section(sweep: str, title: str, found: Found) -> str:
+    about = found["plain", "abs"][0].about
+    pairs = ", ".join(f"{a}-{b}" for a, b in about["named_pairs"])
+    parts = [f"### {title}\n\nNamed pairs: {pairs}."]
+    parts += [table(name, columns, found) for name, columns in TABLES.items()]
+    save_picture(maps(found), f"{sweep}-regions")
+    save_picture(chart(found), f"{sweep}-measures")
+    parts.append(
+        f"![the regions of every variant](images/{sweep}-regions.png)\n\n"
+        f"The regions of seed 0 in the last epoch, drawn to one scale.\n\n"
+        f"![what happens as the weight drops](images/{sweep}-measures.png)\n\n"
+        "A dot is a run, a line joins the means before and after the weight drops."
+    )
+    return "\n\n".join(parts)
+
+
+def table(name: str, columns: list[str], found: Found) -> str:
+    lines = [
+        f"| {name}: guidance | KL | {' | '.join(columns)} |",
+        "|---" * (len(columns) + 2) + "|",
+    ]
+    for (guidance, kl), runs in found.items():
+        cells = [interval([COLUMNS[column](run) for run in runs]) for column in columns]
+        lines.append(f"| {GUIDANCE[guidance]} | {kl} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def interval(values: list[float]) -> str:
+    """Mean and half of the 95 % confidence interval.
+
+    >>> interval([1.0, 2.0, 3.0])
+    '2.00 ± 2.48'
+    """
+    from scipy import stats
+
+    mean = statistics.fmean(values)
+    margin = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
+    digits = 1 if mean >= 20 else 2 if mean >= 1 else 3
+    return f"{mean:.{digits}f} ± {margin:.{digits}f}"
+
+
+def maps(found: Found) -> Any:
+    """A line of region maps for each guidance, a column for each KL."""
+    from matplotlib.figure import Figure
+
+    from dvae_core.borders.drawing import draw_regions
+    from dvae_core.borders.regions import Grid, regions_of
+    from dvae_core.colours import class_colours
+
+    figure = Figure(figsize=(11, 13.5), layout="constrained")
+    panels: Any = figure.subplots(len(GUIDANCE), len(KLS))
+    for axes, ((guidance, kl), runs) in zip(panels.flat, found.items(), strict=True):
+        classes = runs[0].about["classes"]
+        pairs = [(classes.index(a), classes.index(b)) for a, b in runs[0].about["named_pairs"]]
+        regions = regions_of(Grid(*runs[0].map(AFTER)), len(classes))
+        draw_regions(axes, regions, classes, class_colours(len(classes)), pairs)
+        axes.set_title(f"{kl}: {GUIDANCE[guidance]}", fontsize=9)
+        axes.tick_params(labelsize=7)
+    reach = max(abs(v) for axes in panels.flat for v in (*axes.get_xlim(), *axes.get_ylim()))
+    for axes in panels.flat:
+        axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    return figure
+
+
+def chart(found: Found) -> Any:
+    """k-NN accuracy and area, before and after the weight drops."""
+    from matplotlib.figure import Figure
+
+    measures: dict[str, Callable[[Run, int], float]] = {
+        "knn_accuracy": lambda run, epoch: run.figure("knn_accuracy", epoch),
+        "area": Run.area,
+    }
+    figure = Figure(figsize=(11, 5.5), layout="constrained")
+    panels: Any = figure.subplots(len(measures), len(GUIDANCE), sharey="row", sharex=True)
+    for line, (name, measure) in zip(panels, measures.items(), strict=True):
+        for axes, guidance in zip(line, GUIDANCE, strict=True):
+            for place, kl in enumerate(KLS):
+                at = [3 * place, 3 * place + 1]
+                values = [[measure(run, e) for e in (BEFORE, AFTER)] for run in found[guidance, kl]]
+                for pair in values:
+                    axes.plot(at, pair, ".", color=f"C{place}", alpha=0.4)
+                axes.plot(at, [statistics.fmean(v) for v in zip(*values, strict=True)],
+                          color=f"C{place}", label=kl)  # fmt: skip
+            axes.set_xticks([])
+            axes.grid(axis="y", color="#e4e4e4")
+            if name == "area":
+                axes.set_yscale("log")
+        line[0].set_ylabel(name)
+    for axes, guidance in zip(panels[0], GUIDANCE, strict=True):
+        axes.set_title(GUIDANCE[guidance], fontsize=9)
+    panels[0, 0].legend(fontsize=8)
+    return figure
+
+
+if __name__ == "__main__":
+    main()
