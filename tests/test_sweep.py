@@ -23,28 +23,8 @@ from dvae_core.sweep.sweep_file import load_sweep
 from dvae_core.sweep.watching import SweepWatch
 from dvae_core.train import run_recipe
 
-from .conftest import RECIPES
+from .conftest import INLINE, RECIPES
 from .test_train import rows
-
-INLINE = """
-from dvae_core import Launcher, hookimpl, run_job
-
-class Inline(Launcher):
-    "One run after the other, in this process."
-    name = "inline"
-
-    def launch(self, jobs):
-        for job in jobs:
-            run_job(job)
-            yield
-
-    def at_once(self, runs):
-        return 1
-
-@hookimpl
-def register_launchers():
-    return [Inline]
-"""
 
 GRID = """\
 recipe = "small.toml"
@@ -57,11 +37,6 @@ goal = "highest test/knn_accuracy"
 [launcher]
 name = "inline"
 """
-
-
-@pytest.fixture
-def inline(install):
-    install("dvae-inline", INLINE)
 
 
 @pytest.fixture
@@ -118,7 +93,7 @@ def test_a_grid_is_every_combination(inline, write):
         f"kl-{kl}_latent.dim-{dim}_guidance.weight-{weight}"
         for kl in ("square", "abs")
         for dim in (2, 3)
-        for weight in ("1.0", "2")
+        for weight in ("1.0", "linear")
     ]
     recipe = plan.recipe(variants[3])
     assert (recipe.kl.component.name, recipe.latent.dim) == ("square", 3)

@@ -49,7 +49,8 @@ class Ends:
     def summary(self) -> str:
         """How many runs ended in which way."""
         counts = Counter(self._statuses.values())
-        return f"{counts.total()} runs: " + ", ".join(f"{n} {s}" for s, n in counts.most_common())
+        order = sorted(counts, key=lambda status: (status != "finished", status))
+        return f"{counts.total()} runs: " + ", ".join(f"{counts[s]} {s}" for s in order)
 
     def table(self) -> str:
         """A row a run, with a link to its own report or else its folder."""
