@@ -621,6 +621,74 @@ def test_the_choices_of_a_search_are_checked_before_the_first_run(inline, write,
     assert not (tmp_path / "sweeps").exists()
 
 
+# --- Who hears of it.
+
+LISTENERS = """
+from dvae_core import Callback, hookimpl
+
+class Grumpy(Callback):
+    "Fails."
+    name = "grumpy"
+    word: str = "enough"
+    def sweep_finished(self, sweep):
+        raise RuntimeError(self.word)
+
+class Quiet(Callback):
+    "Writes a file."
+    name = "quiet"
+    def sweep_finished(self, sweep):
+        best = sweep.best_run.name
+        text = f"{sweep.title}, {sweep.name}, {len(sweep.comparison.rows)} rows, {best}\\n"
+        with (sweep.path / "heard.txt").open("a") as file:
+            file.write(text)
+
+@hookimpl
+def register_callbacks():
+    return [Grumpy, Quiet]
+
+@hookimpl
+def sweep_finished(sweep):
+    (sweep.path / "plugin.txt").write_text((sweep.path / "report.html").read_text()[:15])
+"""
+
+
+def test_callbacks_hear_of_the_end_and_one_that_fails_is_reported(inline, install, write, tmp_path):
+    install("dvae-listeners", LISTENERS)
+    flags = ['callbacks=[{name = "grumpy"}, {name = "quiet"}]']
+    heard = Heard()
+    done = run_sweep(write(f'title = "Mine"\n{GRID}'), tmp_path, overrides=flags, watch=heard)
+    assert heard.warnings == [
+        'callback "grumpy" failed in sweep_finished and is switched off: RuntimeError: enough'
+    ]
+    best = max(
+        sorted(runs_in(done.path)),
+        key=lambda name: RunFolder.open(done.path / name).metrics()[-1]["test/knn_accuracy"],
+    )
+    # Once, though all four runs have the callback.
+    told = (done.path / "heard.txt").read_text()
+    assert told == f"Mine, {done.path.name}, 2 rows, {best}\n"
+    assert (done.path / "plugin.txt").read_text() == "<!doctype html>"
+
+
+def test_each_different_callback_of_the_variants_hears_once(inline, install, write, tmp_path):
+    install("dvae-listeners", LISTENERS)
+    text = """
+    recipe = "small.toml"
+    goal = "lowest train/loss"
+    variants = [
+        { name = "a", callbacks = [{ name = "grumpy" }] },
+        { name = "b", callbacks = [{ name = "grumpy", word = "no" }, { name = "quiet" }] },
+        { name = "c", callbacks = [{ name = "grumpy" }] },
+    ]
+    launcher = { name = "inline" }
+    """
+    heard = Heard()
+    done = run_sweep(write(text), tmp_path, watch=heard)
+    said = [warning.rpartition(" ")[2] for warning in heard.warnings]
+    assert said == ["enough", "no"]
+    assert (done.path / "heard.txt").read_text().count("\n") == 1
+
+
 # --- What it leaves, and what it would do.
 
 

@@ -88,7 +88,9 @@ def test_it_says_all_of_a_sweep(swept, dvae):
     assert 'href="good_kl-abs-seed-1/report.html">good_kl-abs-seed-1</a>' in text
     assert "&lt;b&gt;gone&lt;/b&gt;.npz: there is no such file" in text
     assert "<td>inline</td>" in text
-    assert "<td>train.epochs=2, evaluate.metrics=[&quot;knn&quot;, &quot;borders&quot;]</td>" in text
+    assert (
+        "<td>train.epochs=2, evaluate.metrics=[&quot;knn&quot;, &quot;borders&quot;]</td>" in text
+    )
     for hostile in ("<script>window", "<i>mine", "<b>gone"):
         assert hostile not in text
 
