@@ -85,13 +85,20 @@ def _comparison(sweep: SweepFolder) -> str:
     rows = [*sweep.best_first, *(row for row in sweep.comparison.rows if not row.finished)]
     found = dataclasses.replace(sweep.comparison, rows=tuple(rows[:MOST_ROWS]))
     header, cells = table_cells(found)
-    first = len(header) - len(found.figures)
-    columns: list[list[str]] = [
-        [f"<td>{escape(row[index])}</td>" for row in cells] for index in range(first)
-    ]
-    for index, name in enumerate(found.figures, first):
+    facts = len(header) - len(found.figures)
+    goal = sweep.goal[1] if sweep.goal is not None else None
+    # The run, the figures with the goal first, and then what the name of the run says in short.
+    figures = sorted(range(facts, len(header)), key=lambda index: header[index] != goal)
+    order = [0, *figures, *range(1, facts)]
+    columns = []
+    for index in order:
         texts = [row[index] for row in cells]
-        columns.append(_figure_column(name, found.rows, texts))
+        if index < facts:
+            columns.append([f"<td>{escape(text)}</td>" for text in texts])
+        else:
+            columns.append(_figure_column(header[index], found.rows, texts))
+    header = [header[index] for index in order]
+    cells = [[row[index] for index in order] for row in cells]
     tables = [
         _piece([header[index] for index in piece], [columns[index] for index in piece])
         for piece in table_pieces([header, *cells], LETTERS)
