@@ -301,6 +301,14 @@ def test_the_command_prints_a_line_a_run_and_the_table_and_the_folder(
         assert message in err
 
 
+def test_a_run_that_is_done_twice_is_counted_once(install, write, tmp_path):
+    twice = "run_job(job); yield; __import__('time').sleep(0.3); run_job(job)"
+    install("dvae-inline", INLINE.replace("run_job(job)", twice))
+    heard = Heard()
+    run_sweep(write(GRID.replace("goal", "# goal")), tmp_path / "sweeps", watch=heard)
+    assert len(heard.ends) == len(set(heard.ends)) == 4
+
+
 def test_a_launcher_that_fails_or_leaves_runs_undone_is_named(install, write, tmp_path):
     install("dvae-inline", INLINE.replace("run_job(job)", "raise KeyError('no room')"))
     with pytest.raises(DvaeError, match="launcher \"inline\" failed: KeyError: 'no room'"):

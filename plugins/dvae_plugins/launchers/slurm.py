@@ -147,8 +147,8 @@ def _check(task: Any) -> None:
 
 
 def _queued() -> set[str] | None:
-    """The user's tasks that wait or run, as <array>_<index>; None where Slurm does not say."""
-    command = ["squeue", "--me", "--noheader", "--array", "--format=%F_%K"]
+    """The user's jobs that wait or run, those of arrays with _<index>; None if Slurm is silent."""
+    command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
     try:
         listed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
