@@ -15,6 +15,7 @@ from dvae_core.batches import Batches
 from dvae_core.compiling import Loss, compiled
 from dvae_core.data import guidance_labels
 from dvae_core.errors import Diverged, RecipeError
+from dvae_core.fast_linear import speed_up_linears
 from dvae_core.labelled_images import LabelledImages
 from dvae_core.model import build_model
 from dvae_core.objective import Ledger, Objective
@@ -53,6 +54,8 @@ class Training:
         seed_everything(recipe.seed, "start")
         self.model = build_model(recipe, data.image_shape, data.classes)
         self.model.to(self.device).to(memory_format=torch.channels_last)
+        if self.device.type == "cpu":
+            speed_up_linears(self.model)
         self.objective = Objective(recipe, self.model, self.timeline).to(self.device)
         # A term may hold the model itself; each parameter is trained once.
         both = (*self.model.parameters(), *self.objective.parameters())

@@ -12,6 +12,7 @@ import pytest
 from scipy.interpolate import RegularGridInterpolator
 
 from dvae_core.errors import RecipeError
+from dvae_core.explore import ground
 from dvae_core.explore.content import Explored
 from dvae_core.explore.epochs import epoch_maps
 from dvae_core.explore.packing import json_for_script, pack
@@ -84,6 +85,20 @@ def test_planes_of_five_dimensions(trained):
     for plane in (components, axes, through):
         np.testing.assert_allclose(plane.axes @ plane.axes.T, np.eye(2), atol=1e-9)
         assert 0 < plane.share <= components.share + 1e-9
+        whole = np.concatenate([plane.axes, plane.beyond])
+        np.testing.assert_allclose(whole @ whole.T, np.eye(5), atol=1e-9)
+        assert len(plane.beyond_labels) == 3
+        moved = plane.shifted([1.0, 0.0, -2.0])
+        at = np.array([[0.3, -0.7]])
+        by = plane.beyond[0] - 2 * plane.beyond[2]
+        np.testing.assert_allclose(moved.points(at) - plane.points(at), [by], atol=1e-5)
+        np.testing.assert_allclose(moved.coordinates(means), plane.coordinates(means), atol=1e-9)
+        np.testing.assert_allclose(plane.spread, (means @ plane.beyond.T).std(axis=0))
+    assert axes.beyond_labels == tuple(
+        f"z{small}" for k, small in enumerate("₁₂₃₄₅") if not axes.axes[:, k].any()
+    )
+    with pytest.raises(ValueError, match="3 offsets"):
+        axes.shifted([1.0])
     values = np.linalg.eigvalsh(np.cov(means.T))
     assert components.share == pytest.approx(values[-2:].sum() / values.sum())
     centres = np.stack([means[snapshot.test_labels == c].mean(axis=0) for c in range(3)])
@@ -93,6 +108,40 @@ def test_planes_of_five_dimensions(trained):
     assert flat[2, 1] > flat[0, 1]
     (chosen,) = planes(snapshot, ["z4, z1"])
     np.testing.assert_array_equal(chosen.axes, np.eye(5)[[3, 0]])
+
+
+def unpacked(packed):
+    data = zlib.decompress(base64.b64decode(packed["data"]))
+    rows = np.frombuffer(data, packed["dtype"]).reshape(packed["shape"][0], -1)
+    if packed["differences"]:
+        rows = np.cumsum(rows, axis=0, dtype=packed["dtype"])
+    return rows.reshape(packed["shape"])
+
+
+def test_a_plane_is_moved_along_one_axis_at_a_time(trained, monkeypatch):
+    monkeypatch.setattr(ground, "MOST_AXES", 2)
+    snapshot = trained("latent.dim=5").snapshot()
+    plane = planes(snapshot)[0]
+    found = ground.moved_grounds(snapshot, plane)
+    # Of principal components those with the most spread come first.
+    assert [(one["axis"], one["times"]) for one in found] == [
+        (axis, times) for axis in (0, 1) for times in (-2, -1, 1, 2)
+    ]
+    for one in found:
+        moved = plane.shifted(
+            [one["times"] * plane.spread[k] * (k == one["axis"]) for k in range(3)]
+        )
+        left, right, low, high = plane.box
+        corners = [[left, low], [right, low], [left, high], [right, high]]
+        images = unpacked(one["lattice"]["images"]).reshape(
+            one["lattice"]["rows"], one["lattice"]["columns"], -1
+        )
+        shown = images[[0, 0, -1, -1], [0, -1, 0, -1]] / 255
+        exact = snapshot.decode(moved.points(np.array(corners))).reshape(4, -1)
+        np.testing.assert_allclose(shown, exact, atol=0.51 / 255)
+        centre = [left + (right - left) * 0.5 / 60, low + (high - low) * 0.5 / 60]
+        verdict = snapshot.judge.verdicts(moved.points(np.array([centre])))[0]
+        assert unpacked(one["map"])[0, 0] == (255 if verdict < 0 else verdict)
 
 
 @pytest.mark.parametrize(
@@ -188,6 +237,34 @@ def test_the_server_answers_as_the_run_does_and_no_stranger(trained):
         np.testing.assert_allclose(np.array(found["image"]) / 255, expected, atol=0.51 / 255)
         assert found["latent"] == explored.snapshot.judge.verdicts(point[None])[0]
 
+        offsets, ends = [1.5], [[0.5, -1], [-1, 2]]
+        moved = origin + np.array([0.5, 1.5, -1])
+        status, found = ask("/0/decode", {"plane": 0, "place": [0.5, -1], "offsets": offsets})
+        np.testing.assert_allclose(
+            np.array(found["image"]) / 255, run.decode(moved[None]).ravel(), atol=0.51 / 255
+        )
+        status, found = ask("/0/line", {"plane": 0, "ends": ends, "offsets": offsets})
+        points = np.linspace(moved, origin + np.array([-1, 1.5, 2]), 64).astype(np.float32)
+        verdicts = explored.snapshot.judge.verdicts(points)
+        np.testing.assert_array_equal(
+            unpacked(found["latent"])[0], np.where(verdicts < 0, 255, verdicts)
+        )
+        images = explored.snapshot.decode(points)
+        judged = explored.snapshot.image_judge.probabilities(images)
+        np.testing.assert_array_equal(unpacked(found["image"])[0], judged.argmax(axis=1))
+        np.testing.assert_allclose(
+            unpacked(found["images"]) / 255, images[::3].reshape(22, -1), atol=0.51 / 255
+        )
+        for quick, cells in ((True, 60), (False, 120)):
+            status, found = ask("/0/move", {"plane": 0, "offsets": offsets, "quick": quick})
+            assert found["map"]["shape"] == [cells, cells]
+            corner = explored.planes[0].shifted(offsets).lattice(2, 2)[:1]
+            np.testing.assert_allclose(
+                unpacked(found["lattice"]["images"])[0] / 255,
+                run.decode(corner).ravel(),
+                atol=0.51 / 255,
+            )
+
         assert ask("/0/encode", {"pixels": [0] * 64}, {})[0] == 415
         assert (
             ask("/0/encode", {"pixels": [0] * 64}, json_kind | {"Host": "evil.example"})[0] == 403
@@ -199,6 +276,9 @@ def test_the_server_answers_as_the_run_does_and_no_stranger(trained):
             ("/0/decode", {"plane": 9, "place": [0, 0]}),
             ("/0/decode", {"plane": 0, "place": [0]}),
             ("/0/decode", []),
+            ("/0/decode", {"plane": 0, "place": [0, 0], "offsets": [1, 2]}),
+            ("/0/move", {"plane": 0, "offsets": [float("nan")]}),
+            ("/0/line", {"plane": 0, "ends": [[0, 0]]}),
             ("/7/decode", {"plane": 0, "place": [0, 0]}),
             ("/0/format", {}),
             ("/etc/passwd", {}),

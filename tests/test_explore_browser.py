@@ -5,12 +5,16 @@ import re
 import shutil
 import statistics
 import threading
+from itertools import permutations
 
 import numpy as np
 import pytest
 from playwright.sync_api import expect
 
 from dvae_core.borders import image_judge
+from dvae_core.borders.walk import walk
+from dvae_core.borders.walk_picture import describe_walk
+from dvae_core.errors import DvaeError
 from dvae_core.explore.content import Explored
 from dvae_core.explore.page import page as make_page
 from dvae_core.explore.server import Server
@@ -38,14 +42,14 @@ def _quick(tmp_path_factory):
 
 
 def images(count, channels, height, width):
+    """A bar across, each class lower than the one before, so that neighbours share a border."""
     random = np.random.default_rng(0)
     labels = np.arange(count) % 3
     found = random.integers(0, 90, (count, channels, height, width))
-    for c in range(3):
-        found[labels == c, c % channels, 4 * c : 4 * c + 8] += 150
-    moved = random.integers(-3, 4, count)
-    for shift in range(-3, 4):
-        found[moved == shift] = np.roll(found[moved == shift], shift, axis=3)
+    top = 4 * labels + random.uniform(0, 4, count)
+    rows = np.arange(height)
+    bar = np.clip(np.minimum(rows + 1 - top[:, None], top[:, None] + 8 - rows), 0, 1)
+    found[np.arange(count), labels % channels] += (150 * bar).astype(int)[:, :, None]
     return found.astype(np.uint8), labels
 
 
@@ -168,12 +172,71 @@ def test_a_line_says_whether_it_is_direct(visit, file, run):
     stretches = re.findall(r"(.+?) \((\d+)\)(?:, |$)", met)
     assert sum(int(steps) for _, steps in stretches) == 64
     direct = len(stretches) == 2 and "void" not in [name for name, _ in stretches]
-    assert ("crossed directly" in page.locator(".outcome").text_content()) == direct
+    assert ("is direct" in page.locator(".outcome").text_content()) == direct
+    assert page.locator(".source").text_content().startswith("Approximate")
     chips = page.locator(".outcome .chip").all_text_contents()
     assert chips == [name for name, _ in stretches]
     page.locator(".to").select_option(label=CLASSES[2])
     share = run.snapshot().paths().direct_path[0, 2]
     assert f"{100 * share:.0f}\xa0% are direct" in page.locator(".share").text_content()
+
+
+def verdicts(page, classes):
+    """Both judges' verdicts at the steps of the way that is shown: class numbers, -1 for void."""
+    told = page.locator(".bars").get_attribute("aria-label")
+    number = {name: c for c, name in enumerate(classes)} | {"void": -1}
+    latent, image = re.match(
+        r"Verdicts at 64 steps\. Latent judge: (.*)\. Image judge: (.*)\.$", told
+    ).groups()
+    return [
+        [number[name] for name, steps in re.findall(r"(.+?) \((\d+)\)(?:, |$)", text)
+         for _ in range(int(steps))]
+        for text in (latent, image)
+    ]  # fmt: skip
+
+
+def test_ways_between_classes_are_those_of_morph(visit, file, run):
+    page = visit(file, reduced_motion="reduce")
+    snapshot = run.snapshot()
+    routes = page.locator(".route button")
+    crossed = set()
+    for a, b in permutations(range(3), 2):
+        page.evaluate(
+            """([a, b]) => {
+                const [from, to] = document.querySelectorAll(".ends select");
+                [from.value, to.value] = [a, b];
+                to.dispatchEvent(new Event("change"));
+            }""",
+            [a, b],
+        )
+        assert page.locator(".no-route").is_visible() != bool(snapshot.regions.borders[a, b])
+        for number, route in enumerate(("straight", "border")):
+            if route == "border" and not routes.first.is_visible():
+                with pytest.raises(DvaeError, match="share no border"):
+                    walk(snapshot, a, b, route=route)
+                continue
+            routes.nth(number).focus()
+            page.keyboard.press("Enter")
+            assert routes.nth(number).get_attribute("aria-pressed") == "true"
+            way = walk(snapshot, a, b, steps=64, route=route)
+            latent, image = verdicts(page, CLASSES)
+            assert latent == way.verdicts.tolist() == way.between.tolist()
+            assert image == way.probabilities.argmax(axis=1).tolist()
+            said = page.locator(".outcome strong").text_content()
+            words = describe_walk(snapshot, way)
+            assert said == f"The way {'is ' if way.direct else ''}{words}"
+            assert page.locator(".outcome .yes").count() == way.direct
+            assert page.locator(".source").text_content().startswith("Exact: as dvae morph")
+            strip = pixels(page, ".strip") / 255
+            exact = np.concatenate([picture[0] for picture in way.images[::9]], axis=1)
+            np.testing.assert_allclose(strip, exact, atol=1.01 / 255)
+            assert (
+                page.locator(".here .image-verdict")
+                .text_content()
+                .endswith(f" {100 * way.probabilities[-1].max():.0f}\xa0%")
+            )
+            crossed.add((route, way.direct))
+    assert crossed >= {("border", True), ("straight", False)}
 
 
 def test_keys_move_pin_and_draw(visit, file):
@@ -212,7 +275,39 @@ def test_the_slider_goes_back_to_earlier_regions(visit, file, run):
     assert picture(page, ".ground") != now
     page.keyboard.press("End")
     page.wait_for_selector(".run:not(.is-past)")
+    page.get_by_role("button", name="Common axes").click()
     assert picture(page, ".ground") == now
+
+
+def test_epochs_share_their_axes(visit, file, content):
+    page = visit(file)
+    boxes = np.array([entry["box"] for entry in [*content["maps"], *content["planes"]]])
+    left, low = boxes[:, [0, 2]].min(axis=0)
+    right, high = boxes[:, [1, 3]].max(axis=0)
+    common = page.get_by_role("button", name="Common axes")
+
+    def middle():
+        page.mouse.move(*at(page, 0.45, 0.5))
+        page.mouse.move(*at(page, 0.5, 0.5))
+        return [float(n) for n in page.locator(".where").text_content().split(", ")]
+
+    own = content["planes"][0]["box"]
+    np.testing.assert_allclose(middle(), [sum(own[:2]) / 2, sum(own[2:]) / 2], atol=0.05)
+    page.locator(".epoch").focus()
+    page.keyboard.press("Home")
+    for entry in content["maps"]:
+        expect(page.locator(".epoch-name")).to_contain_text(f"epoch {entry['epoch']},")
+        assert common.get_attribute("aria-pressed") == "true"
+        a, b, c, d = entry["box"] if entry is not content["maps"][-1] else own
+        expected = np.clip([(left + right) / 2, (low + high) / 2], (a, c), (b, d))
+        np.testing.assert_allclose(middle(), expected, atol=0.02 * (right - left))
+        page.locator(".epoch").focus()
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Home")
+    common.focus()
+    page.keyboard.press("Enter")
+    first = content["maps"][0]["box"]
+    np.testing.assert_allclose(middle(), [sum(first[:2]) / 2, sum(first[2:]) / 2], atol=0.05)
 
 
 def test_names_and_titles_are_text(visit, file):
@@ -235,11 +330,13 @@ def test_five_dimensions_and_three_channels(visit, run, tmp_path):
     (tmp_path / "small.toml").write_text(RECIPE)
     path = train(tmp_path / "five", tmp_path / "small.toml", ["latent.dim=5"], 300, 3, 12, 16)
     explored = Explored(load_run(path), (), Watch())
+    facts = explored.content()
     file = tmp_path / "page.html"
-    file.write_text(make_page([explored.content()]), encoding="utf-8")
+    file.write_text(make_page([facts]), encoding="utf-8")
     page = visit(file)
     assert page.locator(".planes button").count() == 3
     page.locator(".planes button").last.click()
+    expect(page.locator(".planes button").last).to_have_attribute("aria-pressed", "true")
     page.mouse.click(*at(page, 0.5, 0.5))
     place = page.locator(".pins button").get_attribute("data-place")
     point = explored.planes[2].points(np.array([[float(n) for n in place.split(",")]]))
@@ -249,6 +346,75 @@ def test_five_dimensions_and_three_channels(visit, run, tmp_path):
     assert np.abs(shown - exact).mean() < 0.01
     page.locator("[data-layer=images]").click()
     assert page.locator(".scrub").is_hidden()
+    expect(page.locator(".how")).to_contain_text("--serve moves each")
+    page.locator(".planes button").first.click()
+    expect(page.locator(".planes button").first).to_have_attribute("aria-pressed", "true")
+    sliders = page.locator(".sliders input")
+    assert sliders.count() == 3
+    plane = explored.planes[0]
+    for axis, offset in ((1, 1.0), (2, -2.0)):
+        before = picture(page, ".decoded canvas")
+        sliders.nth(axis).focus()
+        page.keyboard.press("ArrowRight" if offset > 0 else "Home")
+        page.wait_for_function(
+            "before => document.querySelector('.decoded canvas').toDataURL() !== before",
+            arg=before,
+        )
+        said = page.locator(".sliders output").all_text_contents()
+        wanted = [offset * spread if k == axis else 0 for k, spread in enumerate(plane.spread)]
+        assert said == [f"{'+' if n > 0 else ''}{n:.2f}" for n in wanted]
+        page.mouse.click(*at(page, 0.5, 0.5))
+        place = page.locator(".pins button").last.get_attribute("data-place")
+        point = plane.shifted(wanted).points(np.array([[float(n) for n in place.split(",")]]))
+        shown = pixels(page, ".pins button:last-child canvas") / 255
+        worst = max(one["lattice"]["worst"] for one in facts["moved"])
+        assert np.abs(shown - explored.snapshot.decode(point)[0, 0]).mean() < worst + 0.01
+    page.get_by_role("button", name="Back to the middle").click()
+    expect(page.locator(".sliders output").nth(2)).to_have_text("0.00")
+
+
+def test_a_server_moves_the_plane_and_judges_lines_exactly(visit, run, tmp_path):
+    (tmp_path / "small.toml").write_text(RECIPE)
+    path = train(tmp_path / "four", tmp_path / "small.toml", ["latent.dim=4"], 300, 1, 12, 12)
+    explored = Explored(load_run(path), (), Watch())
+    with Server([explored]) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = visit(server.address, reduced_motion="reduce")
+        for axis, key, times in ((0, "End", 3), (1, "Home", -3)):
+            page.locator(".sliders input").nth(axis).focus()
+            page.keyboard.press(key)
+            spread = explored.planes[0].spread[axis]
+            expect(page.locator(".sliders output").nth(axis)).to_have_text(
+                f"{'+' if times > 0 else ''}{times * spread:.2f}"
+            )
+        moved = explored.planes[0].shifted([3, -3] * explored.planes[0].spread)
+
+        page.wait_for_load_state("networkidle")
+        page.mouse.click(*at(page, 0.4, 0.6))
+        expect(page.locator(".where")).to_contain_text("exact")
+        place = page.locator(".pins button").get_attribute("data-place")
+        point = moved.points(np.array([[float(n) for n in place.split(",")]]))
+        shown = pixels(page, ".decoded canvas") / 255
+        np.testing.assert_allclose(shown, explored.snapshot.decode(point)[0, 0], atol=0.51 / 255)
+
+        page.mouse.move(*at(page, 0.1, 0.5))
+        page.mouse.down()
+        page.mouse.move(*at(page, 0.9, 0.4), steps=3)
+        page.mouse.up()
+        expect(page.locator(".source")).to_have_text("Exact: judged step by step.")
+        left, right, low, high = moved.box
+        ends = [
+            [left + u * (right - left), high - v * (high - low)]
+            for u, v in ((0.1, 0.5), (0.9, 0.4))
+        ]
+        points = moved.points(np.linspace(*ends, 64))
+        latent, image = verdicts(page, CLASSES)
+        agree = np.mean(np.array(latent) == explored.snapshot.judge.verdicts(points))
+        assert agree > 0.95  # a pixel of the screen is not as fine as the two ends are
+        judged = explored.snapshot.image_judge.probabilities(explored.snapshot.decode(points))
+        assert np.mean(np.array(image) == judged.argmax(axis=1)) > 0.95
+        page.close()
+        server.shutdown()
 
 
 def test_pointers_of_two_runs_follow_each_other(visit, content, tmp_path):

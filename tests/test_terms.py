@@ -48,7 +48,7 @@ def outputs_at(mean):
 
 
 def term(head, pairs=(("0", "8"),), **keys):
-    keys = {"pull": 0.0, **keys}
+    keys = {"fill": 0.0, **keys}
     return Border(pairs=pairs, **keys).build(model_with(head))
 
 
@@ -85,7 +85,7 @@ def test_it_moves_the_head_and_the_means():
 def test_a_batch_without_one_of_the_classes_costs_nothing():
     mean = torch.randn(6, 2, requires_grad=True)
     for labels in ([0] * 6, [3] * 6, [-1] * 6):
-        value = term(Uniform(), pull=1.0)(outputs_at(mean), torch.tensor(labels))
+        value = term(Uniform(), fill=1.0)(outputs_at(mean), torch.tensor(labels))
         assert value.item() == 0
         value.backward()
         assert mean.grad.isfinite().all()
@@ -97,21 +97,24 @@ def test_a_missing_pair_does_not_dilute_the_others():
     assert value.item() == pytest.approx(math.log(10))
 
 
-def test_pull_is_the_distance_between_the_two():
-    mean = torch.tensor([[0.0, 0], [3, 4], [2, 0]], requires_grad=True)
-    labels = torch.tensor([0, 8, 3])
-    value = term(Uniform(), pull=0.5)(outputs_at(mean), labels)
-    assert value.item() == pytest.approx(math.log(10) + 0.5 * 5)
+def test_fill_is_the_distance_to_the_nearest_of_the_two_classes():
+    # A line of length 6 between the only two: 1.5 to the nearer end, on average. Class 3 lies on
+    # the line, and does not count.
+    mean = torch.tensor([[0.0, 0], [6, 0], [3, 0]], requires_grad=True)
+    torch.manual_seed(0)
+    border = term(Uniform(), fill=0.5, points=20_000)
+    value = border(outputs_at(mean), torch.tensor([0, 8, 3]))
+    assert value.item() == pytest.approx(math.log(10) + 0.5 * 1.5, abs=0.02)
     value.backward()
-    # Both move towards each other, by the same amount whatever the distance.
-    assert mean.grad[0].tolist() == pytest.approx([-0.3, -0.4])
-    assert mean.grad[1].tolist() == pytest.approx([0.3, 0.4])
-    assert mean.grad[2].tolist() == [0, 0]
+    # Each end is the nearest to half of the points, and moves towards them.
+    torch.testing.assert_close(
+        mean.grad, torch.tensor([[-0.25, 0], [0.25, 0], [0, 0]]), rtol=0.05, atol=1e-6
+    )
 
 
 def test_means_that_coincide_have_a_gradient():
     mean = torch.zeros(2, 2, requires_grad=True)
-    term(Uniform(), pull=1.0)(outputs_at(mean), torch.tensor([0, 8])).backward()
+    term(Uniform(), fill=1.0)(outputs_at(mean), torch.tensor([0, 8])).backward()
     assert mean.grad.tolist() == [[0, 0], [0, 0]]
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from dvae_core.borders.image_judge import image_judge_of
 from dvae_core.borders.judge import VOID
+from dvae_core.borders.paths import is_direct
 from dvae_core.borders.walk import along, walk
 from dvae_core.borders.walk_picture import describe_walk
 from dvae_core.errors import DvaeError
@@ -85,6 +86,23 @@ def test_a_straight_walk_meets_strangers_and_the_border_route_does_not(wedge):
     assert around.realism == 1
     assert describe_walk(snapshot, around) == "direct"
     np.testing.assert_array_equal(around.images[:, 0, 0], around.points)
+
+
+def test_the_way_over_the_border_is_the_shortest_direct_one(wedge):
+    snapshot = seen(wedge, ("a", "b", "c"))
+    places = snapshot.border_points(0, 1)
+    for seed in range(5):
+        way = walk(snapshot, 0, 1, seed=seed, route="border")
+        start, chosen, end = way.corners
+
+        def detour(place, start=start, end=end):
+            return np.linalg.norm(place - start) + np.linalg.norm(end - place)
+
+        shorter = [place for place in places if detour(place) < detour(chosen) - 1e-9]
+        for place in shorter:
+            seen_there = snapshot.judge.verdicts(along(np.stack([start, place, end]), 64))
+            assert not is_direct(seen_there, 0, 1)
+        assert way.direct
 
 
 def test_the_same_seed_walks_the_same_way(wedge):

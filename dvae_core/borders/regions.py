@@ -55,6 +55,8 @@ class Regions:
     """How many pairs of classes can be adjacent at most."""
     grid: Grid | None
     """The map, up to two dimensions."""
+    edges: np.ndarray | None
+    """int [2, E]: the edges of the graph, each once, beyond two dimensions."""
 
     @property
     def area_share(self) -> np.ndarray:
@@ -109,10 +111,10 @@ def regions(judge: Judge, means: np.ndarray, test_means: np.ndarray, labels: np.
     dim = means.shape[1]
     if dim <= 2:
         return regions_of(_grid(judge, means), judge.classes, present)
-    areas, largest, borders = _of_graph(judge, test_means)
-    return Regions(
-        "graph", areas, largest, borders, present, ceiling(int(present.sum()), dim), None
-    )
+    edges = _graph_edges(test_means, judge.k)
+    areas, largest, borders = _of_graph(judge, edges)
+    most = ceiling(int(present.sum()), dim)
+    return Regions("graph", areas, largest, borders, present, most, None, edges)
 
 
 def regions_of(grid: Grid, classes: int, present: np.ndarray | None = None) -> Regions:
@@ -126,7 +128,7 @@ def regions_of(grid: Grid, classes: int, present: np.ndarray | None = None) -> R
     present = np.ones(classes, dtype=bool) if present is None else present
     areas, largest, borders = _of_grid(grid.verdicts, classes)
     most = ceiling(int(present.sum()), 1 if len(grid.y) == 1 else 2)
-    return Regions("grid", areas, largest, borders, present, most, grid)
+    return Regions("grid", areas, largest, borders, present, most, grid, None)
 
 
 def border_points(
@@ -134,7 +136,8 @@ def border_points(
 ) -> np.ndarray:
     """Latent points [P, D] on the border of two classes: midway between cells (or images)."""
     if regions.grid is None:
-        one, other = _graph_edges(test_means, judge.k)
+        assert regions.edges is not None
+        one, other = regions.edges
         ends = np.sort(judge.test_verdicts[[one, other]], axis=0)
         across = (ends == np.sort([a, b])[:, None]).all(axis=0)
         middle: np.ndarray = (test_means[one[across]] + test_means[other[across]]) / 2
@@ -211,19 +214,19 @@ def _of_grid(verdicts: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray
     return areas, largest, _count_borders(one, other, classes)
 
 
-def _graph_edges(means: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The two ends [E] of the edges between points and their k nearest others, each edge once."""
+def _graph_edges(means: np.ndarray, k: int) -> np.ndarray:
+    """The two ends [2, E] of each edge between points and their k nearest others, once each."""
     n = len(means)
     ranks = np.arange(2, min(k + 1, n) + 1)  # the first neighbour is the point itself
     _, neighbours = KDTree(means).query(means, k=ranks, workers=-1)
     ends = np.stack([np.repeat(np.arange(n), len(ranks)), neighbours.ravel()])
-    one, other = np.unique(np.sort(ends, axis=0), axis=1)
-    return one, other
+    edges: np.ndarray = np.unique(np.sort(ends, axis=0), axis=1)
+    return edges
 
 
-def _of_graph(judge: Judge, means: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    verdicts, classes, n = judge.test_verdicts, judge.classes, len(means)
-    one, other = _graph_edges(means, judge.k)
+def _of_graph(judge: Judge, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    verdicts, classes, n = judge.test_verdicts, judge.classes, len(judge.test_verdicts)
+    one, other = edges
     areas = np.bincount(verdicts[verdicts >= 0], minlength=classes)
     inside = (verdicts[one] == verdicts[other]) & (verdicts[one] >= 0)
     graph = sparse.coo_array((np.ones(inside.sum()), (one[inside], other[inside])), shape=(n, n))

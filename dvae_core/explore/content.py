@@ -8,22 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from dvae_core.borders.regions import cell_points
 from dvae_core.errors import DataError
-from dvae_core.explore.epochs import epoch_maps, pack_map, weight_curves
+from dvae_core.explore.epochs import epoch_maps, weight_curves
+from dvae_core.explore.ground import CELLS, CELLS_BEYOND, ground, moved_grounds
 from dvae_core.explore.packing import as_bytes, pack
-from dvae_core.explore.pictures import lattice, sample
+from dvae_core.explore.pictures import LATTICE_VALUES, sample
 from dvae_core.explore.planes import Plane, planes
+from dvae_core.explore.walks import MOST_CLASSES, class_walks
 from dvae_core.loaded_run import LoadedRun
 from dvae_core.snapshot import Snapshot
 from dvae_core.watch import Watch
-
-CELLS = 240
-"""Cells along each side of a page's map of two dimensions."""
-CELLS_BEYOND = 120
-"""The same in more of them, where judging is slower."""
-MOST_PATHS = 20
-"""Classes up to which every two of them are joined by lines."""
 
 
 class Explored:
@@ -48,8 +42,12 @@ class Explored:
             raise DataError(f"{run.folder.path}: no training image has a label, so none can judge")
         self.planes: list[Plane] = planes(self.snapshot, wanted)
 
-    def content(self) -> dict[str, Any]:
-        """All that a page shows of the run."""
+    def content(self, *, served: bool = False) -> dict[str, Any]:
+        """All that a page shows of the run.
+
+        Args:
+            served: whether a `Server` stands behind it, which moves planes itself.
+        """
         run, snapshot = self.run, self.snapshot
         chosen = _sample_with(sample(snapshot), typical := _typical(snapshot))
         rows = [row for row in run.metrics() if row["epoch"] <= run.epoch]
@@ -72,9 +70,11 @@ class Explored:
                 "back": pack(as_bytes(snapshot.decode(snapshot.test_means[chosen]))),
             },
             "planes": [self._plane(plane) for plane in self.planes],
+            "moved": [] if served else self._moved(self.planes[0]),
             "maps": epoch_maps(run.folder, snapshot),
             "weights": weight_curves(snapshot),
             "paths": self._paths(),
+            "walks": class_walks(snapshot, self.planes),
             "metrics": _metrics(rows),
             "judges": {
                 "latent": f"a vote of the {snapshot.judge.k} nearest training means",
@@ -84,28 +84,28 @@ class Explored:
         }
 
     def _plane(self, plane: Plane) -> dict[str, Any]:
-        snapshot = self.snapshot
         self.watch.stage(f"{self.run.folder.name}: drawing the {plane.name}")
-        decoded = lattice(snapshot, plane, len(self.planes))
-        columns = CELLS if snapshot.latent_dim <= 2 else CELLS_BEYOND
-        rows = columns if plane.axes[1].any() else 1
-        verdicts = snapshot.judge.verdicts(_centres(plane, columns, rows))
         return {
             "name": plane.name,
             "labels": list(plane.labels),
             "box": list(plane.box),
             "share": plane.share,
             "points": pack(self._spread(plane).astype(np.float32)),
-            "map": pack_map(verdicts.reshape(rows, columns), len(snapshot.classes)),
-            "lattice": {
-                "images": pack(_flat(decoded.images), differences=True),
-                "judged": pack(_flat(decoded.judged), differences=True),
-                "columns": decoded.images.shape[1],
-                "rows": decoded.images.shape[0],
-                "error": decoded.error,
-                "worst": decoded.worst,
-            },
+            "beyond": list(plane.beyond_labels),
+            "spread": plane.spread.tolist(),
+            **self.ground(plane),
         }
+
+    def ground(self, plane: Plane) -> dict[str, Any]:
+        """The map and the images of a plane, at the page's best."""
+        cells = CELLS if self.snapshot.latent_dim <= 2 else CELLS_BEYOND
+        return ground(self.snapshot, plane, cells, LATTICE_VALUES // len(self.planes))
+
+    def _moved(self, plane: Plane) -> list[dict[str, Any]]:
+        if not len(plane.spread):
+            return []
+        self.watch.stage(f"{self.run.folder.name}: moving the {plane.name}")
+        return moved_grounds(self.snapshot, plane)
 
     def _spread(self, plane: Plane) -> np.ndarray:
         """Where the test means [M, 2] lie; on a line they are spread across it, to be seen."""
@@ -115,7 +115,7 @@ class Explored:
         return points
 
     def _paths(self) -> dict[str, Any] | None:
-        if len(self.snapshot.classes) > MOST_PATHS:
+        if len(self.snapshot.classes) > MOST_CLASSES:
             return None
         self.watch.stage(f"{self.run.folder.name}: walking between the classes")
         found = self.snapshot.paths()
@@ -126,14 +126,6 @@ class Explored:
             "low": _plain(low),
             "high": _plain(high),
         }
-
-
-def _centres(plane: Plane, columns: int, rows: int) -> np.ndarray:
-    """The latent points at the centres of a map's cells."""
-    left, right, low, high = plane.box
-    x = left + (np.arange(columns) + 0.5) / columns * (right - left)
-    y = low + (np.arange(rows) + 0.5) / rows * (high - low)
-    return plane.points(cell_points(x, y, 2))
 
 
 def _typical(snapshot: Snapshot) -> list[int]:
@@ -174,7 +166,3 @@ def _number(value: Any) -> float | None:
 
 def _plain(matrix: np.ndarray) -> list[list[float | None]]:
     return [[_number(float(value)) for value in row] for row in matrix]
-
-
-def _flat(images: np.ndarray) -> np.ndarray:
-    return images.reshape(-1, images.shape[-1])

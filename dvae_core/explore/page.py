@@ -14,8 +14,8 @@ from dvae_core.loaded_run import LoadedRun
 from dvae_core.watch import Watch
 
 SCRIPTS = (
-    "unpack", "colours", "maps", "lattice", "plane", "morph", "epochs", "tables", "run",
-    "controls", "about",
+    "unpack", "colours", "maps", "lattice", "plane", "ways", "morph", "beyond", "epochs",
+    "tables", "run", "controls", "about",
 )  # fmt: skip
 
 MAIN = (

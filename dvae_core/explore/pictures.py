@@ -30,25 +30,31 @@ class Lattice:
     """uint8 [rows, columns, C * H * W]"""
     judged: np.ndarray
     """uint8 [rows, columns, K]: the image judge's probabilities, 255 being 1."""
-    error: float
-    """Mean absolute error of an interpolated image, as a share of the full scale, over 1000
-    points: test means in view and points anywhere in view, half and half."""
-    worst: float
-    """The same mean for the worst of these images."""
 
 
-def lattice(snapshot: Snapshot, plane: Plane, planes: int) -> Lattice:
-    """Decode a plane, one of so many that share a page's room."""
+def lattice(snapshot: Snapshot, plane: Plane, values: int) -> Lattice:
+    """Decode a plane, at as many places as about so many values have room for."""
     pixels = math.prod(snapshot.image_shape)
-    side = int(np.clip(math.isqrt(LATTICE_VALUES // planes // pixels), *SIDES))
+    side = int(np.clip(math.isqrt(values // pixels), *SIDES))
     columns, rows = side, side if plane.axes[1].any() else 2
     decoded = snapshot.decode(plane.lattice(columns, rows))
     images = as_bytes(decoded).reshape(rows, columns, pixels)
     judged = as_bytes(snapshot.image_judge.probabilities(decoded)).reshape(rows, columns, -1)
-    probes = _probes(snapshot, plane)
-    exact = snapshot.decode(plane.points(probes)).reshape(len(probes), -1)
-    errors = np.abs(interpolate(images, plane.box, probes) / 255 - exact).mean(axis=1)
-    return Lattice(images, judged, float(errors.mean()), float(errors.max()))
+    return Lattice(images, judged)
+
+
+def interpolation_error(
+    snapshot: Snapshot, plane: Plane, lattice: Lattice, probes: int = PROBES
+) -> tuple[float, float]:
+    """How far an interpolated image is off, as a share of the full scale.
+
+    The mean absolute error over so many points, test means in view and points anywhere in view,
+    half and half; and the same mean for the worst of these images.
+    """
+    places = _probes(snapshot, plane, probes)
+    exact = snapshot.decode(plane.points(places)).reshape(len(places), -1)
+    errors = np.abs(interpolate(lattice.images, plane.box, places) / 255 - exact).mean(axis=1)
+    return float(errors.mean()), float(errors.max())
 
 
 def interpolate(
@@ -71,13 +77,13 @@ def interpolate(
     return mixed
 
 
-def _probes(snapshot: Snapshot, plane: Plane) -> np.ndarray:
+def _probes(snapshot: Snapshot, plane: Plane, probes: int) -> np.ndarray:
     random = snapshot.random("explore probes")
     left, right, low, high = plane.box
-    anywhere = random.uniform((left, low), (right, high), (PROBES // 2, 2))
+    anywhere = random.uniform((left, low), (right, high), (probes // 2, 2))
     means = plane.coordinates(snapshot.test_means)
     seen = means[np.all((means >= (left, low)) & (means <= (right, high)), axis=1)]
-    return np.concatenate([anywhere, random.permutation(seen)[: PROBES - len(anywhere)]])
+    return np.concatenate([anywhere, random.permutation(seen)[: probes - len(anywhere)]])
 
 
 def sample(snapshot: Snapshot) -> np.ndarray:

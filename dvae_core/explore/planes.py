@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,6 +34,24 @@ class Plane:
     """What is in view: left, right, low, high."""
     share: float
     """The share of the test means' variance that lies in the plane."""
+    beyond: np.ndarray
+    """float64 [D - 2, D]: the axes at right angles to the plane, orthonormal too; none for D < 3.
+    """
+    beyond_labels: tuple[str, ...]
+    """Of these."""
+    spread: np.ndarray
+    """float64 [D - 2]: the standard deviation of the test means along each."""
+
+    def shifted(self, offsets: Sequence[float]) -> Plane:
+        """The plane moved by offsets [D - 2] along the axes beyond it.
+
+        Raises:
+            ValueError: these are not as many numbers as there are such axes.
+        """
+        moved = np.array(offsets, dtype=np.float64)
+        if moved.shape != self.spread.shape or not np.isfinite(moved).all():
+            raise ValueError(f"needs {len(self.spread)} offsets")
+        return replace(self, origin=self.origin + moved @ self.beyond)
 
     def points(self, coordinates: np.ndarray) -> np.ndarray:
         """Latent points float32 [P, D] at coordinates [P, 2]."""
@@ -70,7 +88,7 @@ def planes(snapshot: Snapshot, wanted: Sequence[str] = ()) -> list[Plane]:
     if dim <= 2:
         axes = np.eye(2, dim)
         labels = ("z₁", "z₂" if dim == 2 else "")
-        return [_plane("latent plane", labels, np.zeros(dim), axes, means)]
+        return [_plane("latent plane", labels, np.zeros(dim), axes, means, axes[:0], ())]
     if wanted:
         return [_wanted(snapshot, means, text) for text in wanted]
     by_variance = sorted(np.argsort(-means.var(axis=0), kind="stable")[:2])
@@ -112,7 +130,9 @@ def _along(means: np.ndarray, one: int, other: int) -> Plane:
     dim = means.shape[1]
     labels = (f"z{_small(one + 1)}", f"z{_small(other + 1)}")
     name = f"axes {labels[0]} and {labels[1]}"
-    return _plane(name, labels, means.mean(axis=0), np.eye(dim)[[one, other]], means)
+    rest = [axis for axis in range(dim) if axis not in (one, other)]
+    axes, named = np.eye(dim), [f"z{_small(axis + 1)}" for axis in rest]
+    return _plane(name, labels, means.mean(axis=0), axes[[one, other]], means, axes[rest], named)
 
 
 def _components(means: np.ndarray, one: int, other: int) -> Plane:
@@ -123,21 +143,38 @@ def _components(means: np.ndarray, one: int, other: int) -> Plane:
     directions *= np.sign(largest)[:, None]
     labels = (f"PC {one + 1}", f"PC {other + 1}")
     name = f"principal components {one + 1} and {other + 1}"
-    return _plane(name, labels, centre, directions[[one, other]], means)
+    rest = [axis for axis in range(len(directions)) if axis not in (one, other)]
+    named = [f"PC {axis + 1}" for axis in rest]
+    chosen = directions[[one, other]]
+    return _plane(name, labels, centre, chosen, means, directions[rest], named)
 
 
 def _through(snapshot: Snapshot, means: np.ndarray, corners: Sequence[int]) -> Plane:
     a, b, c = (means[snapshot.test_labels == k].mean(axis=0) for k in corners)
-    axes, _ = np.linalg.qr(np.stack([b - a, c - a], axis=1))
-    axes = axes.T * np.sign([[axes[:, 0] @ (b - a)], [axes[:, 1] @ (c - a)]])
+    both = np.stack([b - a, c - a], axis=1)
+    full, _ = np.linalg.qr(both, mode="complete")
+    axes, rest = full.T[:2], full.T[2:]
+    axes = axes * np.sign([[axes[0] @ (b - a)], [axes[1] @ (c - a)]])
+    centre = (a + b + c) / 3
+    # Of what lies off the plane, the directions along which the means vary most come first.
+    off = (means - means.mean(axis=0)) @ rest.T
+    _, turns = np.linalg.eigh(off.T @ off)
+    beyond = turns.T[::-1] @ rest
+    named = [f"off the plane {number + 1}" for number in range(len(beyond))]
     one, other, third = (snapshot.classes[k] for k in corners)
     labels = (f"{one} → {other}", f"towards {third}")
     name = f"through the means of {one}, {other} and {third}"
-    return _plane(name, labels, (a + b + c) / 3, axes, means)
+    return _plane(name, labels, centre, axes, means, beyond, named)
 
 
 def _plane(
-    name: str, labels: tuple[str, str], origin: np.ndarray, axes: np.ndarray, means: np.ndarray
+    name: str,
+    labels: tuple[str, str],
+    origin: np.ndarray,
+    axes: np.ndarray,
+    means: np.ndarray,
+    beyond: np.ndarray,
+    beyond_labels: Sequence[str],
 ) -> Plane:
     seen = (means - origin) @ axes.T
     low, high = np.quantile(seen, (OUTLIERS, 1 - OUTLIERS), axis=0)
@@ -147,7 +184,9 @@ def _plane(
     (left, bottom), (right, top) = (low - margin).tolist(), (high + margin).tolist()
     centred = (means - means.mean(axis=0)) @ axes.T
     share = float((centred**2).sum() / max(((means - means.mean(axis=0)) ** 2).sum(), 1e-12))
-    return Plane(name, labels, origin, axes, (left, right, bottom, top), share)
+    box = (left, right, bottom, top)
+    spread = (means @ beyond.T).std(axis=0)
+    return Plane(name, labels, origin, axes, box, share, beyond, tuple(beyond_labels), spread)
 
 
 def _small(number: int) -> str:

@@ -10,22 +10,30 @@ from typing import Any
 
 import numpy as np
 
+from dvae_core.explore import walks
 from dvae_core.explore.content import Explored
+from dvae_core.explore.ground import COARSE, FEW, ground
 from dvae_core.explore.packing import as_bytes
 from dvae_core.explore.page import page
+from dvae_core.explore.pictures import LATTICE_VALUES
+from dvae_core.explore.planes import Plane
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")
 """What a browser may call this machine. Any other name is a stranger's page that points here."""
 LARGEST = 4_000_000
 """Bytes of a request, at most."""
+QUICKER = 16
+"""How many times fewer images are decoded while a plane is being moved."""
 
 
 class Server(ThreadingHTTPServer):
     """Serves a page on a free port of the loopback interface.
 
-    `POST /<run>/decode` takes `{"plane": number, "place": [x, y]}`, and `POST /<run>/encode` takes
-    `{"pixels": [0 to 255, C * H * W of them]}`; both answer in JSON.
+    `POST /<run>/decode` takes `{"plane": number, "place": [x, y]}`, `POST /<run>/line` takes
+    `{"plane": number, "ends": [place, place]}`, and `POST /<run>/move` takes
+    `{"plane": number, "offsets": [along each axis beyond it]}`, which the former two may take too;
+    `POST /<run>/encode` takes `{"pixels": [0 to 255, C * H * W of them]}`. All answer in JSON.
     """
 
     daemon_threads = True
@@ -33,7 +41,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, explored: Sequence[Explored]) -> None:
         super().__init__((HOST, 0), _Handler)
         self.explored = explored
-        self.page = page([one.content() for one in explored], live=True).encode()
+        self.page = page([one.content(served=True) for one in explored], live=True).encode()
         self.one_at_a_time = threading.Lock()
 
     @property
@@ -42,9 +50,11 @@ class Server(ThreadingHTTPServer):
         return f"http://{HOST}:{self.server_address[1]}/"
 
 
-def decode(explored: Explored, plane: int, place: Sequence[float]) -> dict[str, Any]:
-    """The image at a place of a plane, and what both judges say."""
-    point = explored.planes[plane].points(np.array([place], dtype=np.float64))
+def decode(
+    explored: Explored, plane: int, place: Sequence[float], offsets: Sequence[float] = ()
+) -> dict[str, Any]:
+    """The image at a place of a plane, which may be moved, and what both judges say."""
+    point = _plane(explored, plane, offsets).points(np.array([place], dtype=np.float64))
     return _seen(explored, point)
 
 
@@ -57,6 +67,31 @@ def encode(explored: Explored, pixels: Sequence[int]) -> dict[str, Any]:
         "given": _judged(explored, image),
         **_seen(explored, mean),
     }
+
+
+def line(
+    explored: Explored,
+    plane: int,
+    ends: Sequence[Sequence[float]],
+    offsets: Sequence[float] = (),
+) -> dict[str, Any]:
+    """What both judges say along the straight line between two places of a plane."""
+    return walks.line(explored.snapshot, _plane(explored, plane, offsets), ends)
+
+
+def move(
+    explored: Explored, plane: int, offsets: Sequence[float], quick: bool = False
+) -> dict[str, Any]:
+    """The map and the images of a plane that is moved; coarser ones if it must be quick."""
+    moved = _plane(explored, plane, offsets)
+    if quick:
+        return ground(explored.snapshot, moved, COARSE, LATTICE_VALUES // QUICKER, FEW)
+    return explored.ground(moved)
+
+
+def _plane(explored: Explored, plane: int, offsets: Sequence[float]) -> Plane:
+    found = explored.planes[plane]
+    return found.shifted(offsets) if offsets else found
 
 
 def _seen(explored: Explored, point: np.ndarray) -> dict[str, Any]:
@@ -73,7 +108,12 @@ def _judged(explored: Explored, image: np.ndarray) -> list[float]:
     return [int(probabilities.argmax()), float(probabilities.max())]
 
 
-ANSWERS: dict[str, Callable[..., dict[str, Any]]] = {"decode": decode, "encode": encode}
+ANSWERS: dict[str, Callable[..., dict[str, Any]]] = {
+    "decode": decode,
+    "encode": encode,
+    "line": line,
+    "move": move,
+}
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -25,9 +25,10 @@ class Border(Term):
     from there on: mean cross-entropy, in nats. Its gradient moves the head and, through the
     means, the encoder: whatever lies between the two moves out of the way.
 
-    `pull` adds the distance |mean_a - mean_b|, in latent units: guidance alone keeps two classes
-    apart, and a strip without images, a void, opens between them. Like the KL with |mean|, this
-    is a pull that does not grow with the distance.
+    `fill` adds the distance from z to the nearest of the two classes' means in the batch, in latent
+    units: guidance keeps classes apart, and a strip without images, a void, opens between them.
+    Its gradient moves that nearest mean alone, towards z, so that the rims of the two regions grow
+    together, and all else stays where the other terms want it.
     """
 
     name = "border"
@@ -37,8 +38,8 @@ class Border(Term):
     """The pairs, by class name or number, such as [["0", "8"], ["3", "5"]]."""
     points: int = Field(default=16, ge=1)
     """Random points between the classes of each pair, in a batch."""
-    pull: float = Field(default=0.1, ge=0)
-    """How much the distance between the two counts beside the cross-entropy."""
+    fill: float = Field(default=1.0, ge=0)
+    """How much the distance to the nearest mean counts beside the cross-entropy."""
 
     def named_pairs(self, classes: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
         named = []
@@ -75,10 +76,12 @@ class Border(Term):
             logits = head(z.flatten(0, 1)).float()
             cost = functional.cross_entropy(logits, wanted.flatten(), reduction="none")
             cost = cost.view_as(t)
-            if self.pull:
-                # The smallest of numbers keeps the gradient finite where two means coincide.
-                gap = (means[:, 0] - means[:, 1]).square().sum(dim=-1)
-                cost = cost + self.pull * (gap + 1e-12).sqrt()
+            if self.fill:
+                apart = (z.detach()[:, :, None] - outputs.mean).square().sum(dim=-1)
+                own = (members > 0).any(dim=1)[:, None]  # [Q, 1, B]
+                nearest = apart.where(own, torch.inf).amin(dim=-1).where(possible[:, None], 0.0)
+                # The smallest of numbers keeps the gradient finite where z lies on a mean.
+                cost = cost + self.fill * (nearest + 1e-12).sqrt()
             counted = possible[:, None].expand_as(cost).float()
             return (cost * counted).sum() / counted.sum().clamp(min=1)
 

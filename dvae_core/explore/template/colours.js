@@ -37,7 +37,7 @@ function readTheme(root, hexes) {
   const colours = hexes.map(rgb);
   const dark = luminance(ground) < 0.2;
   return {
-    ground, ink: variable("--ink"), quiet: variable("--quiet"), hatch: variable("--hatch"),
+    ground, beyond: variable("--page"), ink: variable("--ink"), quiet: variable("--quiet"), hatch: variable("--hatch"),
     border: variable("--border-line"), halo: variable("--plane"), accent: variable("--accent"),
     point: colours.map((c) => readable(c, ground, dark ? 3.6 : 2.2)),
     area: colours.map((c) => mix(ground, readable(c, ground, dark ? 2.6 : 1.6), dark ? 0.5 : 0.34)),

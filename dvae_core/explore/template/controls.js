@@ -68,20 +68,24 @@ function addLegend(run) {
 }
 
 function addEnds(run) {
-  const [from, to] = [run.find(".from"), run.find(".to")];
-  const usual = run.facts.pairs[0] ?? [0, Math.min(1, run.facts.classes.length - 1)];
-  [from, to].forEach((select, side) => {
-    select.replaceChildren(...run.facts.classes.map((name, c) => {
+  const ends = [run.find(".from"), run.find(".to")];
+  const usable = run.facts.classes.map((_, c) => c).filter((c) => run.facts.typical[c] >= 0);
+  run.find(".ends").hidden = usable.length < 2;
+  for (const select of ends) {
+    select.replaceChildren(...usable.map((c) => {
       const option = document.createElement("option");
       option.value = c;
-      option.textContent = shortened(name, 30);
-      option.disabled = run.facts.typical[c] < 0;
+      option.textContent = shortened(run.name(c), 30);
       return option;
     }));
-    select.value = usual[side];
-    select.addEventListener("change", () => run.walk(+from.value, +to.value));
-  });
-  run.find(".play-morph").addEventListener("click", () => run.walk(+from.value, +to.value));
+    select.addEventListener("change", () => run.walk(+ends[0].value, +ends[1].value));
+  }
+  run.find(".play-morph").addEventListener("click", () => run.walk(+ends[0].value, +ends[1].value, run.route));
+  for (const button of run.root.querySelectorAll(".route button")) {
+    button.addEventListener("click", () => run.walk(+ends[0].value, +ends[1].value, button.dataset.route));
+  }
+  const usual = run.facts.pairs.find((pair) => pair.every((c) => usable.includes(c))) ?? usable;
+  if (usable.length > 1) run.choose(usual[0], usual[1], "straight");
 }
 
 function addPointer(run) {
@@ -103,9 +107,9 @@ function addPointer(run) {
     const here = place(event);
     if (pressed) pressed.far ||= Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y) > 6;
     if (pressed?.far && draws(event) && !run.past) {
-      run.view.marks.line = { from: pressed.place, to: here };
+      run.view.marks.line = { corners: [pressed.place, here] };
     } else if (run.lineFrom) {
-      run.view.marks.line = { from: run.lineFrom, to: here };
+      run.view.marks.line = { corners: [run.lineFrom, here] };
     }
     run.pointAt(...here);
   });
@@ -131,7 +135,7 @@ function addKeys(run) {
       run.morph.stop();
       run.pointAt(x + way[0] * step * (right - left), y + way[1] * step * (high - low));
       if (run.lineFrom) {
-        run.view.marks.line = { from: run.lineFrom, to: run.pointer };
+        run.view.marks.line = { corners: [run.lineFrom, run.pointer] };
         run.view.drawTop();
       }
       run.speak();

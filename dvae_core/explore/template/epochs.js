@@ -9,6 +9,7 @@ class Epochs {
     this.slider = card.querySelector(".epoch");
     this.output = card.querySelector(".epoch-name");
     this.button = card.querySelector(".play-epochs");
+    this.commonly = card.querySelector(".common");
     const { weights } = run.facts;
     card.hidden = this.maps.length < 2 && !Object.keys(weights.terms).length;
     card.querySelector(".scrub").hidden = this.maps.length < 2;
@@ -16,9 +17,16 @@ class Epochs {
     this.slider.value = this.maps.length - 1;
     this.slider.addEventListener("input", () => {
       this.stop();
+      this.startMoving();
       this.goTo(+this.slider.value);
     });
     this.button.addEventListener("click", () => (this.timer ? this.stop() : this.play()));
+    this.commonly.addEventListener("click", () => {
+      this.moved = true;
+      this.share(!this.common);
+      run.setScene();
+      run.pointAt(...run.pointer);
+    });
     new ResizeObserver(() => this.draw()).observe(card);
     this.nameCurves();
     this.at = this.maps.length - 1;
@@ -26,6 +34,24 @@ class Epochs {
 
   get epoch() {
     return this.maps[this.at]?.epoch ?? this.run.facts.epoch;
+  }
+
+  // The view that holds the maps of all epochs, or null where each fills its own.
+  get box() {
+    if (!this.common) return null;
+    const sides = [...this.maps, this.run.facts.planes[0]].map(({ box }) => box);
+    return [Math.min, Math.max, Math.min, Math.max].map((most, i) => most(...sides.map((box) => box[i])));
+  }
+
+  // Regions are seen to shrink and to move on axes that stay.
+  startMoving() {
+    if (!this.moved) this.share(true);
+    this.moved = true;
+  }
+
+  share(common) {
+    this.common = common;
+    this.commonly.setAttribute("aria-pressed", String(common));
   }
 
   goTo(index) {
@@ -40,6 +66,7 @@ class Epochs {
   }
 
   play() {
+    this.startMoving();
     let next = this.at === this.maps.length - 1 ? 0 : this.at + 1;
     const pace = Math.max(120, Math.min(700, 6000 / this.maps.length));
     const step = () => {

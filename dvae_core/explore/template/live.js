@@ -25,6 +25,9 @@ class Live {
     this.wipe();
     this.listen();
     run.onPoint = (x, y) => this.sharpen(x, y);
+    run.onLine = (way) => this.judge(way);
+    run.beyond.move = (wanted) => this.ask("move", wanted);
+    run.beyond.show(run.planeIndex);
   }
 
   async ask(verb, question) {
@@ -41,13 +44,22 @@ class Live {
     this.resting = setTimeout(async () => {
       const { run } = this;
       const plane = run.planeIndex;
-      const exact = await this.ask("decode", { plane, place: [x, y] }).catch(() => null);
-      if (!exact || run.past || plane !== run.planeIndex || run.pointer[0] !== x || run.pointer[1] !== y) return;
-      show(run.find(".decoded canvas"), exact.image, run.facts.shape);
-      run.find(".latent-verdict").replaceChildren(run.chip(exact.latent));
-      run.find(".image-verdict").replaceChildren(run.chip(exact.seen[0]), ` ${percent(exact.seen[1])}`);
+      const asked = { plane, place: [x, y], offsets: run.beyond.offsets };
+      const exact = await this.ask("decode", asked).catch(() => null);
+      const still = plane === run.planeIndex && run.pointer[0] === x && run.pointer[1] === y &&
+        String(asked.offsets) === String(run.beyond.offsets);
+      if (!exact || run.past || !still) return;
+      run.tell(x, y, { latent: exact.latent, judged: exact.seen, image: exact.image });
       run.find(".where").append(" (exact)");
     }, REST);
+  }
+
+  // The exact line in place of the one that was read off the page.
+  async judge(way) {
+    const { run } = this;
+    const answer = await this.ask("line", { plane: run.planeIndex, ends: way.corners, offsets: run.beyond.offsets }).catch(() => null);
+    const judged = answer && (await Judged.unpack(answer));
+    if (judged && run.morph.way === way) run.morph.take(judged.fill(new Way(way.corners), 0));
   }
 
   // The commonest colour at the rims of test images.

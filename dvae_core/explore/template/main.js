@@ -21,7 +21,7 @@ function redraw() {
     run.view.resize();
     run.epochs.draw();
     addLegend(run);
-    if (run.morph.line) {
+    if (run.morph.way) {
       run.morph.draw();
       run.morph.tell();
     } else {

@@ -1,7 +1,6 @@
-// The line between two places: what one meets on it, and whether the border is crossed directly.
+// The way between two places as one walks it: images, both judges' verdicts, a word on the border.
 
-const STEPS = 64;
-const FRAMES = 10;
+const FRAMES = 8; // of the strip: every ninth step, which is one of the images that are kept
 const SECONDS = 3.2;
 
 class Morph {
@@ -13,104 +12,101 @@ class Morph {
     this.bars = card.querySelector(".bars");
     this.along = card.querySelector(".along");
     this.outcome = card.querySelector(".outcome");
+    this.source = card.querySelector(".source");
     this.share = card.querySelector(".share");
     this.along.addEventListener("input", () => {
       this.stop();
       this.goTo(+this.along.value);
     });
-    new ResizeObserver(() => this.line && this.draw()).observe(card);
+    new ResizeObserver(() => this.way && this.draw()).observe(card);
   }
 
-  set(from, to) {
+  set(way) {
     this.stop();
-    this.line = { from, to, at: null };
-    this.places = Array.from({ length: STEPS }, (_, i) =>
-      from.map((v, axis) => v + ((to[axis] - v) * i) / (STEPS - 1)));
-    this.latent = this.places.map((place) => this.run.map.at(...place) ?? -1);
-    this.image = this.places.map((place) => this.run.lattice.verdict(...place)[0]);
     this.walk.hidden = false;
+    this.along.value = 0;
+    this.run.view.marks.pointer = null;
+    this.take(way);
+  }
+
+  // The same way, better known.
+  take(way) {
+    this.way = way;
     this.draw();
     this.tell();
-    this.goTo(0);
+    if (!this.run.view.marks.pointer) this.goTo(+this.along.value); // it has not been led away
   }
 
   clear() {
     this.stop();
-    this.line = null;
+    this.way = null;
     this.walk.hidden = true;
   }
 
-  // The classes in order, each stretch once.
-  get met() {
-    return this.latent.filter((c, i) => c !== this.latent[i - 1]);
-  }
-
-  get direct() {
-    const met = this.met;
-    return met.length === 2 && !met.includes(-1);
-  }
-
   tell() {
-    const met = this.met;
+    const { met, direct, exact } = this.way;
     const verdict = document.createElement("strong");
-    verdict.className = this.direct ? "yes" : met.length === 1 ? "" : "no";
-    if (met.length === 1) verdict.textContent = met[0] < 0 ? "Void all the way" : "Stays in one region";
-    else if (this.direct) verdict.textContent = "The border is crossed directly";
-    else if (met.includes(-1)) verdict.textContent = "Not direct: crosses void";
-    else if (met[0] === met.at(-1)) verdict.textContent = "Leaves its region and comes back";
-    else verdict.textContent = "Not direct: crosses other regions";
-    const way = document.createElement("span");
-    way.className = "way";
+    verdict.className = direct ? "yes" : met.length === 1 ? "" : "no";
+    verdict.textContent = this.way.say(this.run.name);
+    this.source.textContent = exact ? this.exactly() :
+      "Approximate: read off the page's map, so near a border a step or two may differ.";
+    const crossed = document.createElement("span");
+    crossed.className = "way";
     met.slice(0, 12).forEach((c, i) => {
-      if (i) way.append(" → ");
-      way.append(this.run.chip(c));
+      if (i) crossed.append(" → ");
+      crossed.append(this.run.chip(c));
     });
-    if (met.length > 12) way.append(" → …");
-    this.outcome.replaceChildren(verdict, way);
+    if (met.length > 12) crossed.append(" → …");
+    this.outcome.replaceChildren(verdict, crossed);
+  }
+
+  exactly() {
+    const { dim } = this.run.facts;
+    if (!this.way.ends) return "Exact: judged step by step.";
+    return `Exact: as dvae morph finds it in ${STEPS} steps` +
+      (dim > 2 ? `, through all ${dim} dimensions; the plane shows its projection.` : ".");
   }
 
   tellShare(a, b) {
     const paths = this.run.facts.paths;
     const direct = paths && a !== b ? paths.direct[a][b] : null;
     this.share.textContent = direct === null ? "" :
-      `Of ${paths.lines} such lines between test images of ${this.run.name(a)} and ${this.run.name(b)}` +
+      `Of ${paths.lines} straight lines between test images of ${this.run.name(a)} and ${this.run.name(b)}` +
       (this.run.facts.dim > 2 ? `, through all ${this.run.facts.dim} dimensions, ` : ", ") +
       `${percent(direct)} are direct (95 % interval ${percent(paths.low[a][b])} to ${percent(paths.high[a][b])}).`;
   }
 
   draw() {
     const { run } = this;
-    const wide = this.card.clientWidth;
     const theme = run.view.theme;
     const [, height, width] = run.facts.shape;
-    const frames = wide < 300 ? 7 : FRAMES;
-    this.strip.width = frames * width;
+    this.strip.width = FRAMES * width;
     this.strip.height = height;
     const pen = this.strip.getContext("2d");
-    for (let i = 0; i < frames; i++) {
-      const place = this.places[Math.round((i * (STEPS - 1)) / (frames - 1))];
-      pen.putImageData(toPixels(run.lattice.image(...place), run.facts.shape), i * width, 0);
+    for (let i = 0; i < FRAMES; i++) {
+      const step = (i * (STEPS - 1)) / (FRAMES - 1);
+      pen.putImageData(toPixels(this.way.imageAt(step), run.facts.shape), i * width, 0);
     }
-    this.strip.setAttribute("aria-label", `${frames} images along the line`);
     const dense = window.devicePixelRatio || 1;
     const across = this.bars.clientWidth, tall = 40;
     this.bars.width = across * dense;
     this.bars.height = tall * dense;
     const context = this.bars.getContext("2d");
     context.scale(dense, dense);
-    drawBar(context, this.latent, 0, 19, across, run, theme);
-    drawBar(context, this.image, 21, 19, across, run, theme);
+    drawBar(context, this.way.latent, 0, 19, across, run, theme);
+    drawBar(context, this.way.image, 21, 19, across, run, theme);
     const told = (verdicts) => stretches(verdicts).map(({ c, from, to }) => `${run.name(c)} (${to - from})`).join(", ");
     this.bars.setAttribute("aria-label",
-      `Verdicts at ${STEPS} steps. Latent judge: ${told(this.latent)}. Image judge: ${told(this.image)}.`);
+      `Verdicts at ${STEPS} steps. Latent judge: ${told(this.way.latent)}. Image judge: ${told(this.way.image)}.`);
   }
 
   goTo(step) {
+    const { way, run } = this;
     this.along.value = step;
-    this.line.at = this.places[step];
+    run.view.marks.line = { corners: way.corners, at: way.places[step] };
     this.along.setAttribute("aria-valuetext",
-      `step ${step + 1} of ${STEPS}, latent judge ${this.run.name(this.latent[step])}`);
-    this.run.pointAt(...this.places[step], { quiet: true });
+      `step ${step + 1} of ${STEPS}, latent judge ${run.name(way.latent[step])}, image judge ${run.name(way.image[step])}`);
+    run.showStep(way, step);
   }
 
   play() {

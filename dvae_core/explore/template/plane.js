@@ -53,8 +53,11 @@ class PlaneView {
   draw() {
     const context = this.clear(this.ground);
     const { theme, scene } = this;
-    context.fillStyle = css(theme.ground);
+    context.fillStyle = theme.beyond;
     context.fillRect(0, 0, this.width, this.height);
+    const [x, y, width, height] = this.frame;
+    context.fillStyle = css(theme.ground);
+    context.fillRect(x, y, width, height);
     this.hatch(context);
     if (this.lattice) this.drawImages(context);
     else this.drawAreas(context);
@@ -63,23 +66,34 @@ class PlaneView {
     this.drawAxes(context);
   }
 
+  // Where the map lies in the view, in pixels: left, top, width, height.
+  get frame() {
+    const [left, right, low, high] = this.scene.map.box;
+    const x = this.toX(left), y = this.toY(high);
+    return [x, y, this.toX(right) - x, this.toY(low) - y];
+  }
+
   hatch(context) {
+    context.save();
     context.strokeStyle = this.theme.hatch;
     context.lineWidth = 1;
+    context.beginPath();
+    context.rect(...this.frame);
+    context.clip();
+    context.stroke();
     context.beginPath();
     for (let x = -this.height; x < this.width; x += 7) {
       context.moveTo(x, this.height);
       context.lineTo(x + this.height, 0);
     }
     context.stroke();
+    context.restore();
   }
 
   drawAreas(context) {
     const { map, pairs } = this.scene;
-    const [left, right, low, high] = map.box;
-    const x = this.toX(left), y = this.toY(high);
     context.imageSmoothingEnabled = true;
-    context.drawImage(map.picture(this.theme.area), x, y, this.toX(right) - x, this.toY(low) - y);
+    context.drawImage(map.picture(this.theme.area), ...this.frame);
     this.stroke(context, map.borders(this.toX, this.toY), this.theme.border, 1.25);
     for (const pair of pairs) {
       const path = map.borders(this.toX, this.toY, pair);
@@ -91,8 +105,9 @@ class PlaneView {
   // Decoded images as tiles, the ink of one-channel images in the colour of whose place it is.
   drawImages(context) {
     const { map } = this.scene;
+    const [left, top, across, down] = this.frame;
     const [, height, width] = this.lattice.shape;
-    const columns = Math.min(32, Math.max(8, Math.floor(this.width / 24)));
+    const columns = Math.min(32, Math.max(8, Math.floor(across / 24)));
     const rows = this.lattice.rows > 2 ? columns : 4;
     const sheet = document.createElement("canvas");
     sheet.width = columns * width;
@@ -101,7 +116,7 @@ class PlaneView {
     for (let row = 0; row < rows; row++) {
       for (let column = 0; column < columns; column++) {
         const [x, y] = this.toLatent(
-          ((column + 0.5) / columns) * this.width, ((row + 0.5) / rows) * this.height);
+          left + ((column + 0.5) / columns) * across, top + ((row + 0.5) / rows) * down);
         const owner = map.at(x, y);
         const ink = owner === null || owner < 0 ? mix(this.theme.ground, [128, 128, 128], 0.8) : this.theme.point[owner];
         const tinted = this.lattice.shape[0] === 1;
@@ -111,7 +126,7 @@ class PlaneView {
     }
     context.imageSmoothingEnabled = true;
     context.imageSmoothingQuality = "high";
-    context.drawImage(sheet, 0, 0, this.width, this.height);
+    context.drawImage(sheet, left, top, across, down);
     this.stroke(context, map.borders(this.toX, this.toY), this.theme.quiet, 1);
   }
 
@@ -204,11 +219,10 @@ class PlaneView {
     const { pointer, pins, line, found } = this.marks;
     if (line) {
       const path = new Path2D();
-      path.moveTo(this.toX(line.from[0]), this.toY(line.from[1]));
-      path.lineTo(this.toX(line.to[0]), this.toY(line.to[1]));
+      for (const [x, y] of line.corners) path.lineTo(this.toX(x), this.toY(y));
       this.stroke(context, path, this.theme.halo, 6);
       this.stroke(context, path, this.theme.ink, 2.5);
-      for (const end of [line.from, line.to]) this.dot(context, end, 4.5, this.theme.ink);
+      for (const end of line.corners) this.dot(context, end, 4.5, this.theme.ink);
       if (line.at) this.dot(context, line.at, 7, this.theme.accent);
     }
     pins.forEach((pin, i) => {
@@ -259,9 +273,9 @@ class PlaneView {
 
 const shortened = (text, most) => (text.length <= most ? text : text.slice(0, most - 1) + "…");
 
-// Round values between two ends, five or so.
+// Round values between two ends, three to eight.
 function ticks(low, high) {
-  const rough = (high - low) / 5;
+  const rough = (high - low) / 7;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].find((n) => n * power >= rough) * power;
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));

@@ -45,7 +45,9 @@ class Run {
     [this.labels, this.sampled, this.real, this.back] = await Promise.all([
       unpack(facts.labels), unpack(facts.sample.index), unpack(facts.sample.real), unpack(facts.sample.back),
     ]);
+    this.walks = facts.walks && (await Judged.unpack(facts.walks));
     this.slot = new Map([...this.sampled].map((index, slot) => [index, slot]));
+    this.beyond = new Beyond(this, this.find(".beyond"));
     await this.choosePlane(0);
     this.morph = new Morph(this, this.find(".morph"));
     this.epochs = new Epochs(this, this.find(".time"));
@@ -79,6 +81,7 @@ class Run {
     this.imageMap = null;
     this.clear();
     this.setScene();
+    this.beyond.show(index);
     const [one, other] = packed.labels;
     let axes = other ? `${one} to the right, ${other} up` : `${one} to the right; up means nothing, points are spread to be seen`;
     if (this.facts.dim > 2) {
@@ -88,6 +91,16 @@ class Run {
     this.element.setAttribute("aria-label", `Latent space, ${packed.name}. Arrow keys move the pointer, Enter pins, L draws a line.`);
   }
 
+  // The same plane, moved.
+  setGround(map, lattice) {
+    [this.map, this.lattice] = [map, lattice];
+    this.imageMap = null;
+    this.view.marks.line = null;
+    this.morph.clear();
+    this.setScene();
+    this.pointAt(...this.pointer);
+  }
+
   setScene() {
     const packed = this.facts.planes[this.planeIndex];
     const { view } = this;
@@ -95,7 +108,7 @@ class Run {
     if (!this.past && this.layer === "image") map = this.imageMap ??= this.lattice.map(IMAGE_CELLS);
     view.lattice = !this.past && this.layer === "images" ? this.lattice : null;
     view.set({
-      map, box: map.box, labels: this.labels, pairs: this.facts.pairs,
+      map, box: this.epochs?.box ?? map.box, labels: this.labels, pairs: this.facts.pairs,
       points: this.past ? null : this.points, ringed: this.past ? [] : this.sampled,
     });
   }
@@ -117,28 +130,40 @@ class Run {
 
   // --- What is at the pointer.
 
-  pointAt(x, y, { quiet = false, linked = false } = {}) {
-    const [left, right, low, high] = this.view.scene?.box ?? this.map.box;
+  pointAt(x, y, { linked = false } = {}) {
+    const [left, right, low, high] = (this.past ?? this.map).box;
     x = Math.min(Math.max(x, left), right);
     y = Math.min(Math.max(y, low), high);
     this.pointer = [x, y];
-    const { marks } = this.view;
-    marks.pointer = quiet ? null : this.pointer;
-    const latent = (this.past ?? this.map).at(x, y) ?? -1;
-    this.find(".latent-verdict").replaceChildren(this.chip(latent));
-    if (!this.past) {
-      show(this.find(".decoded canvas"), this.lattice.image(x, y), this.facts.shape);
-      const [seen, sure] = this.lattice.verdict(x, y);
-      this.find(".image-verdict").replaceChildren(this.chip(seen), ` ${percent(sure)}`);
-    } else {
-      this.find(".image-verdict").textContent = "–";
-    }
-    this.find(".where").textContent = this.map.flat ? x.toFixed(2) : `${x.toFixed(2)}, ${y.toFixed(2)}`;
-    const found = this.past || quiet ? -1 : this.nearest(x, y);
+    this.view.marks.pointer = this.pointer;
+    this.tell(x, y, this.past ? { latent: this.past.at(x, y) ?? -1 } : {
+      latent: this.map.at(x, y) ?? -1, judged: this.lattice.verdict(x, y), image: this.lattice.image(x, y),
+    });
+    const found = this.past ? -1 : this.nearest(x, y);
     this.showTest(found);
     this.view.drawTop();
     if (!linked) for (const link of this.links) link(found);
     this.onPoint?.(x, y);
+  }
+
+  // One step of a way, which knows more than the plane does.
+  showStep(way, step) {
+    this.pointer = way.places[step];
+    this.view.marks.pointer = null;
+    this.tell(...this.pointer, {
+      latent: way.latent[step], judged: [way.image[step], way.sure[step]], image: way.imageAt(step),
+    });
+    this.showTest(-1);
+    this.view.drawTop();
+  }
+
+  tell(x, y, { latent, judged, image }) {
+    this.shown = { latent, image };
+    this.find(".latent-verdict").replaceChildren(this.chip(latent));
+    if (judged) this.find(".image-verdict").replaceChildren(this.chip(judged[0]), ` ${percent(judged[1])}`);
+    else this.find(".image-verdict").textContent = "–";
+    if (image) show(this.find(".decoded canvas"), image, this.facts.shape);
+    this.find(".where").textContent = this.map.flat ? x.toFixed(2) : `${x.toFixed(2)}, ${y.toFixed(2)}`;
   }
 
   nearest(x, y) {
@@ -185,7 +210,7 @@ class Run {
   pin() {
     const { pins } = this.view.marks;
     if (this.past || pins.length >= MOST_PINS) return;
-    pins.push({ place: this.pointer });
+    pins.push({ place: this.pointer, ...this.shown });
     this.showPins();
   }
 
@@ -198,9 +223,9 @@ class Run {
       button.dataset.place = pin.place.join(",");
       const canvas = document.createElement("canvas");
       canvas.className = "image";
-      show(canvas, this.lattice.image(...pin.place), this.facts.shape);
+      show(canvas, pin.image, this.facts.shape);
       const name = document.createElement("span");
-      const verdict = this.name(this.map.at(...pin.place) ?? -1);
+      const verdict = this.name(pin.latent);
       name.textContent = `${i + 1}: ${shortened(verdict, 9)}`;
       button.setAttribute("aria-label", `Pin ${i + 1}, ${verdict}; press to take it out`);
       button.append(canvas, name);
@@ -227,22 +252,41 @@ class Run {
     this.find(".draw-line").setAttribute("aria-pressed", String(Boolean(from) || this.lineMode === true));
   }
 
-  join(from, to, play = true) {
+  join(from, to) {
+    const way = Way.read(this, [from, to]);
+    this.play(way);
     this.find(".share").textContent = "";
-    this.morph.set(from, to);
-    this.view.marks.line = this.morph.line;
-    this.view.drawTop();
-    if (play) this.morph.play();
+    this.onLine?.(way);
   }
 
-  // From one class to another, each at its most typical test image.
-  walk(a, b) {
-    const [from, to] = [a, b].map((c) => this.facts.typical[c]);
-    this.find(".from").value = a;
-    this.find(".to").value = b;
-    if (from < 0 || to < 0) return;
+  play(way) {
+    this.morph.set(way);
+    this.morph.play();
+  }
+
+  // The way between two classes that is chosen, or the straight one where there is no other.
+  choose(a, b, route) {
+    const { walks } = this;
+    const twoWays = walks !== null && walks.find(a, b, "border") >= 0;
+    this.route = twoWays ? route : "straight";
+    [this.find(".from"), this.find(".to")].forEach((select, side) => {
+      select.value = [a, b][side];
+      for (const option of select.options) option.disabled = +option.value === [b, a][side];
+    });
+    this.find(".route").hidden = !twoWays;
+    this.find(".no-route").hidden = twoWays || walks === null;
+    for (const button of this.find(".route").children) {
+      button.setAttribute("aria-pressed", String(button.dataset.route === this.route));
+    }
+  }
+
+  // From one class to another; without exact walks from one typical test image to another.
+  walk(a, b, route = "straight") {
     if (this.past) this.epochs.goTo(this.facts.maps.length - 1);
-    this.join(this.placeOf(from), this.placeOf(to));
+    this.choose(a, b, route);
+    const index = this.walks?.find(a, b, this.route) ?? -1;
+    if (index >= 0) this.play(this.walks.between(index, this.planeIndex, this.lattice));
+    else this.join(...[a, b].map((c) => this.placeOf(this.facts.typical[c])));
     this.morph.tellShare(a, b);
     this.find(".morph").scrollIntoView({ block: "nearest" });
   }

@@ -1,0 +1,103 @@
+"""The pictures of docs/gallery.md and of the README, from runs of the recipes that ship.
+
+    python -m benchmarks.gallery --runs DIR
+
+Takes the finished runs of seed 1 that lie in DIR and trains what is missing there. Pictures of the
+explore page need Chromium (`pip install ".[test]"` has what steers it).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.borders import newest_figure, run
+from benchmarks.documents import DOCS, save_picture, stamp, write_below_mark
+
+FIGURES = {
+    "mnist_abs": ("latent", "manifold", "reconstructions"),
+    "mnist_borders": ("regions", "direct_paths", "manifold"),
+    "fashion_borders": ("regions", "direct_paths", "manifold"),
+}
+"""What is shown of each recipe's run, from its last epoch."""
+WALKS = {"mnist_borders": ("0", "8"), "fashion_borders": ("trouser", "bag")}
+SCREENS = {
+    "explore-desktop": {"width": 1280, "height": 1000, "scheme": "light"},
+    "explore-dark": {"width": 1280, "height": 1000, "scheme": "dark"},
+    "explore-phone": {"width": 390, "height": 1100, "scheme": "dark"},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=Path, required=True, help="where the runs are or shall be")
+    runs = parser.parse_args().runs
+    found = {name: run(runs, name, 1) for name in FIGURES}
+    parts = [f"Made on {stamp()}, by `python -m benchmarks.gallery --runs DIR`; seed 1 of each."]
+    parts += [section(name, folder) for name, folder in found.items()]
+    screenshots(found["mnist_borders"])
+    parts.append(
+        "## The explore page of `mnist_borders`\n\n| light | dark | on a phone |\n|---|---|---|\n"
+        f"| {' | '.join(f'![{name}](images/{name}.png)' for name in SCREENS)} |"
+    )
+    write_below_mark(DOCS / "gallery.md", "benchmarks/gallery.py", parts)
+
+
+def section(name: str, folder: Path) -> str:
+    """The pictures of a run, written among the documents' images, and the lines that show them."""
+    names = FIGURES[name]
+    for plot in names:
+        save_picture(newest_figure(folder, plot).read_bytes(), f"{name}-{plot}")
+    shown = [f"![{plot}](images/{name}-{plot}.png)" for plot in names]
+    lines = [
+        f"## `recipes/{name}.toml`\n\n| {' | '.join(names)} |\n{'|---' * len(names)}|\n"
+        f"| {' | '.join(shown)} |"
+    ]
+    if name in WALKS:
+        lines.append(walked(name, folder, *WALKS[name]))
+    return "\n\n".join(lines)
+
+
+def walked(name: str, folder: Path, a: str, b: str) -> str:
+    from dvae_core import class_number, draw_walk, load_run, walk
+
+    loaded = load_run(folder)
+    snapshot = loaded.snapshot()
+    found = walk(snapshot, class_number(a, loaded.classes), class_number(b, loaded.classes))
+    save_picture(draw_walk(snapshot, found), f"{name}-walk")
+    return f"`dvae morph RUN {a} {b}`:\n\n![a walk from {a} to {b}](images/{name}-walk.png)"
+
+
+def screenshots(folder: Path) -> None:
+    """The explore page of a run, with the walk between the first named pair."""
+    from playwright.sync_api import sync_playwright
+
+    from dvae_core import explore_page, load_run
+
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+        file = Path(scratch) / "page.html"
+        file.write_text(explore_page(load_run(folder)), encoding="utf-8")
+        chromium = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=[] if os.getuid() else ["--no-sandbox"]
+        )
+        for name, screen in SCREENS.items():
+            save_picture(_screenshot(chromium, file, screen), name)
+        chromium.close()
+
+
+def _screenshot(chromium: Any, file: Path, screen: dict[str, Any]) -> bytes:
+    size = {"width": screen["width"], "height": screen["height"]}
+    page = chromium.new_page(viewport=size, color_scheme=screen["scheme"])
+    page.goto(file.as_uri())
+    page.wait_for_selector("html[data-ready]")
+    image: bytes = page.screenshot()
+    page.close()
+    return image
+
+
+if __name__ == "__main__":
+    main()
