@@ -61,9 +61,10 @@ class OneDNNLinear(nn.Linear):
         )
         if plain:
             return super().forward(input)
-        rows = input.reshape(-1, self.in_features)
+        rows = input if input.dim() == 2 else input.reshape(-1, self.in_features)
         out: Tensor = _Linear.apply(rows, self.weight, self.bias)
-        return out.view(*input.shape[:-1], self.out_features)
+        # A view would cost what works in place on it, such as an activation, a copy.
+        return out if input.dim() == 2 else out.view(*input.shape[:-1], self.out_features)
 
 
 class _Linear(torch.autograd.Function):
