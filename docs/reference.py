@@ -58,6 +58,7 @@ def _classes() -> Iterator[str]:
     for cls, title, internal in (
         (dvae_core.Snapshot, "What metrics and plots are given: `Snapshot`", ()),
         (dvae_core.RunFolder, "What callbacks are given: `RunFolder`", NOT_FOR_CALLBACKS),
+        (dvae_core.SweepFolder, "What callbacks are given of a sweep: `SweepFolder`", ()),
         (dvae_core.Job, "What launchers are given: `Job`", ()),
         (dvae_core.LabelledImages, "What data sets give: `LabelledImages`", ()),
     ):

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from dvae_core.run_folder import RunFolder as RunFolder
     from dvae_core.snapshot import Snapshot as Snapshot
     from dvae_core.sweep.driver import run_sweep as run_sweep
+    from dvae_core.sweep.folder import SweepFolder as SweepFolder
     from dvae_core.sweep.jobs import Job as Job
     from dvae_core.sweep.jobs import keep_busy as keep_busy
     from dvae_core.sweep.jobs import run_job as run_job
@@ -75,6 +76,7 @@ _HOMES = {
     "run_folder": ("RunFolder",),
     "snapshot": ("Snapshot",),
     "sweep.driver": ("run_sweep",),
+    "sweep.folder": ("SweepFolder",),
     "sweep.jobs": ("Job", "keep_busy", "run_job"),
     "train": ("run_recipe", "resume_run"),
 }

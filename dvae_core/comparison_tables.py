@@ -72,7 +72,7 @@ def as_csv(found: Comparison) -> str:
 
 
 def as_markdown(found: Comparison) -> str:
-    header, rows = _cells(found)
+    header, rows = table_cells(found)
     first_figure = len(header) - len(found.figures)
     lines = [header, ["---:" if i >= first_figure else "---" for i in range(len(header))]]
     for cells in rows:
@@ -80,7 +80,7 @@ def as_markdown(found: Comparison) -> str:
         plain = [c.removeprefix(MARKS["best"]).replace("|", "\\|") for c in cells]
         lines.append([f"**{c}**" if b else c for c, b in zip(plain, best, strict=True)])
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    notes = "\n\n".join(_notes(found, best="**bold**"))
+    notes = "\n\n".join(table_notes(found, best="**bold**"))
     return f"{table}\n\n{notes}" if notes else table
 
 
@@ -91,11 +91,11 @@ def print_table(found: Comparison) -> None:
     console = Console(
         width=None if sys.stdout.isatty() else UNWRAPPED, highlight=False, soft_wrap=True
     )
-    header, rows = _cells(found)
+    header, rows = table_cells(found)
     for piece in _layout(header, rows, len(found.figures), console.width):
         console.print(piece)
         console.print()
-    for note in _notes(found):
+    for note in table_notes(found):
         console.print(Text(note, style="dim"))
 
 
@@ -107,12 +107,12 @@ def _layout(header: list[str], rows: list[list[str]], figures: int, width: int) 
     upright = [broken, *rows]
     on_side = [list(line) for line in zip(header, *rows, strict=True)]
     on_side.insert(len(header) - figures, [""] * (len(rows) + 1))
-    pieces = [_pieces(table, width) for table in (upright, on_side)]
+    pieces = [table_pieces(table, width) for table in (upright, on_side)]
     table, split = min(zip((upright, on_side), pieces, strict=True), key=lambda pair: len(pair[1]))
     return [_piece(table, columns) for columns in split]
 
 
-def _pieces(table: list[list[str]], width: int) -> list[list[int]]:
+def table_pieces(table: list[list[str]], width: int) -> list[list[int]]:
     """The columns of each piece; every piece has the first column."""
     widths = [
         max(len(line) for cell in column for line in cell.split("\n"))
@@ -147,7 +147,7 @@ def _piece(table: list[list[str]], columns: list[int]) -> Any:
     return made
 
 
-def _cells(found: Comparison) -> tuple[list[str], list[list[str]]]:
+def table_cells(found: Comparison) -> tuple[list[str], list[list[str]]]:
     """The table: a header and a row a row, the settings first and then the figures."""
     facts = {"run": _labels(found.rows)}
     if len({run.seed for row in found.rows for run in row.runs}) > 1:
@@ -216,7 +216,7 @@ def _decimals(figures: Sequence[Figure]) -> int:
     return min(max(digits, 0), MOST_DECIMALS)
 
 
-def _notes(found: Comparison, best: str = "*") -> list[str]:
+def table_notes(found: Comparison, best: str = "*") -> list[str]:
     """What the signs mean, as far as there are any, and what single runs cannot tell."""
     figures = [figure for row in found.rows for figure in row.figures.values()]
     marks = {figure.mark for figure in figures}

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from dvae_core.model import GuidedVAE
     from dvae_core.run_folder import RunFolder
     from dvae_core.snapshot import Snapshot
+    from dvae_core.sweep.folder import SweepFolder
     from dvae_core.sweep.jobs import Jobs
 
 
@@ -340,6 +341,13 @@ class Callback(Component):
 
     def run_finished(self, run: RunFolder, status: str) -> None:
         """At the end. `status` is finished, interrupted or failed."""
+
+    def sweep_finished(self, sweep: SweepFolder) -> None:
+        """When all runs of a sweep have ended, and its table, figures and report are on disk.
+
+        It is told once for each different callback of the runs' recipes, in the process that drives
+        the sweep, to a callback that has seen none of the runs; again when the sweep goes on.
+        """
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs to know of this callback: numbers, strings, lists, dicts."""

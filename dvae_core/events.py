@@ -1,4 +1,4 @@
-"""Tells callbacks and plugins what happens to a run. One that fails is switched off."""
+"""Tells callbacks and plugins what happens to a run or a sweep. One that fails is switched off."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dvae_core.registry import Registry
 
 
 class Events:
-    """Calls the run events of the configured callbacks, and of plugins that implement them.
+    """Calls the events of the configured callbacks, and of plugins that implement them.
 
     Args:
         warn: told what a listener says by `warnings.warn`, and once about each that raised; that

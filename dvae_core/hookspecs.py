@@ -1,7 +1,8 @@
 """Every hook. Mark an implementation with `dvae_core.hookimpl`.
 
 The `register_` hooks return component classes and are called once, when plugins are loaded.
-The three run events are called by each run; a configured callback has them as methods.
+The run events are called by each run, and `sweep_finished` by whoever drives a sweep; a configured
+callback has them as methods.
 Hooks are for set-up and for each epoch, never for each step. Arguments are only ever added:
 an implementation takes those it wants.
 """
@@ -17,11 +18,12 @@ import pluggy
 if TYPE_CHECKING:
     from dvae_core import components
     from dvae_core.run_folder import RunFolder
+    from dvae_core.sweep.folder import SweepFolder
 
 PROJECT = "dvae"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
-EVENTS = ("run_started", "epoch_finished", "run_finished")
+EVENTS = ("run_started", "epoch_finished", "run_finished", "sweep_finished")
 
 
 @hookspec
@@ -97,3 +99,8 @@ def epoch_finished(run: RunFolder, metrics: dict[str, float], figures: dict[str,
 @hookspec
 def run_finished(run: RunFolder, status: str) -> None:
     """At the end; `status` is finished, interrupted or failed."""
+
+
+@hookspec
+def sweep_finished(sweep: SweepFolder) -> None:
+    """When all runs of a sweep have ended, and its table, figures and report are on disk."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import shutil
 import sys
 import textwrap
 from collections.abc import Callable
@@ -27,6 +29,27 @@ _FUZZ = {
 settings.register_profile("few", max_examples=40, derandomize=True, **_FUZZ)
 settings.register_profile("thousands", max_examples=3000, print_blob=True, **_FUZZ)
 settings.load_profile("few")
+
+
+INLINE = """
+from dvae_core import Launcher, hookimpl, run_job
+
+class Inline(Launcher):
+    "One run after the other, in this process."
+    name = "inline"
+
+    def launch(self, jobs):
+        for job in jobs:
+            run_job(job)
+            yield
+
+    def at_once(self, runs):
+        return 1
+
+@hookimpl
+def register_launchers():
+    return [Inline]
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -139,6 +162,13 @@ def install(tmp_path, monkeypatch) -> Callable[..., None]:
 
 
 @pytest.fixture
+def inline(install, monkeypatch):
+    """A launcher called inline, and image judges that are trained in no time."""
+    install("dvae-inline", INLINE)
+    monkeypatch.setattr("dvae_core.borders.image_judge.STEPS", 10)  # any judge will do
+
+
+@pytest.fixture
 def dvae(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
     """Runs the command in this process: dvae("run", ...) -> exit code, stdout, stderr."""
     from dvae_core.cli import main
@@ -154,3 +184,44 @@ def dvae(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
         return code, captured.out, captured.err
 
     return dvae
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Debian's Chromium, or else Playwright's own."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        sandbox = [] if os.getuid() else ["--no-sandbox"]
+        found = shutil.which("chromium")
+        if not found and not Path(playwright.chromium.executable_path).exists():
+            pytest.skip("no browser on this machine: apt install chromium")
+        chromium = playwright.chromium.launch(executable_path=found, args=sandbox)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens a page; says at the end that it made no error and asked nothing of the network."""
+    contexts, troubles = [], []
+
+    def visit(file, **options):
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 860}} | options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda m: troubles.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("request", lambda request: note(request.url))
+        page.goto(file if isinstance(file, str) else file.as_uri())
+        page.wait_for_selector("html[data-ready]")
+        return page
+
+    def note(url):
+        if not url.startswith(("file:", "data:", "blob:", "http://127.0.0.1:")):
+            troubles.append(url)
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert troubles == []

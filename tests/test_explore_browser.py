@@ -1,17 +1,15 @@
 """The explore page in a real browser: from disk, with ten thousand points."""
 
 import json
-import os
 import re
 import shutil
 import statistics
 import threading
 from itertools import permutations
-from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from dvae_core.borders import image_judge
 from dvae_core.borders.walk import walk
@@ -105,45 +103,6 @@ def file(content, tmp_path_factory):
     file = tmp_path_factory.mktemp("page") / "page.html"
     file.write_text(make_page([content]), encoding="utf-8")
     return file
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Debian's Chromium, or else Playwright's own."""
-    with sync_playwright() as playwright:
-        sandbox = [] if os.getuid() else ["--no-sandbox"]
-        found = shutil.which("chromium")
-        if not found and not Path(playwright.chromium.executable_path).exists():
-            pytest.skip("no browser on this machine: apt install chromium")
-        chromium = playwright.chromium.launch(executable_path=found, args=sandbox)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def visit(browser):
-    """Opens a page; says at the end that it made no error and asked nothing of the network."""
-    contexts, troubles = [], []
-
-    def visit(file, **options):
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 860}} | options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda m: troubles.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("request", lambda request: note(request.url))
-        page.goto(file if isinstance(file, str) else file.as_uri())
-        page.wait_for_selector("html[data-ready]")
-        return page
-
-    def note(url):
-        if not url.startswith(("file:", "data:", "blob:", "http://127.0.0.1:")):
-            troubles.append(url)
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert troubles == []
 
 
 def pixels(page, selector):

@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from dvae_plugins.launchers import local
+from dvae_plugins.launchers import local, slurm
 from dvae_plugins.launchers.local import Local
+from dvae_plugins.launchers.slurm import Slurm
 
 from dvae_core.run_folder import RunFolder
 from dvae_core.sweep.driver import run_sweep
@@ -159,7 +161,34 @@ def test_clusters_give_what_this_machine_gives(recipe_file, tmp_path, launcher, 
     assert (there / "comparison.csv").read_text() == (here.path / "comparison.csv").read_text()
 
 
-def test_without_slurm_it_says_what_to_do(sweep_file, tmp_path):
+class Task:
+    """What submitit gives for a task of an array."""
+
+    def __init__(self, job_id, folder):
+        self.job_id = job_id
+        self.paths = SimpleNamespace(result_pickle=folder / f"{job_id}_0_result.pkl")
+
+
+def test_a_task_of_slurm_has_ended_when_it_has_a_result_or_left_the_queue(monkeypatch, tmp_path):
+    queue = tmp_path / "squeue"
+    queue.write_text("#!/bin/sh\necho '7_0'\necho '7_1'\n")
+    queue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert slurm._queued() == {"7_0", "7_1"}
+    tasks = [Task(f"7_{n}", tmp_path) for n in range(3)]
+    tasks[0].paths.result_pickle.touch()
+    ended = [Slurm()._has_ended(task, slurm._queued()) for task in tasks]
+    assert ended == [True, False, True]
+    # Where Slurm does not answer, nothing is known but what the results say.
+    queue.write_text("#!/bin/sh\nexit 1\n")
+    assert slurm._queued() is None
+    assert [Slurm()._has_ended(task, None) for task in tasks] == [True, False, False]
+    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
+    assert slurm._queued() is None
+
+
+def test_without_slurm_it_says_what_to_do(sweep_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
     sweep_file.write_text(SMALL + 'name = "slurm"\n')
     process = command(sweep_file, "--out", tmp_path / "sweeps")
     _, err = process.communicate(timeout=60)

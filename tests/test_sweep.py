@@ -23,28 +23,8 @@ from dvae_core.sweep.sweep_file import load_sweep
 from dvae_core.sweep.watching import SweepWatch
 from dvae_core.train import run_recipe
 
-from .conftest import RECIPES
+from .conftest import INLINE, RECIPES
 from .test_train import rows
-
-INLINE = """
-from dvae_core import Launcher, hookimpl, run_job
-
-class Inline(Launcher):
-    "One run after the other, in this process."
-    name = "inline"
-
-    def launch(self, jobs):
-        for job in jobs:
-            run_job(job)
-            yield
-
-    def at_once(self, runs):
-        return 1
-
-@hookimpl
-def register_launchers():
-    return [Inline]
-"""
 
 GRID = """\
 recipe = "small.toml"
@@ -57,11 +37,6 @@ goal = "highest test/knn_accuracy"
 [launcher]
 name = "inline"
 """
-
-
-@pytest.fixture
-def inline(install):
-    install("dvae-inline", INLINE)
 
 
 @pytest.fixture
@@ -118,7 +93,7 @@ def test_a_grid_is_every_combination(inline, write):
         f"kl-{kl}_latent.dim-{dim}_guidance.weight-{weight}"
         for kl in ("square", "abs")
         for dim in (2, 3)
-        for weight in ("1.0", "2")
+        for weight in ("1.0", "linear")
     ]
     recipe = plan.recipe(variants[3])
     assert (recipe.kl.component.name, recipe.latent.dim) == ("square", 3)
@@ -324,6 +299,14 @@ def test_the_command_prints_a_line_a_run_and_the_table_and_the_folder(
         code, out, err = dvae("sweep", *arguments)
         assert (code, out) == (1 if "--resume" in arguments else 2, "")
         assert message in err
+
+
+def test_a_run_that_is_done_twice_is_counted_once(install, write, tmp_path):
+    twice = "run_job(job); yield; __import__('time').sleep(0.3); run_job(job)"
+    install("dvae-inline", INLINE.replace("run_job(job)", twice))
+    heard = Heard()
+    run_sweep(write(GRID.replace("goal", "# goal")), tmp_path / "sweeps", watch=heard)
+    assert len(heard.ends) == len(set(heard.ends)) == 4
 
 
 def test_a_launcher_that_fails_or_leaves_runs_undone_is_named(install, write, tmp_path):
@@ -644,6 +627,74 @@ def test_the_choices_of_a_search_are_checked_before_the_first_run(inline, write,
     with pytest.raises(RecipeError, match=r'sweep.toml:11: \[kl\] unknown kl "aps"'):
         run_sweep(file, tmp_path / "sweeps")
     assert not (tmp_path / "sweeps").exists()
+
+
+# --- Who hears of it.
+
+LISTENERS = """
+from dvae_core import Callback, hookimpl
+
+class Grumpy(Callback):
+    "Fails."
+    name = "grumpy"
+    word: str = "enough"
+    def sweep_finished(self, sweep):
+        raise RuntimeError(self.word)
+
+class Quiet(Callback):
+    "Writes a file."
+    name = "quiet"
+    def sweep_finished(self, sweep):
+        best = sweep.best_run.name
+        text = f"{sweep.title}, {sweep.name}, {len(sweep.comparison.rows)} rows, {best}\\n"
+        with (sweep.path / "heard.txt").open("a") as file:
+            file.write(text)
+
+@hookimpl
+def register_callbacks():
+    return [Grumpy, Quiet]
+
+@hookimpl
+def sweep_finished(sweep):
+    (sweep.path / "plugin.txt").write_text((sweep.path / "report.html").read_text()[:15])
+"""
+
+
+def test_callbacks_hear_of_the_end_and_one_that_fails_is_reported(inline, install, write, tmp_path):
+    install("dvae-listeners", LISTENERS)
+    flags = ['callbacks=[{name = "grumpy"}, {name = "quiet"}]']
+    heard = Heard()
+    done = run_sweep(write(f'title = "Mine"\n{GRID}'), tmp_path, overrides=flags, watch=heard)
+    assert heard.warnings == [
+        'callback "grumpy" failed in sweep_finished and is switched off: RuntimeError: enough'
+    ]
+    best = max(
+        sorted(runs_in(done.path)),
+        key=lambda name: RunFolder.open(done.path / name).metrics()[-1]["test/knn_accuracy"],
+    )
+    # Once, though all four runs have the callback.
+    told = (done.path / "heard.txt").read_text()
+    assert told == f"Mine, {done.path.name}, 2 rows, {best}\n"
+    assert (done.path / "plugin.txt").read_text() == "<!doctype html>"
+
+
+def test_each_different_callback_of_the_variants_hears_once(inline, install, write, tmp_path):
+    install("dvae-listeners", LISTENERS)
+    text = """
+    recipe = "small.toml"
+    goal = "lowest train/loss"
+    variants = [
+        { name = "a", callbacks = [{ name = "grumpy" }] },
+        { name = "b", callbacks = [{ name = "grumpy", word = "no" }, { name = "quiet" }] },
+        { name = "c", callbacks = [{ name = "grumpy" }] },
+    ]
+    launcher = { name = "inline" }
+    """
+    heard = Heard()
+    done = run_sweep(write(text), tmp_path, watch=heard)
+    said = [warning.rpartition(" ")[2] for warning in heard.warnings]
+    assert said == ["enough", "no"]
+    assert (done.path / "heard.txt").read_text().count("\n") == 1
 
 
 # --- What it leaves, and what it would do.

@@ -13,14 +13,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dvae_plugins.callbacks import weights_and_biases as callbacks
+from dvae_plugins.callbacks import wandb_session, wandb_tables
+from dvae_plugins.callbacks.weights_and_biases import WandB
 
 import dvae_core
 from dvae_core import explore_page, load_run
+from dvae_core.events import Events
 from dvae_core.recipe import load_recipe
+from dvae_core.registry import load_registry
+from dvae_core.run_folder import RunFolder
+from dvae_core.sweep.driver import run_sweep
+from dvae_core.sweep.folder import SweepFolder
 from dvae_core.train import resume_run, run_recipe
 from dvae_core.watch import Watch
 
+from .test_sweep import GRID, Heard
 from .wandb_stub import Stub
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:wandb")
@@ -127,8 +134,10 @@ def test_a_finished_run_leaves_its_page_and_a_table_of_test_images(with_wandb, t
 
 def test_the_images_of_the_table_are_the_test_images(with_wandb, tmp_path, monkeypatch):
     tables = []
-    make = callbacks._table
-    monkeypatch.setattr(callbacks, "_table", lambda *a: tables.append(make(*a)) or tables[-1])
+    make = wandb_tables.test_images
+    monkeypatch.setattr(
+        wandb_tables, "test_images", lambda *a: tables.append(make(*a)) or tables[-1]
+    )
     run = run_recipe(load_recipe(with_wandb), tmp_path / "runs")
     snapshot = load_run(run.path).snapshot()
     (table,) = tables
@@ -189,6 +198,94 @@ def test_disabled_means_no_work_at_all(with_wandb, tmp_path, monkeypatch):
     assert not (run.path / "wandb").exists()
 
 
+# --- The end of a sweep.
+
+
+def summaries(folder: Path) -> list[Path]:
+    return sorted(folder.glob("wandb/offline-run-*/*.wandb"))
+
+
+def records_of(file: Path, kind: str) -> list[dict]:
+    return [record[kind] for record in read_back(file) if record["type"] == kind]
+
+
+def test_a_sweep_ends_with_a_summary_of_its_group(with_wandb, inline, tmp_path):
+    file = with_wandb.with_name("sweep.toml")
+    file.write_text(GRID.replace("seeds = 2", "seeds = 1").replace(', "abs"', ""))
+    heard = Heard()
+    flags = ["train.epochs=2", 'callbacks=[{name = "wandb", project = "try", table = 0}]']
+    done = run_sweep(file, tmp_path / "sweeps", overrides=flags, watch=heard)
+    assert heard.warnings == []
+    (summary,) = summaries(done.path)
+    (about,) = records_of(summary, "run")
+    assert about["job_type"] == "summary"
+    assert about["display_name"] == about["run_group"] == done.path.name
+    assert about["project"] == "try"
+    (one,) = records_of(*summaries(done.path / "kl-square-seed-0"), "run")
+    assert one["run_group"] == done.path.name
+    assert "job_type" not in one
+
+
+@pytest.fixture
+def swept(recipe_file, inline, tmp_path):
+    """A sweep that nobody has logged yet."""
+    file = recipe_file.with_name("sweep.toml")
+    file.write_text(f'title = "Both"\n{GRID}')
+    flags = ["train.epochs=2"]
+    return run_sweep(file, tmp_path / "sweeps", overrides=flags, watch=Heard()).path
+
+
+def tell(folder: Path) -> list[str]:
+    """Tell a callback of the end of a sweep; what it warns of."""
+    heard = Heard()
+    events = Events(load_registry(), [WandB(project="try")], heard.warn)
+    events.tell("sweep_finished", sweep=SweepFolder(folder))
+    return heard.warnings
+
+
+def test_the_summary_has_the_table_the_figures_and_the_report(swept):
+    assert tell(swept) == []
+    (file,) = summaries(swept)
+    files, logged = file.parent / "files", {}
+    for record in records_of(file, "history"):
+        logged |= record["item"]
+    figure = (swept / "figures" / "metrics.png").read_bytes()
+    assert (files / logged["figures/metrics.path"]).read_bytes() == figure
+    report = (swept / "report.html").read_text()
+    assert (files / logged["report.path"]).read_text() == report
+    table = json.loads((files / logged["comparison.path"]).read_text())
+    columns = dict(zip(table["columns"], zip(*table["data"], strict=True), strict=True))
+    assert columns["variant"] == ("kl-abs", "kl-square")
+    assert columns["kl.name"] == ("abs", "square")
+    assert columns["seeds"] == (2, 2)
+    for place, kl in enumerate(("abs", "square")):
+        values = [
+            RunFolder.open(swept / f"kl-{kl}-seed-{seed}").metrics()[-1]["test/kl"]
+            for seed in (0, 1)
+        ]
+        assert columns["kl"][place] == pytest.approx(sum(values) / 2)
+        # Student's t of two values, 12.706, times half of what they differ by.
+        margin = 12.7062 * abs(values[0] - values[1]) / 2
+        assert columns["kl margin"][place] == pytest.approx(margin, rel=1e-4)
+
+
+def test_a_sweep_that_goes_on_is_summed_up_again_only_if_something_is_new(swept):
+    assert tell(swept) + tell(swept) == []
+    assert len(summaries(swept)) == 1
+    table = swept / "comparison.csv"
+    table.write_text(table.read_text() + "another row\n")
+    time.sleep(1.1)  # the names of W&B's folders tell seconds apart
+    assert tell(swept) == []
+    first, second = summaries(swept)
+    assert records_of(first, "run")[0]["run_id"] == records_of(second, "run")[0]["run_id"]
+
+
+def test_disabled_means_no_summary(swept, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert tell(swept) == []
+    assert not (swept / "wandb").exists()
+
+
 # --- A server that answers, or does not.
 
 
@@ -206,13 +303,44 @@ def online(monkeypatch):
 
     monkeypatch.delenv("WANDB_MODE")
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
-    monkeypatch.setattr(callbacks, "KNOCK_TIMEOUT", 1)
-    monkeypatch.setattr(callbacks, "FINISH_TIMEOUT", 2)
+    monkeypatch.setattr(wandb_session, "KNOCK_TIMEOUT", 1)
+    monkeypatch.setattr(wandb_session, "FINISH_TIMEOUT", 2)
     wandb.teardown()
     yield start
     for stub in stubs:
         stub.close()
     wandb.teardown()
+
+
+def test_a_sweep_whose_server_is_gone_is_summed_up_offline(swept, online):
+    online().close()
+    (warning,) = tell(swept)
+    assert "logging offline, because the server did not take the run" in warning
+    assert f"wandb sync {swept}/wandb/offline-run-*" in warning
+    assert len(summaries(swept)) == 1
+
+
+def test_a_summary_arrives_at_a_server_once(swept, online):
+    stub = online()
+    assert tell(swept) == []
+    arrived = list(stub.run_ids)
+    (memory,) = json.loads((swept / "memory.json").read_text()).values()
+    assert set(arrived) == {memory["id"]}
+    assert [a["type"] for a in stub.artifacts if a["committed"]] == ["run_table"]
+    assert tell(swept) == []
+    assert stub.run_ids == arrived
+
+
+def test_a_summary_that_a_server_drops_is_sent_again(swept, online, monkeypatch):
+    first = online()
+    with monkeypatch.context() as patch:
+        patch.setattr(wandb_tables, "comparison", lambda found: first.close())
+        table, warning = tell(swept)
+    assert "the table is left out" in table
+    assert f"wandb sync --include-online {swept}/wandb/run-*" in warning
+    second = online()
+    assert tell(swept) == []
+    assert set(second.run_ids) == set(first.run_ids)
 
 
 def uploaded_later(warning: str, stub: Stub, folder: Path) -> list[int]:
@@ -358,7 +486,7 @@ def test_a_command_whose_server_dies_goes_on_and_ends_soon(with_wandb, tmp_path,
             stub.close()
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert time.monotonic() - last_epoch < callbacks.FINISH_TIMEOUT + 8
+    assert time.monotonic() - last_epoch < wandb_session.FINISH_TIMEOUT + 8
     others = [line for line in lines if not line.startswith("epoch")]
     assert [line.partition(":")[0] for line in others[1:]] == ["warning", "warning"], others
     assert "the server did not take everything" in others[2]

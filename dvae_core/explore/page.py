@@ -18,6 +18,12 @@ SCRIPTS = (
     "tables", "run", "controls", "about",
 )  # fmt: skip
 
+MAIN = (
+    '<main id="runs" class="runs"><noscript>This page draws itself with JavaScript, which is '
+    "switched off.</noscript></main>"
+)
+"""Where the scripts put the runs."""
+
 NEEDS = {
     False: "This file needs no server and asks nothing of the network.",
     True: "A server on this machine stands behind this page; nothing goes anywhere else.",
@@ -40,28 +46,45 @@ def explore_page(*runs: LoadedRun, planes: Sequence[str] = (), watch: Watch | No
     return page([Explored(run, planes, watch).content() for run in runs])
 
 
-def page(contents: Sequence[dict[str, Any]], report: str = "", *, live: bool = False) -> str:
+def page(
+    contents: Sequence[dict[str, Any]],
+    report: str = "",
+    *,
+    live: bool = False,
+    title: str | None = None,
+    above: str = "",
+) -> str:
     """The HTML of a page that explores runs.
 
     Args:
-        contents: what `Explored.content` gave for each.
+        contents: what `Explored.content` gave for each; without any, the page is what the report
+            says.
         report: more sections, as HTML, to stand below.
         live: whether a `Server` stands behind it.
+        title: the page's, if not those of the runs.
+        above: more sections to stand above.
     """
     from dvae_core import __version__
 
-    title = " and ".join(content["title"] for content in contents)
-    scripts = (*SCRIPTS, "live", "main") if live else (*SCRIPTS, "main")
     return Template(_read("page.html")).substitute(
-        title=escape(title),
+        title=escape(title or " and ".join(content["title"] for content in contents)),
         style=_read("page.css"),
-        script="\n".join(_read(f"{name}.js") for name in scripts),
-        template=_read("run.html"),
-        content=json_for_script({"runs": list(contents), "live": live}),
-        connect="'self'" if live else "'none'",
+        above=above,
+        explored=MAIN if contents else "",
         report=report,
+        script=_script(contents, live=live) if contents else "",
+        connect="'self'" if live else "'none'",
         needs=NEEDS[live],
         version=escape(__version__),
+    )
+
+
+def _script(contents: Sequence[dict[str, Any]], *, live: bool) -> str:
+    scripts = (*SCRIPTS, "live", "main") if live else (*SCRIPTS, "main")
+    return Template(_read("script.html")).substitute(
+        template=_read("run.html"),
+        content=json_for_script({"runs": list(contents), "live": live}),
+        script="\n".join(_read(f"{name}.js") for name in scripts),
     )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
 from dvae_core.explore.curves import Curve, chart
+from dvae_core.explore.sections import anchors, cards, drawing, links, table, value
 from dvae_core.files import small_text
 from dvae_core.run_folder import RunFolder
 
@@ -36,15 +35,9 @@ def report(run: RunFolder, epoch: int) -> str:
         "Provenance": _provenance(run.info),
     }
     sections = {name: body for name, body in sections.items() if body}
-    links = "".join(f'<a href="#{name.lower()}">{name}</a>' for name in sections)
-    bodies = "\n".join(
-        f'<section class="card" id="{name.lower()}"><h2>'
-        f'<a class="anchor" href="#{name.lower()}">{name}</a></h2>{body}</section>'
-        for name, body in sections.items()
-    )
     return (
-        f'<div class="report"><nav aria-label="Sections"><a href="#runs">Latent space</a>{links}'
-        f"</nav>\n{bodies}\n</div>"
+        f'<div class="report">{links({"Latent space": "runs"} | anchors(sections))}\n'
+        f"{cards(sections)}\n</div>"
     )
 
 
@@ -56,34 +49,21 @@ def _curves(rows: Sequence[dict[str, Any]], epoch: int) -> str:
         names.setdefault(key.partition("/")[2], []).append(key)
     charts = []
     for name, own in names.items():
-        curves = [
-            Curve(
-                key.partition("/")[0],
-                [row["epoch"] for row in rows if _finite(row.get(key))],
-                [row[key] for row in rows if _finite(row.get(key))],
-            )
-            for key in own
-        ]
+        curves = [Curve.of(key.partition("/")[0], rows, key) for key in own]
         curves = [curve for curve in curves if curve.values]
         if any(len(set(curve.values)) > 1 for curve in curves) or not name.endswith("_weight"):
             charts.append(chart(name.replace("_", " "), curves))
     return f'<div class="charts">{"".join(charts)}</div>' if any(charts) else ""
 
 
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
-
-
 def _figures(run: RunFolder, epoch: int) -> str:
-    last: dict[str, tuple[int, str]] = {}
+    last: dict[str, tuple[int, bytes]] = {}
     for file in sorted((run.path / "figures").glob("epoch-*.png")):
         match = re.fullmatch(r"epoch-(\d+)-(.+)", file.stem)
         if match and int(match[1]) <= epoch:
-            last[match[2]] = (int(match[1]), base64.b64encode(file.read_bytes()).decode())
+            last[match[2]] = (int(match[1]), file.read_bytes())
     figures = [
-        f'<figure><img alt="{escape(name)} after epoch {number}" '
-        f'src="data:image/png;base64,{data}">'
-        f"<figcaption>{escape(name)}, epoch {number}</figcaption></figure>"
+        drawing(data, f"{name}, epoch {number}", f"{name} after epoch {number}")
         for name, (number, data) in last.items()
     ]
     return f'<div class="drawn">{"".join(figures)}</div>' if figures else ""
@@ -92,15 +72,15 @@ def _figures(run: RunFolder, epoch: int) -> str:
 def _loss(info: dict[str, Any]) -> str:
     loss = info.get("loss") or {}
     columns = ("term", "component", "reduction", "unit", "weight")
-    rows = [[_value(term.get(key)) for key in columns] for term in loss.get("terms", ())]
+    rows = [[value(term.get(key)) for key in columns] for term in loss.get("terms", ())]
     if not rows:
         return ""
     betas = "".join(
-        f"<p>{said}: {escape(_value(loss[name]))}</p>"
+        f"<p>{said}: {escape(value(loss[name]))}</p>"
         for name, said in BALANCE.items()
         if loss.get(name)
     )
-    return _table(columns, rows) + betas
+    return table(columns, rows) + betas
 
 
 def _recipe(run: RunFolder) -> str:
@@ -112,33 +92,12 @@ def _recipe(run: RunFolder) -> str:
 
 
 def _provenance(info: dict[str, Any]) -> str:
-    facts = [[key, _value(info[key])] for key in ABOUT if info.get(key) is not None]
-    versions = [[name, _value(version)] for name, version in info.get("versions", {}).items()]
+    facts = [[key, value(info[key])] for key in ABOUT if info.get(key) is not None]
+    versions = [[name, value(version)] for name, version in info.get("versions", {}).items()]
     columns = ("kind", "name", "plugin", "distribution", "version")
-    parts = [[_value(row.get(key)) for key in columns] for row in info.get("components", ())]
+    parts = [[value(row.get(key)) for key in columns] for row in info.get("components", ())]
     return (
-        _table(("run", ""), facts)
-        + _table(("version of", ""), versions)
-        + _table(("component", "name", "plugin", "distribution", "version"), parts)
+        table(("run", ""), facts)
+        + table(("version of", ""), versions)
+        + table(("component", "name", "plugin", "distribution", "version"), parts)
     )
-
-
-def _table(head: Iterable[str], rows: Sequence[Sequence[str]]) -> str:
-    top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return (
-        '<div class="scroll"><table class="plain">'
-        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list | tuple):
-        joiner = " → " if all(isinstance(v, float) for v in value) else ", "
-        shown = list(dict.fromkeys(map(_value, value))) if joiner == " → " else map(_value, value)
-        return joiner.join(shown)
-    return "" if value is None else str(value)

@@ -13,7 +13,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from dvae_core.comparison import Comparison
+from dvae_core.components import Callback
 from dvae_core.errors import DvaeError, Interrupted, RecipeError, RunFolderError
+from dvae_core.events import Events
 from dvae_core.files import unwritable, write_atomically
 from dvae_core.recipe import Recipe, check_same_experiment
 from dvae_core.registry import Registry, load_registry
@@ -104,8 +106,18 @@ def run_sweep(
         finally:
             session_file(folder).unlink(missing_ok=True)
         watch.stage("comparing the runs")
-        comparison = write_results(folder, sweep_file.goal, registry, watch)
-    return SweepOutcome(folder, dict(journal.errors), comparison)
+        found = write_results(folder, registry, watch)
+        watch.stage("telling callbacks")
+        Events(registry, _callbacks(recipes), watch.warn).tell("sweep_finished", sweep=found)
+    return SweepOutcome(folder, dict(journal.errors), found.comparison)
+
+
+def _callbacks(recipes: Sequence[Recipe]) -> list[Callback]:
+    """The callbacks of some recipes, each once."""
+    found: list[Callback] = []
+    for recipe in recipes:
+        found += [callback for callback in recipe.callbacks if callback not in found]
+    return found
 
 
 def _plan(
@@ -135,6 +147,8 @@ def _plan(
                 "session": ledger.session,
                 "host": platform.node(),
                 "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+                "launcher": plan.sweep.launcher.name,
+                "set": list(plan.overrides),
             },
             *({"variant": n, "recipe": d} for n, d in digests.items() if n not in journal.variants),
             *({"run": name, "status": "retry"} for name in journal.errors if retry),

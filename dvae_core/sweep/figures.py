@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dvae_core.comparison import Comparison, Row
+from dvae_core.comparison import Row
 from dvae_core.files import write_atomically
+from dvae_core.sweep.folder import SweepFolder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,41 +21,36 @@ MOST_PANELS = 12
 MOST_MAPS = 24
 
 
-def draw_figures(folder: Path, found: Comparison, goal: str | None) -> Iterator[Path]:
+def draw_figures(sweep: SweepFolder) -> Iterator[Path]:
     """Draw what can be drawn of a sweep's runs into its figures/."""
-    rows = _best_first(found, goal)
-    drawings = {"metrics": _metrics(found, rows[:MOST_ROWS], goal), "regions": _regions(rows)}
+    drawings = {"metrics": _metrics(sweep), "regions": _regions(sweep.best_first)}
     for name, figure in drawings.items():
         if figure is None:
             continue
         image = io.BytesIO()
         figure.savefig(image, format="png", dpi=120)
-        file = folder / "figures" / f"{name}.png"
+        file = sweep.path / "figures" / f"{name}.png"
         file.parent.mkdir(exist_ok=True)
         write_atomically(file, image.getvalue())
         yield file
 
 
-def _best_first(found: Comparison, goal: str | None) -> list[Row]:
-    """The finished rows: the best by the goal first, as they come without one."""
-    rows = [row for row in found.rows if row.finished]
-    if goal is None:
-        return rows
-    direction, key = goal.split()
-    key, sign = key.removeprefix("test/"), -1 if direction == "highest" else 1
-    return sorted(
-        rows, key=lambda row: sign * row.figures[key].mean if key in row.figures else math.inf
-    )
+def main_figures(sweep: SweepFolder) -> list[str]:
+    """The figures that are drawn: the goal first, and none of single classes or pairs."""
+    rows = sweep.best_first
+    names = sweep.comparison.figures if sweep.comparison is not None else ()
+    shown = [n for n in names if "/" not in n and any(n in row.figures for row in rows)]
+    goal = sweep.goal
+    if goal is not None:
+        shown.sort(key=lambda name: name != goal[1])
+    return shown[:MOST_PANELS]
 
 
-def _metrics(found: Comparison, rows: list[Row], goal: str | None) -> Figure | None:
+def _metrics(sweep: SweepFolder) -> Figure | None:
     """A panel for each figure: a point a run, the mean and its interval, a line a variant."""
     from matplotlib.figure import Figure
 
-    names = [n for n in found.figures if "/" not in n and any(n in row.figures for row in rows)]
-    if goal is not None:
-        names.sort(key=lambda name: name != goal.split()[1].removeprefix("test/"))
-    names = names[:MOST_PANELS]
+    rows, names = sweep.best_first[:MOST_ROWS], main_figures(sweep)
     if not names or not rows:
         return None
     columns = min(3, len(names))
@@ -79,7 +74,7 @@ def _metrics(found: Comparison, rows: list[Row], goal: str | None) -> Figure | N
     for axes in panels.flat[len(names) :]:
         axes.set_visible(False)
     note = "mean and 95 % interval over seeds, a dot a run"
-    left_out = sum(row.finished for row in found.rows) - len(rows)
+    left_out = len(sweep.best_first) - len(rows)
     figure.supxlabel(f"{note}; {left_out} more variants" if left_out else note, fontsize=9)
     return figure
 

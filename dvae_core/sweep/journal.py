@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from dvae_core.files import unwritable
 FORMAT = 1
 """Of the sweep folder; a later program reads it or refuses it in words."""
 ENDED = ("finished", "failed")
+PAIRS = (("variant", "recipe"), ("run", "status"))
+"""A line with the first has the second."""
 
 
 class Journal:
@@ -56,25 +58,18 @@ class Journal:
             self._note(row)
 
     def _read(self) -> None:
+        if not self.file.exists():
+            return
+        lines = _whole_lines(self.file)
         try:
-            data = self.file.read_bytes() if self.file.exists() else b""
-            whole = data.rfind(b"\n") + 1
-            if whole < len(data):
-                os.truncate(self.file, whole)
+            if len(lines) < self.file.stat().st_size:
+                os.truncate(self.file, len(lines))
         except OSError as error:
-            raise RunFolderError(f"{self.file}: cannot be read: {error.strerror}") from error
-        for number, line in enumerate(data[:whole].splitlines(), 1):
-            try:
-                row = json.loads(line)
-                self._note(row)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise RunFolderError(f"{self.file}:{number}: damaged: {error}") from error
+            raise unwritable(self.file, error) from error
+        for row in _rows(self.file, lines):
+            self._note(row)
 
     def _note(self, row: dict[str, Any]) -> None:
-        if row.get("format", FORMAT) != FORMAT:
-            raise RunFolderError(
-                f"{self.file}: sweep format {row['format']!r}, and this version reads {FORMAT}"
-            )
         if "variant" in row:
             self.variants[row["variant"]] = row["recipe"]
         if "run" in row:
@@ -86,3 +81,36 @@ class Journal:
                 self.epochs[name] = row.get("epochs", 0)
             if status == "failed":
                 self.errors[name] = row.get("error") or "no reason is known"
+
+
+def read_journal(file: Path) -> list[dict[str, Any]]:
+    """The rows of a journal, which another process may be writing.
+
+    Raises:
+        RunFolderError: it cannot be read, or is of another format.
+    """
+    return list(_rows(file, _whole_lines(file)))
+
+
+def _whole_lines(file: Path) -> bytes:
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise RunFolderError(f"{file}: cannot be read: {error.strerror}") from error
+    return data[: data.rfind(b"\n") + 1]
+
+
+def _rows(file: Path, lines: bytes) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(lines.splitlines(), 1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise RunFolderError(f"{file}:{number}: damaged: {error}") from error
+        told = [key for pair in PAIRS if isinstance(row, dict) and pair[0] in row for key in pair]
+        if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in told):
+            raise RunFolderError(f"{file}:{number}: damaged: not a line of a journal")
+        if row.get("format", FORMAT) != FORMAT:
+            raise RunFolderError(
+                f"{file}: sweep format {row['format']!r}, and this version reads {FORMAT}"
+            )
+        yield row

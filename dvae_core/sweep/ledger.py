@@ -40,6 +40,7 @@ class Ledger:
         """The goal's figure of finished runs, by name."""
         self._epochs_of: dict[str, int] = {}
         self._epochs_done: dict[str, int] = {}
+        self._counted: set[str] = set()
         self._seen: dict[str, int] = {}
         self._warned: set[str] = set()
         self._looked = 0.0
@@ -126,7 +127,8 @@ class Ledger:
             if text not in self._warned:
                 self._warned.add(text)
                 self.watch.warn(f"{name}: {text}")
-        if name in self._epochs_of and self.done(name):
+        # A launcher that took a worker for dead may have had the run done twice.
+        if name in self._epochs_of and name not in self._counted and self.done(name):
             self._count(name)
             detail = record.error if record.error is not None else f"{record.seconds:.1f} s"
             self._estimate()
@@ -134,6 +136,7 @@ class Ledger:
 
     def _count(self, name: str) -> None:
         """A run of the plan has ended."""
+        self._counted.add(name)
         self.progress.ended += 1
         self._set_epochs(name, self._epochs_of[name])
         if self.journal.runs[name] == "failed":

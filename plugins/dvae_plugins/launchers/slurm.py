@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 GOODBYE = 20.0
 """Seconds that a process has to write a checkpoint when nobody wants its work any more."""
+WARNING = 90
+"""Seconds before its time is up that a task is told; a third of a single minute."""
+LOOK = 10.0
+"""Seconds between looks at Slurm's queue."""
 
 
 class Slurm(Launcher):
@@ -57,6 +62,8 @@ class Slurm(Launcher):
     def launch(self, jobs: Jobs) -> Iterator[None]:
         executor: Any = None
         busy: list[Any] = []
+        queued: set[str] | None = None
+        looked = time.monotonic()
         try:
             while True:
                 room = self.at_most - len(busy)
@@ -66,10 +73,13 @@ class Slurm(Launcher):
                     if batch:
                         executor = executor or self._executor(Path(batch[0].sweep))
                         busy += executor.map_array(run_task, batch)
+                        queued = None
                 if not busy:
                     return
                 time.sleep(0.5)
-                ended = [task for task in busy if task.done()]
+                if self.cluster == "slurm" and time.monotonic() - looked > LOOK:
+                    queued, looked = _queued(), time.monotonic()
+                ended = [task for task in busy if self._has_ended(task, queued)]
                 busy = [task for task in busy if task not in ended]
                 for task in ended:
                     _check(task)
@@ -82,6 +92,12 @@ class Slurm(Launcher):
                 deadline = time.monotonic() + GOODBYE
                 while not all(task.done() for task in busy) and time.monotonic() < deadline:
                     time.sleep(0.05)
+
+    def _has_ended(self, task: Any, queued: set[str] | None) -> bool:
+        if self.cluster == "local":
+            return bool(task.done())
+        # Submitit itself would ask the accounting, which not every cluster has, every ten minutes.
+        return _has_result(task) or (queued is not None and task.job_id not in queued)
 
     def _executor(self, sweep: Path) -> Any:
         try:
@@ -97,6 +113,7 @@ class Slurm(Launcher):
         executor.update_parameters(
             name=sweep.name,
             timeout_min=self.minutes,
+            slurm_signal_delay_s=min(WARNING, 20 * self.minutes),
             cpus_per_task=self.cpus,
             gpus_per_node=self.gpus,
             slurm_array_parallelism=self.at_most,
@@ -116,9 +133,24 @@ def run_task(job: Job) -> None:
     run_job(job)
 
 
+def _has_result(task: Any) -> bool:
+    return bool(task.paths.result_pickle.exists())
+
+
 def _check(task: Any) -> None:
     """Raise what `run_job` raised; a task that was ended from outside has its job offered again."""
     from submitit.core.utils import UncompletedJobError
 
-    with contextlib.suppress(UncompletedJobError):
-        task.result()
+    if _has_result(task):
+        with contextlib.suppress(UncompletedJobError):
+            task.result()
+
+
+def _queued() -> set[str] | None:
+    """The user's jobs that wait or run, those of arrays with _<index>; None if Slurm is silent."""
+    command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return set(listed.stdout.split())
