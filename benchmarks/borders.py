@@ -155,7 +155,7 @@ def named_run(runs: Path, n: int) -> Path:
     if n:
         pairs = [[str(a), str(b)] for a, b in named]
         # The term is a mean over its pairs: each counts as in the recipe, which names four.
-        border = f'name="border", fill=6.0, weight={n / 2}, pairs={json.dumps(pairs)}'
+        border = f'name="border", pull=0.5, weight={n}, pairs={json.dumps(pairs)}'
         overrides.append(f"terms=[{{{border}}}]")
     else:
         overrides.append("terms=[]")

@@ -48,7 +48,7 @@ def outputs_at(mean):
 
 
 def term(head, pairs=(("0", "8"),), **keys):
-    keys = {"fill": 0.0, **keys}
+    keys = {"pull": 0.0, **keys}
     return Border(pairs=pairs, **keys).build(model_with(head))
 
 
@@ -85,7 +85,7 @@ def test_it_moves_the_head_and_the_means():
 def test_a_batch_without_one_of_the_classes_costs_nothing():
     mean = torch.randn(6, 2, requires_grad=True)
     for labels in ([0] * 6, [3] * 6, [-1] * 6):
-        value = term(Uniform(), fill=1.0)(outputs_at(mean), torch.tensor(labels))
+        value = term(Uniform(), pull=1.0, fill=1.0)(outputs_at(mean), torch.tensor(labels))
         assert value.item() == 0
         value.backward()
         assert mean.grad.isfinite().all()
@@ -95,6 +95,18 @@ def test_a_missing_pair_does_not_dilute_the_others():
     labels = torch.tensor([0, 8, 0, 8])
     value = term(Uniform(), (("0", "8"), ("3", "5")))(outputs_at(torch.randn(4, 2)), labels)
     assert value.item() == pytest.approx(math.log(10))
+
+
+def test_pull_is_the_distance_between_the_two():
+    mean = torch.tensor([[0.0, 0], [3, 4], [2, 0]], requires_grad=True)
+    labels = torch.tensor([0, 8, 3])
+    value = term(Uniform(), pull=0.5)(outputs_at(mean), labels)
+    assert value.item() == pytest.approx(math.log(10) + 0.5 * 5)
+    value.backward()
+    # Both move towards each other, by the same amount whatever the distance.
+    assert mean.grad[0].tolist() == pytest.approx([-0.3, -0.4])
+    assert mean.grad[1].tolist() == pytest.approx([0.3, 0.4])
+    assert mean.grad[2].tolist() == [0, 0]
 
 
 def test_fill_asks_for_the_class_that_the_point_shall_belong_to():
@@ -124,7 +136,7 @@ def test_fill_is_the_distance_to_the_nearest_mean():
 
 def test_means_that_coincide_have_a_gradient():
     mean = torch.zeros(2, 2, requires_grad=True)
-    term(Uniform(), fill=1.0)(outputs_at(mean), torch.tensor([0, 8])).backward()
+    term(Uniform(), pull=1.0, fill=1.0)(outputs_at(mean), torch.tensor([0, 8])).backward()
     assert mean.grad.tolist() == [[0, 0], [0, 0]]
 
 

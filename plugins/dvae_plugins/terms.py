@@ -25,10 +25,12 @@ class Border(Term):
     from there on: mean cross-entropy, in nats. Its gradient moves the head and, through the
     means, the encoder: whatever lies between the two moves out of the way.
 
-    `fill` adds the distance from z to the nearest mean, in the batch, of the class that is asked
-    for, in latent units: guidance keeps classes apart, and a strip without images, a void, opens
-    between them. Its gradient moves that nearest mean alone, towards z, so that the rims of the two
-    regions grow together, and all else stays where the other terms want it.
+    Guidance keeps classes apart, and a strip without images, a void, opens between them. Two keys
+    close it, both in latent units. `pull` adds the distance |mean_a - mean_b|: like the KL with
+    |mean|, a pull that does not grow with the distance, and it moves all of both classes. `fill` adds
+    the distance from z to the nearest mean, in the batch, of the class that is asked for: its
+    gradient moves that nearest mean alone, towards z, so that the rims of the two regions grow
+    together, and all else stays where the other terms want it.
     """
 
     name = "border"
@@ -38,7 +40,9 @@ class Border(Term):
     """The pairs, by class name or number, such as [["0", "8"], ["3", "5"]]."""
     points: int = Field(default=16, ge=1)
     """Random points between the classes of each pair, in a batch."""
-    fill: float = Field(default=1.0, ge=0)
+    pull: float = Field(default=0.1, ge=0)
+    """How much the distance between the two counts beside the cross-entropy."""
+    fill: float = Field(default=0.0, ge=0)
     """How much the distance to the nearest mean counts beside the cross-entropy."""
 
     def named_pairs(self, classes: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
@@ -76,12 +80,15 @@ class Border(Term):
             logits = head(z.flatten(0, 1)).float()
             cost = functional.cross_entropy(logits, wanted.flatten(), reduction="none")
             cost = cost.view_as(t)
+            # The smallest of numbers keeps the gradients of the distances finite at 0.
+            if self.pull:
+                gap = (means[:, 0] - means[:, 1]).square().sum(dim=-1)
+                cost = cost + self.pull * (gap + 1e-12).sqrt()
             if self.fill:
                 apart = (z.detach()[:, :, None] - outputs.mean).square().sum(dim=-1)
                 own = torch.where(t[..., None] < 0.5, members[:, :1], members[:, 1:]) > 0
                 nearest = apart.where(own, torch.inf).amin(dim=-1)  # [Q, points]
                 nearest = nearest.where(possible[:, None], 0.0)
-                # The smallest of numbers keeps the gradient finite where z lies on a mean.
                 cost = cost + self.fill * (nearest + 1e-12).sqrt()
             counted = possible[:, None].expand_as(cost).float()
             return (cost * counted).sum() / counted.sum().clamp(min=1)
