@@ -27,8 +27,8 @@ class Border(Term):
 
     Guidance keeps classes apart, and a strip without images, a void, opens between them. Two keys
     close it, both in latent units. `pull` adds the distance |mean_a - mean_b|: like the KL with
-    |mean|, a pull that does not grow with the distance, and it moves all of both classes. `fill` adds
-    the distance from z to the nearest mean, in the batch, of the class that is asked for: its
+    |mean|, a pull that does not grow with the distance, and it moves all of both classes. `fill`
+    adds the distance from z to the nearest mean, in the batch, of the class that is asked for: its
     gradient moves that nearest mean alone, towards z, so that the rims of the two regions grow
     together, and all else stays where the other terms want it.
     """
