@@ -120,7 +120,7 @@ def pairs_section(runs: Path) -> str:
     intro = (
         "## How many borders can be named\n\nUp to 19: the digits on a triangular lattice, whose "
         "edges are named by and by. 24, as many as a plane can hold: triangles within triangles. "
-        "Otherwise as `mnist_borders.toml`, each pair with the weight that it has there; seed 1."
+        "Otherwise as `mnist_borders.toml`, with its weight for all pairs together; seed 1."
     )
     return f"{intro}\n\n" + "\n".join(table)
 
@@ -154,8 +154,7 @@ def named_run(runs: Path, n: int) -> Path:
     ]
     if n:
         pairs = [[str(a), str(b)] for a, b in named]
-        # The term is a mean over its pairs: each counts as in the recipe, which names four.
-        border = f'name="border", pull=0.5, weight={n}, pairs={json.dumps(pairs)}'
+        border = f'name="border", pull=0.5, weight=4.0, pairs={json.dumps(pairs)}'
         overrides.append(f"terms=[{{{border}}}]")
     else:
         overrides.append("terms=[]")
