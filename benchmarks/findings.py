@@ -118,7 +118,7 @@ def main() -> None:
 
 def introduction() -> str:
     return (
-        f"Measured on {stamp()}, by `python -m benchmarks.findings --sweeps DIR`. Means over five "
+        f"Measured on {stamp()}, by `python -m benchmarks.findings --sweeps DIR`. Means over the "
         "seeds, with 95 % confidence intervals (Student's t). The weight drops in the sixth epoch. "
         "Areas are of what is not void, in squared latent units; reconstruction is that of the "
         "test images, in squared error summed over the pixels."
@@ -150,7 +150,8 @@ def runs_of(folder: Path) -> Found:
 def section(sweep: str, title: str, found: Found) -> str:
     about = found["plain", "abs"][0].about
     pairs = ", ".join(f"{a}-{b}" for a, b in about["named_pairs"])
-    parts = [f"### {title}\n\nNamed pairs: {pairs}. Shares of adjacent pairs are of five seeds."]
+    seeds = len(found["plain", "abs"])
+    parts = [f"### {title}\n\n{seeds} seeds. Named pairs, in order: {pairs}."]
     parts += [table(name, columns, found) for name, columns in TABLES.items()]
     save_picture(maps(found), f"{sweep}-regions")
     save_picture(chart(found), f"{sweep}-measures")
