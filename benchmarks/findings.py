@@ -157,7 +157,7 @@ def section(sweep: str, title: str, found: Found) -> str:
     save_picture(chart(found), f"{sweep}-measures")
     parts.append(
         f"![the regions of every variant](images/{sweep}-regions.png)\n\n"
-        f"The regions of seed 0 in the last epoch, drawn to one scale.\n\n"
+        f"The regions of seed 0 in the last epoch, each KL's drawn to one scale.\n\n"
         f"![what happens as the weight drops](images/{sweep}-measures.png)\n\n"
         "A dot is a run, a line joins the means before and after the weight drops."
     )
@@ -206,9 +206,10 @@ def maps(found: Found) -> Any:
         draw_regions(axes, regions, classes, class_colours(len(classes)), pairs)
         axes.set_title(f"{kl}: {GUIDANCE[guidance]}", fontsize=9)
         axes.tick_params(labelsize=7)
-    reach = max(abs(v) for axes in panels.flat for v in (*axes.get_xlim(), *axes.get_ylim()))
-    for axes in panels.flat:
-        axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    for column in panels.T:
+        reach = max(abs(v) for axes in column for v in (*axes.get_xlim(), *axes.get_ylim()))
+        for axes in column:
+            axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     return figure
 
 
