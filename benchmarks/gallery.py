@@ -24,7 +24,7 @@ FIGURES = {
     "fashion_borders": ("regions", "direct_paths", "manifold"),
 }
 """What is shown of each recipe's run, from its last epoch."""
-WALKS = {"mnist_borders": ("0", "8"), "fashion_borders": ("trouser", "bag")}
+WALKS = {"mnist_borders": ("0", "8"), "fashion_borders": ("trouser", "dress")}
 SCREENS = {
     "explore-desktop": {"width": 1280, "height": 1000, "scheme": "light"},
     "explore-dark": {"width": 1280, "height": 1000, "scheme": "dark"},
@@ -94,6 +94,8 @@ def _screenshot(chromium: Any, file: Path, screen: dict[str, Any]) -> bytes:
     page = chromium.new_page(viewport=size, color_scheme=screen["scheme"])
     page.goto(file.as_uri())
     page.wait_for_selector("html[data-ready]")
+    page.click(".play-morph")
+    page.wait_for_timeout(4000)  # until it is over
     image: bytes = page.screenshot()
     page.close()
     return image
