@@ -69,7 +69,8 @@ def test_a_short_run(path, tmp_path, monkeypatch):
     assert 0 <= row["test/direct_path_mean"] <= 1
     figures = {f.stem.removeprefix("epoch-0001-") for f in (run.path / "figures").iterdir()}
     assert figures == {plot.name for plot in recipe.evaluate.plots}
-    assert {"latent", "regions"} <= figures
+    # What is made for a sweep leaves the pictures to the sweep.
+    assert figures == set() if "claim" in recipe.name else {"latent", "regions"} <= figures
 
 
 def test_the_main_recipe_is_the_original_experiment():
