@@ -32,10 +32,6 @@ from .wandb_stub import Stub
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:wandb")
 
-PATIENCE = 40
-"""Seconds for a small run with a bad server; W&B itself would wait for 90, or for ever. Five on a
-machine that has nothing else to do."""
-
 
 @pytest.fixture
 def with_wandb(recipe_file):
@@ -422,7 +418,7 @@ def test_a_server_that_takes_no_run_costs_a_warning_and_seconds(
     listener = Listener()
     started = time.monotonic()
     run = run_recipe(load_recipe(with_wandb), tmp_path / "runs", watch=listener)
-    assert time.monotonic() - started < PATIENCE
+    assert time.monotonic() - started < 10
     (warning,) = listener.warnings
     assert "logging offline, because the server did not take the run" in warning
     assert re.search(reason, warning), warning
@@ -449,7 +445,7 @@ def test_a_server_that_ends_in_the_middle_costs_a_warning_and_seconds(
     listener = Listener(end_it)
     started = time.monotonic()
     run = run_recipe(load_recipe(with_wandb), tmp_path / "runs", watch=listener)
-    assert time.monotonic() - started < PATIENCE
+    assert time.monotonic() - started < 12
     assert [row["epoch"] for row in run.metrics()] == [1, 2, 3, 4]
     assert run.info["status"] == "finished"
     table, warning = listener.warnings
@@ -490,7 +486,7 @@ def test_a_command_whose_server_dies_goes_on_and_ends_soon(with_wandb, tmp_path,
             stub.close()
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert time.monotonic() - last_epoch < wandb_session.FINISH_TIMEOUT + PATIENCE
+    assert time.monotonic() - last_epoch < wandb_session.FINISH_TIMEOUT + 8
     others = [line for line in lines if not line.startswith("epoch")]
     assert [line.partition(":")[0] for line in others[1:]] == ["warning", "warning"], others
     assert "the server did not take everything" in others[2]
