@@ -41,8 +41,9 @@ class Run:
 
     @cached_property
     def rows(self) -> dict[int, dict[str, Any]]:
-        lines = (self.path / "metrics.jsonl").read_text().splitlines()
-        return {row["epoch"]: row for row in map(json.loads, lines)}
+        from dvae_core import RunFolder
+
+        return {row["epoch"]: row for row in RunFolder.open(self.path).metrics()}
 
     def figure(self, name: str, epoch: int = AFTER) -> float:
         return float(self.rows[epoch][f"test/{name}"])
@@ -59,10 +60,14 @@ class Run:
         with np.load(self._kept(epoch, "npz")) as arrays:
             return arrays["region_map"], arrays["region_x"], arrays["region_y"]
 
-    def area(self, epoch: int) -> float:
-        """Of what is not void, in latent units squared."""
-        verdicts, x, y = self.map(epoch)
-        return float((verdicts >= 0).sum() * (x[1] - x[0]) * (y[1] - y[0]))
+    @cached_property
+    def areas(self) -> dict[int, float]:
+        """Of what is not void, in latent units squared, by epoch."""
+        found = {}
+        for epoch in (BEFORE, AFTER):
+            verdicts, x, y = self.map(epoch)
+            found[epoch] = float((verdicts >= 0).sum() * (x[1] - x[0]) * (y[1] - y[0]))
+        return found
 
     def direct_paths(self) -> list[float]:
         """The shares of direct paths of the named pairs."""
@@ -83,25 +88,26 @@ class Run:
 Found = dict[tuple[str, str], list[Run]]
 """The runs of a sweep by guidance and KL, a seed each."""
 
-COLUMNS: dict[str, Callable[[Run], float]] = {
-    "reconstruction": lambda run: run.figure("reconstruction"),
-    f"knn_accuracy, epoch {BEFORE}": lambda run: run.figure("knn_accuracy", BEFORE),
-    f"epoch {AFTER}": lambda run: run.figure("knn_accuracy"),
-    "retention": lambda run: run.figure("knn_accuracy") / run.figure("knn_accuracy", BEFORE),
-    f"area, epoch {BEFORE}": lambda run: run.area(BEFORE),
-    f"epoch {AFTER} ": lambda run: run.area(AFTER),
-    "after / before": lambda run: run.area(AFTER) / run.area(BEFORE),
-    "wholeness": lambda run: run.figure("wholeness"),
-    "void_rate": lambda run: run.figure("void_rate"),
-    "first pair: adjacent": lambda run: run.adjacent()[0],
-    "direct paths": lambda run: run.direct_paths()[0],
-    "named pairs: adjacent": lambda run: statistics.fmean(run.adjacent()),
-    "direct paths ": lambda run: statistics.fmean(run.direct_paths()),
-    "direct_path_mean": lambda run: run.figure("direct_path_mean"),
-}
-TABLES = {
-    "Regions": list(COLUMNS)[1:7],
-    "Borders and cost": ["reconstruction", *list(COLUMNS)[7:]],
+Column = tuple[str, Callable[[Run], float]]
+TABLES: dict[str, list[Column]] = {
+    "Regions": [
+        (f"knn_accuracy, epoch {BEFORE}", lambda run: run.figure("knn_accuracy", BEFORE)),
+        (f"epoch {AFTER}", lambda run: run.figure("knn_accuracy")),
+        ("retention", lambda run: run.figure("knn_accuracy") / run.figure("knn_accuracy", BEFORE)),
+        (f"area, epoch {BEFORE}", lambda run: run.areas[BEFORE]),
+        (f"epoch {AFTER}", lambda run: run.areas[AFTER]),
+        ("after / before", lambda run: run.areas[AFTER] / run.areas[BEFORE]),
+    ],
+    "Borders and cost": [
+        ("reconstruction", lambda run: run.figure("reconstruction")),
+        ("wholeness", lambda run: run.figure("wholeness")),
+        ("void_rate", lambda run: run.figure("void_rate")),
+        ("first pair: adjacent", lambda run: run.adjacent()[0]),
+        ("direct paths", lambda run: run.direct_paths()[0]),
+        ("named pairs: adjacent", lambda run: statistics.fmean(run.adjacent())),
+        ("direct paths", lambda run: statistics.fmean(run.direct_paths())),
+        ("direct_path_mean", lambda run: run.figure("direct_path_mean")),
+    ],
 }
 
 
@@ -164,13 +170,11 @@ def section(sweep: str, title: str, found: Found) -> str:
     return "\n\n".join(parts)
 
 
-def table(name: str, columns: list[str], found: Found) -> str:
-    lines = [
-        f"| {name}: guidance | KL | {' | '.join(columns)} |",
-        "|---" * (len(columns) + 2) + "|",
-    ]
+def table(name: str, columns: list[Column], found: Found) -> str:
+    heads = [f"{name}: guidance", "KL", *(head for head, _ in columns)]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for (guidance, kl), runs in found.items():
-        cells = [interval([COLUMNS[column](run) for run in runs]) for column in columns]
+        cells = [interval([measure(run) for run in runs]) for _, measure in columns]
         lines.append(f"| {GUIDANCE[guidance]} | {kl} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -219,7 +223,7 @@ def chart(found: Found) -> Any:
 
     measures: dict[str, Callable[[Run, int], float]] = {
         "knn_accuracy": lambda run, epoch: run.figure("knn_accuracy", epoch),
-        "area": Run.area,
+        "area": lambda run, epoch: run.areas[epoch],
     }
     figure = Figure(figsize=(11, 5.5), layout="constrained")
     panels: Any = figure.subplots(len(measures), len(GUIDANCE), sharey="row", sharex=True)
