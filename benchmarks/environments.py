@@ -39,6 +39,7 @@ def python_of(peer: str) -> str:
 
 
 def _share(folder: Path) -> None:
-    """Put this environment's packages behind those of the new one."""
+    """Put this environment's packages, those installed as editable too, behind those of the new one."""
     (site,) = folder.glob("lib/python*/site-packages")
-    (site / "shared.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    packages = sysconfig.get_path("purelib")
+    (site / "shared.pth").write_text(f"import site; site.addsitedir({packages!r})\n")
