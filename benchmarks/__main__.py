@@ -81,7 +81,7 @@ def _start_up(options: argparse.Namespace) -> Iterator[Found]:
 def _evaluation(options: argparse.Namespace) -> Iterator[Found]:
     yield evaluation.manifold(options.threads, options.rounds)
     if not options.quick:
-        for limit in (None, 20_000):
+        for limit in (20_000, 60_000):
             yield evaluation.share_of_epoch(options.threads, options.rounds, train_limit=limit)
         yield evaluation.share_of_epoch(options.threads, options.rounds, "bfloat16")
 

@@ -22,7 +22,7 @@ STEPS = 20
 
 
 def share_of_epoch(
-    threads: int, rounds: int, precision: str = "float32", train_limit: int | None = None
+    threads: int, rounds: int, precision: str = "float32", train_limit: int = 20_000
 ) -> tuple[Table, dict[str, Any]]:
     """The parts of an evaluation of recipes/mnist_abs.toml, as shares of an epoch.
 
@@ -30,8 +30,7 @@ def share_of_epoch(
     """
     torch.set_num_threads(threads)
     changes = ["callbacks=[]", "train.device=cpu", f'train.precision="{precision}"']
-    if train_limit:
-        changes.append(f"evaluate.train_limit={train_limit}")
+    changes.append(f"evaluate.train_limit={train_limit}")
     training = prepare(load_recipe(ROOT / "recipes" / "mnist_abs.toml", changes), Watch())
     _steps(training)
     shares: dict[str, list[float]] = {}
@@ -41,8 +40,8 @@ def share_of_epoch(
         epoch = (before + _steps(training)) / 2 * len(training.batches)
         for name, seconds in parts.items():
             shares.setdefault(name, []).append(seconds / epoch)
-    which = f"{train_limit:,} training images" if train_limit else "all training images"
-    table = Table(f"evaluation, conv, {precision}, judged by {which}", ["", "of an epoch"])
+    title = f"evaluation, conv, {precision}, judged by {train_limit:,} training images"
+    table = Table(title, ["", "of an epoch"])
     medians = {name: statistics.median(values) for name, values in shares.items()}
     medians["all of it"] = statistics.median(map(sum, zip(*shares.values(), strict=True)))
     for name, share in medians.items():
