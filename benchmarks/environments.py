@@ -39,7 +39,7 @@ def python_of(peer: str) -> str:
 
 
 def _share(folder: Path) -> None:
-    """Put this environment's packages, those installed as editable too, behind those of the new one."""
+    """Put this environment's packages, editable ones too, behind those of the new one."""
     (site,) = folder.glob("lib/python*/site-packages")
     packages = sysconfig.get_path("purelib")
     (site / "shared.pth").write_text(f"import site; site.addsitedir({packages!r})\n")

@@ -1,10 +1,9 @@
-"""What label guidance, KL terms and borders do, on two data sets: the figures and pictures of
-docs/findings.md.
+"""What label guidance, KL terms and borders do: the figures and pictures of docs/findings.md.
 
     python -m benchmarks.findings --sweeps DIR
 
-Runs the sweeps recipes/sweeps/claim.toml and claim_fashion.toml in DIR, or goes on with those that
-lie there: 200 runs, about an hour and a half on two cores.
+Runs the sweeps recipes/sweeps/claim.toml, claim_fashion.toml and claim_conv.toml in DIR, or goes on
+with those that lie there: 218 runs, about two and a half hours on two cores.
 """
 
 from __future__ import annotations
@@ -20,7 +19,11 @@ from typing import Any
 
 from benchmarks.documents import DOCS, ROOT, save_picture, stamp, write_below_mark
 
-SWEEPS = {"claim": "MNIST", "claim_fashion": "Fashion-MNIST"}
+SWEEPS = {
+    "claim": "MNIST",
+    "claim_fashion": "Fashion-MNIST",
+    "claim_conv": "MNIST, convolutional",
+}
 GUIDANCE = {
     "plain": "none",
     "constant": "20 throughout",
@@ -146,11 +149,18 @@ def swept(out: Path, name: str) -> Path:
 
 
 def runs_of(folder: Path) -> Found:
-    return {
+    found = {
         (guidance, kl): [Run(path) for path in sorted(folder.glob(f"{guidance}_kl-{kl}-seed-*"))]
         for guidance in GUIDANCE
         for kl in KLS
     }
+    return {variant: runs for variant, runs in found.items() if runs}
+
+
+def varied(found: Found) -> tuple[list[str], list[str]]:
+    """The kinds of guidance and the KLs of a sweep, in the order of the tables."""
+    guidances, kls = map(set, zip(*found, strict=True))
+    return [g for g in GUIDANCE if g in guidances], [kl for kl in KLS if kl in kls]
 
 
 def section(sweep: str, title: str, found: Found) -> str:
@@ -201,8 +211,10 @@ def maps(found: Found) -> Any:
     from dvae_core.borders.regions import Grid, regions_of
     from dvae_core.colours import class_colours
 
-    figure = Figure(figsize=(11, 13.5), layout="constrained")
-    panels: Any = figure.subplots(len(GUIDANCE), len(KLS))
+    guidances, kls = varied(found)
+    size = (2.75 * len(kls), 2.7 * len(guidances))
+    figure = Figure(figsize=size, layout="constrained")
+    panels: Any = figure.subplots(len(guidances), len(kls))
     for axes, ((guidance, kl), runs) in zip(panels.flat, found.items(), strict=True):
         classes = runs[0].about["classes"]
         pairs = [(classes.index(a), classes.index(b)) for a, b in runs[0].about["named_pairs"]]
@@ -225,11 +237,12 @@ def chart(found: Found) -> Any:
         "knn_accuracy": lambda run, epoch: run.figure("knn_accuracy", epoch),
         "area": lambda run, epoch: run.areas[epoch],
     }
-    figure = Figure(figsize=(11, 5.5), layout="constrained")
-    panels: Any = figure.subplots(len(measures), len(GUIDANCE), sharey="row", sharex=True)
+    guidances, kls = varied(found)
+    figure = Figure(figsize=(2.2 * len(guidances), 5.5), layout="constrained")
+    panels: Any = figure.subplots(len(measures), len(guidances), sharey="row", sharex=True)
     for line, (name, measure) in zip(panels, measures.items(), strict=True):
-        for axes, guidance in zip(line, GUIDANCE, strict=True):
-            for place, kl in enumerate(KLS):
+        for axes, guidance in zip(line, guidances, strict=True):
+            for place, kl in enumerate(kls):
                 at = [3 * place, 3 * place + 1]
                 values = [[measure(run, e) for e in (BEFORE, AFTER)] for run in found[guidance, kl]]
                 for pair in values:
@@ -241,7 +254,7 @@ def chart(found: Found) -> Any:
             if name == "area":
                 axes.set_yscale("log")
         line[0].set_ylabel(name)
-    for axes, guidance in zip(panels[0], GUIDANCE, strict=True):
+    for axes, guidance in zip(panels[0], guidances, strict=True):
         axes.set_title(GUIDANCE[guidance], fontsize=9)
     panels[0, 0].legend(fontsize=8)
     return figure
