@@ -119,7 +119,7 @@ class Evaluate(Table):
     every: int = Field(default=1, ge=1)
     """Epochs between evaluations; the last epoch always has one."""
     train_limit: int = Field(default=20_000, ge=1)
-    """Training images that judges learn from, as many of each class; all where there are no more."""
+    """Training images that judges learn from, as many of each class; all if there are fewer."""
     metrics: Annotated[tuple[Annotated[Metric, *slot("metric")], ...], FROM_LIST] = ()
     plots: Annotated[tuple[Annotated[Plot, *slot("plot")], ...], FROM_LIST] = ()
 

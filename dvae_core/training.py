@@ -17,6 +17,7 @@ from dvae_core.data import guidance_labels
 from dvae_core.errors import Diverged, RecipeError
 from dvae_core.fast_linear import speed_up_linears
 from dvae_core.labelled_images import LabelledImages
+from dvae_core.memory import keep_freed_memory
 from dvae_core.model import build_model
 from dvae_core.objective import Ledger, Objective
 from dvae_core.randomness import (
@@ -56,6 +57,7 @@ class Training:
         self.model.to(self.device).to(memory_format=torch.channels_last)
         if self.device.type == "cpu":
             speed_up_linears(self.model)
+            keep_freed_memory()
         self.objective = Objective(recipe, self.model, self.timeline).to(self.device)
         # A term may hold the model itself; each parameter is trained once.
         both = (*self.model.parameters(), *self.objective.parameters())
