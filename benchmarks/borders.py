@@ -120,7 +120,7 @@ def pairs_section(runs: Path) -> str:
     intro = (
         "## How many borders can be named\n\nUp to 19: the digits on a triangular lattice, whose "
         "edges are named by and by. 24, as many as a plane can hold: triangles within triangles. "
-        "Otherwise as `mnist_borders.toml`, with its weight for all pairs together; seed 1."
+        "Otherwise as `mnist_borders.toml`, with its weight for each pair; seed 1."
     )
     return f"{intro}\n\n" + "\n".join(table)
 
@@ -154,7 +154,8 @@ def named_run(runs: Path, n: int) -> Path:
     ]
     if n:
         pairs = [[str(a), str(b)] for a, b in named]
-        border = f'name="border", pull=0.5, weight=4.0, pairs={json.dumps(pairs)}'
+        # The term is a mean over its pairs, and the recipe's weight of 2 is for four of them.
+        border = f'name="border", pull=0.2, fill=4.0, weight={n / 2}, pairs={json.dumps(pairs)}'
         overrides.append(f"terms=[{{{border}}}]")
     else:
         overrides.append("terms=[]")
@@ -191,8 +192,9 @@ def newest_figure(folder: Path, plot: str) -> Path:
 
 
 def last_row(folder: Path) -> dict[str, Any]:
-    row: dict[str, Any] = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
-    return row
+    from dvae_core import RunFolder
+
+    return RunFolder.open(folder).metrics()[-1]
 
 
 def mean(rows: list[dict[str, Any]], key: str) -> float:

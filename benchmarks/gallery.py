@@ -28,7 +28,8 @@ WALKS = {"mnist_borders": ("0", "8"), "fashion_borders": ("trouser", "dress")}
 SCREENS = {
     "explore-desktop": {"width": 1280, "height": 1000, "scheme": "light"},
     "explore-dark": {"width": 1280, "height": 1000, "scheme": "dark"},
-    "explore-phone": {"width": 390, "height": 1100, "scheme": "dark"},
+    "explore-phone": {"width": 390, "height": 1100, "scheme": "light"},
+    "explore-phone-dark": {"width": 390, "height": 1100, "scheme": "dark"},
 }
 
 
@@ -41,7 +42,7 @@ def main() -> None:
     parts += [section(name, folder) for name, folder in found.items()]
     screenshots(found["mnist_borders"])
     parts.append(
-        "## The explore page of `mnist_borders`\n\n| light | dark | on a phone |\n|---|---|---|\n"
+        "## The explore page of `mnist_borders`\n\n| light | dark | on a phone | |\n|---|---|---|---|\n"
         f"| {' | '.join(f'![{name}](images/{name}.png)' for name in SCREENS)} |"
     )
     write_below_mark(DOCS / "gallery.md", "benchmarks/gallery.py", parts)
