@@ -42,7 +42,8 @@ def main() -> None:
     parts += [section(name, folder) for name, folder in found.items()]
     screenshots(found["mnist_borders"])
     parts.append(
-        "## The explore page of `mnist_borders`\n\n| light | dark | on a phone | |\n|---|---|---|---|\n"
+        "## The explore page of `mnist_borders`\n\n"
+        "| light | dark | on a phone | |\n|---|---|---|---|\n"
         f"| {' | '.join(f'![{name}](images/{name}.png)' for name in SCREENS)} |"
     )
     write_below_mark(DOCS / "gallery.md", "benchmarks/gallery.py", parts)
