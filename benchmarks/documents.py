@@ -31,7 +31,8 @@ def save_picture(figure: Any, name: str) -> None:
         png.write(figure)
     else:
         figure.savefig(png, format="png", dpi=90)
-    image = Image.open(png).convert("RGB").quantize(128)
+    # kmeans: without it small things, such as a legend, take the colours of large ones.
+    image = Image.open(png).convert("RGB").quantize(256, kmeans=3)
     image.save(PICTURES / f"{name}.png", optimize=True)
 
 
