@@ -190,7 +190,7 @@ def table(name: str, columns: list[Column], found: Found) -> str:
 
 
 def interval(values: list[float]) -> str:
-    """Mean and half of the 95 % confidence interval.
+    """Mean and half of the 95 % confidence interval; of a single value itself.
 
     >>> interval([1.0, 2.0, 3.0])
     '2.00 ± 2.48'
@@ -198,8 +198,10 @@ def interval(values: list[float]) -> str:
     from scipy import stats
 
     mean = statistics.fmean(values)
-    margin = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
     digits = 1 if mean >= 20 else 2 if mean >= 1 else 3
+    if len(values) == 1:
+        return f"{mean:.{digits}f}"
+    margin = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
     return f"{mean:.{digits}f} ± {margin:.{digits}f}"
 
 
