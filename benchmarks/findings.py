@@ -3,7 +3,7 @@
     python -m benchmarks.findings --sweeps DIR
 
 Runs the sweeps recipes/sweeps/claim.toml, claim_fashion.toml and claim_conv.toml in DIR, or goes on
-with those that lie there: 218 runs, about two and a half hours on two cores.
+with those that lie there: 206 runs, about two hours on two cores.
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ def main() -> None:
 def introduction() -> str:
     return (
         f"Measured on {stamp()}, by `python -m benchmarks.findings --sweeps DIR`. Means over the "
-        "seeds, with 95 % confidence intervals (Student's t). The weight drops in the sixth epoch. "
-        "Areas are of what is not void, in squared latent units; reconstruction is that of the "
+        "seeds, with 95 % confidence intervals (Student's t) where there are several. The weight "
+        "drops in the sixth epoch. Areas are of what is not void, in squared latent units; reconstruction is that of the "
         "test images, in squared error summed over the pixels."
     )
 
@@ -167,7 +167,7 @@ def section(sweep: str, title: str, found: Found) -> str:
     about = found["plain", "abs"][0].about
     pairs = ", ".join(f"{a}-{b}" for a, b in about["named_pairs"])
     seeds = len(found["plain", "abs"])
-    parts = [f"### {title}\n\n{seeds} seeds. Named pairs, in order: {pairs}."]
+    parts = [f"### {title}\n\nSeeds: {seeds}. Named pairs, in order: {pairs}."]
     parts += [table(name, columns, found) for name, columns in TABLES.items()]
     save_picture(maps(found), f"{sweep}-regions")
     save_picture(chart(found), f"{sweep}-measures")
