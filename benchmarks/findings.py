@@ -129,8 +129,8 @@ def introduction() -> str:
     return (
         f"Measured on {stamp()}, by `python -m benchmarks.findings --sweeps DIR`. Means over the "
         "seeds, with 95 % confidence intervals (Student's t) where there are several. The weight "
-        "drops in the sixth epoch. Areas are of what is not void, in squared latent units; reconstruction is that of the "
-        "test images, in squared error summed over the pixels."
+        "drops in the sixth epoch. Areas are of what is not void, in squared latent units; "
+        "reconstruction is that of the test images, in squared error summed over the pixels."
     )
 
 
