@@ -144,6 +144,7 @@ def named_run(runs: Path, n: int) -> Path:
     found = [p.parent for p in folder.glob("*/run.json") if '"finished"' in p.read_text()]
     if found:
         return found[0]
+    recipe = ROOT / "recipes" / "mnist_borders.toml"
     places, named = STUDIES[n]
     coordinates = [list(places[digit]) for digit in range(10)]
     overrides = [
@@ -154,12 +155,17 @@ def named_run(runs: Path, n: int) -> Path:
     ]
     if n:
         pairs = [[str(a), str(b)] for a, b in named]
-        # The term is a mean over its pairs, and the recipe's weight of 2 is for four of them.
-        border = f'name="border", pull=0.2, fill=4.0, weight={n / 2}, pairs={json.dumps(pairs)}'
-        overrides.append(f"terms=[{{{border}}}]")
+        (term,) = load_recipe(recipe).terms
+        border: Any = term.component
+        # The term is a mean over its pairs.
+        weight = term.weight * n / len(border.pairs)
+        overrides.append(
+            f'terms=[{{name="border", pull={border.pull}, fill={border.fill}, weight={weight}, '
+            f"pairs={json.dumps(pairs)}}}]"
+        )
     else:
         overrides.append("terms=[]")
-    return train(load_recipe(ROOT / "recipes" / "mnist_borders.toml", overrides), folder)
+    return train(load_recipe(recipe, overrides), folder)
 
 
 def train(recipe: Any, out: Path) -> Path:
