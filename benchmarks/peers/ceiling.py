@@ -4,14 +4,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.peers.protocol import Stopwatch, Turn, serve
-from benchmarks.peers.same_model import arrays, loss_of, model_of
+from benchmarks.peers.same_model import arrays, loss_of, usual_model_of
 
 SIDE = 2048
 REPEATS = 8
 
 
 def prepare(job: dict) -> Turn:
-    model, (images, labels) = model_of(job), arrays(job)
+    model, (images, labels) = usual_model_of(job), arrays(job)
     batch = job["batch"]
     x, y = torch.from_numpy(images[:batch]) / 255, torch.from_numpy(labels[:batch])
     with FlopCounterMode(display=False) as counter:

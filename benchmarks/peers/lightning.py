@@ -5,7 +5,7 @@ import warnings
 from typing import Any
 
 from benchmarks.peers.protocol import Stopwatch, Turn, serve
-from benchmarks.peers.same_model import loader_of, loss_of, model_of, optimizer_of
+from benchmarks.peers.same_model import loader_of, loss_of, optimizer_of, usual_model_of
 
 
 def prepare(job: dict) -> Turn:
@@ -19,7 +19,7 @@ def prepare(job: dict) -> Turn:
     class Module(lightning.LightningModule):
         def __init__(self) -> None:
             super().__init__()
-            self.vae = model_of(job)
+            self.vae = usual_model_of(job)
             self.total = torch.zeros(())
 
         def configure_optimizers(self) -> Any:

@@ -5,7 +5,7 @@ import tempfile
 from typing import Any
 
 from benchmarks.peers.protocol import Stopwatch, Turn, serve
-from benchmarks.peers.same_model import arrays, loss_of, model_of
+from benchmarks.peers.same_model import arrays, loss_of, usual_model_of
 
 
 def prepare(job: dict) -> Turn:
@@ -23,7 +23,7 @@ def prepare(job: dict) -> Turn:
     class Model(BaseAE):
         def __init__(self) -> None:
             super().__init__(BaseAEConfig(input_dim=images.shape[1:], latent_dim=2))
-            self.vae = model_of(job)
+            self.vae = usual_model_of(job)
 
         def forward(self, inputs: Any, **_: Any) -> Any:
             return ModelOutput(loss=loss_of(self.vae, inputs["data"], inputs["labels"].long()))

@@ -1,4 +1,4 @@
-"""The model, data and optimizer that every torch peer trains, and the loss written out."""
+"""The model, data and optimizer of the torch peers, and the loss written out."""
 
 from __future__ import annotations
 
@@ -23,9 +23,34 @@ def arrays(job: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def model_of(job: dict[str, Any]) -> GuidedVAE:
+    """dvae's own."""
     torch.set_num_threads(job["threads"])
     shape = tuple(arrays(job)[0].shape[1:])
     return build_model(load_recipe(job["recipe"], job["set"]), shape, tuple("0123456789"))
+
+
+def usual_model_of(job: dict[str, Any]) -> GuidedVAE:
+    """The same, of torch's own layers only, as one would write it."""
+    model = model_of(job)
+    if job["model"] == "conv":
+        slope = 0.2
+        decoder = nn.Sequential(
+            nn.Linear(2, 1152),
+            nn.LeakyReLU(slope),
+            nn.Unflatten(1, (32, 6, 6)),
+            nn.ConvTranspose2d(32, 32, 5),
+            nn.LeakyReLU(slope),
+            nn.Upsample(scale_factor=2),
+            nn.ConvTranspose2d(32, 16, 5),
+            nn.LeakyReLU(slope),
+            nn.ConvTranspose2d(16, 1, 5),
+            nn.LeakyReLU(slope),
+            nn.Conv2d(1, 1, 1),
+        )
+        for own, theirs in zip(decoder.parameters(), model.decoder.parameters(), strict=True):
+            own.data.copy_(theirs.data)
+        model.decoder = decoder
+    return model
 
 
 def optimizer_of(job: dict[str, Any], model: nn.Module) -> torch.optim.Optimizer:

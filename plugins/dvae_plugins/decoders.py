@@ -18,8 +18,9 @@ Slope = Annotated[float, Field(ge=0, le=1)]
 class ConvDecoder(Decoder):
     """The conv encoder's mirror: a linear layer, three transposed convolutions, an upsampling.
 
-    Nearest-neighbour upsampling doubles the size after the first transposed convolution, leaky
-    ReLU follows each of the four layers, and a last 1x1 convolution scales the pixels. It starts
+    Nearest-neighbour upsampling doubles the size after the first transposed convolution (computed
+    without making the larger image), leaky ReLU follows each of the four layers, an odd side loses
+    its last pixels, and a last 1x1 convolution scales the pixels. It starts
     dark, with negative weights and a bias of -2 (12 % of white). Started at grey, with weights of
     either sign, the first steps darken every pixel at once, and in 6 of 16 runs on MNIST the
     sigmoid saturated and never recovered.
@@ -37,7 +38,8 @@ class ConvDecoder(Decoder):
     def build(self, latent_dim: int, image_shape: tuple[int, int, int]) -> nn.Module:
         from torch import nn
 
-        from dvae_plugins.networks import glorot
+        from dvae_plugins.networks import PixelLinear, glorot
+        from dvae_plugins.polyphase import ConvTranspose2d, FromPhases, PolyphaseConvTranspose2d
 
         channels, *sides = image_shape
         grown = self.kernel - 1
@@ -57,14 +59,14 @@ class ConvDecoder(Decoder):
                 nn.Linear(latent_dim, first * math.prod(start)),
                 nn.LeakyReLU(self.slope, inplace=True),
                 nn.Unflatten(1, (first, *start)),
-                nn.ConvTranspose2d(first, second, self.kernel),
+                ConvTranspose2d(first, second, self.kernel),
                 nn.LeakyReLU(self.slope, inplace=True),
-                nn.Upsample(size=tuple(doubled)),
-                nn.ConvTranspose2d(second, third, self.kernel),
+                PolyphaseConvTranspose2d(second, third, self.kernel, upsample=True),
                 nn.LeakyReLU(self.slope, inplace=True),
-                nn.ConvTranspose2d(third, channels, self.kernel),
-                nn.LeakyReLU(self.slope),
-                nn.Conv2d(channels, channels, 1),
+                PolyphaseConvTranspose2d(third, channels, self.kernel),
+                nn.LeakyReLU(self.slope, inplace=True),
+                FromPhases(*sides),
+                PixelLinear(channels),
             )
         )
         weight, bias = list(decoder.parameters())[-2:]
