@@ -8,6 +8,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,17 +22,19 @@ class Contender:
     """A script of `benchmarks.peers`, waiting for its turn.
 
     Raises:
-        RuntimeError: the script ended; what it said stands on stderr.
+        RuntimeError: the script ended, with the last that it said on stderr.
     """
 
     def __init__(self, name: str, job: dict[str, Any]) -> None:
         self.name = name
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         threads = str(job["threads"])
+        self._said = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
             [python_of(name), "-m", f"benchmarks.peers.{name}", json.dumps(job)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._said,
             text=True,
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": threads},
@@ -52,12 +55,17 @@ class Contender:
         """End the process."""
         self._process.kill()
         self._process.communicate()
+        self._said.close()
 
     def _answer(self) -> Any:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.name} ended with exit code {self._process.wait()}")
+            code = self._process.wait()
+            self._said.seek(0)
+            *_, last = ["nothing", *filter(None, map(str.strip, self._said))]
+            self.close()
+            raise RuntimeError(f"{self.name} ended with exit code {code}, and said last: {last}")
         return json.loads(line)
 
 

@@ -4,6 +4,13 @@ import json
 import subprocess
 import sys
 
+import numpy as np
+import torch
+
+from benchmarks.contenders import contenders
+from benchmarks.peers.same_model import model_of, usual_model_of
+from benchmarks.training import job_of
+
 from .conftest import ROOT
 
 
@@ -20,6 +27,25 @@ def test_every_topic_runs(tmp_path):
     for topic in ("start_up", "evaluation", "growth", "memory"):
         assert results[topic], topic
     assert "dvae list-plugins" in found.stdout
+
+
+def test_peers_train_the_model_that_dvae_trains(tmp_path):
+    file = tmp_path / "data.npz"
+    np.savez(file, images=np.zeros((1, 1, 28, 28), np.uint8), labels=np.zeros(1, np.int64))
+    job = job_of("conv", 64, "float32", 640, threads=torch.get_num_threads()) | {"data": str(file)}
+    ours, theirs = model_of(job), usual_model_of(job)
+    for own, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        own.data.copy_(other.data)
+    images, noise = torch.rand(3, 1, 28, 28), torch.randn(3, 2)
+    torch.testing.assert_close(ours(images, noise).logits, theirs(images, noise).logits)
+
+
+def test_a_peer_that_fails_is_left_out_with_its_reason(capsys):
+    job = job_of("mlp", 64, "float32", 640, threads=1) | {"data": "nowhere.npz"}
+    with contenders(["plain"], job) as ready:
+        assert ready == []
+    said = "plain ended with exit code 1, and said last: FileNotFoundError"
+    assert said in capsys.readouterr().err
 
 
 def test_unknown_topics_and_peers_are_named():
