@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import statistics
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from benchmarks.contenders import ROOT
 from benchmarks.report import Table
 from dvae_core import load_recipe
 from dvae_core.evaluation import measure
+from dvae_core.png import png
 from dvae_core.train import Training, prepare
 from dvae_core.watch import Watch
 
@@ -71,9 +71,7 @@ def _evaluation(training: Training) -> dict[str, float]:
         ),
     }
     for plot in recipe.evaluate.plots:
-        parts[f"plot {plot.name}"] = _seconds(
-            lambda plot=plot: plot.draw(snapshot).savefig(io.BytesIO(), format="png", dpi=120)
-        )
+        parts[f"plot {plot.name}"] = _seconds(lambda plot=plot: png(plot.draw(snapshot)))
     training.train()
     return parts
 

@@ -26,9 +26,9 @@ from dvae_core.randomness import derived_seed, generator
 
 CHUNK = 1000
 """Images or points that are on the device at once."""
-IN_CACHE = 64
-"""How many of them a processor takes through a network at once. What a convolution makes of so many
-stays in its cache; a thousand at once take more than twice as long."""
+IN_CACHE = 250
+"""How many of them a processor takes through a network at once, so that what a convolution makes of
+them stays in its cache."""
 
 
 class Snapshot:

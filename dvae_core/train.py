@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from dvae_core.errors import DvaeError, Interrupted, NoCheckpoint, RecipeError
 from dvae_core.evaluation import measure
 from dvae_core.events import Events
 from dvae_core.files import write_atomically
+from dvae_core.png import png
 from dvae_core.randomness import set_aside
 from dvae_core.ranks import ALONE, Ranks, join
 from dvae_core.recipe import Recipe, check_same_experiment, load_recipe
@@ -305,13 +305,12 @@ def _evaluate(
     with set_aside(recipe.seed, "plots"):
         for plot in recipe.evaluate.plots if due else ():
             path = run.figure_path(epoch, plot.name)
-            image = io.BytesIO()
             try:
-                plot.draw(snapshot).savefig(image, format="png", dpi=120)
+                image = png(plot.draw(snapshot))
             except Exception as error:
                 watch.warn(f'plot "{plot.name}" failed: {type(error).__name__}: {error}')
                 continue
-            write_atomically(path, image.getvalue())
+            write_atomically(path, image)
             figures[plot.name] = path
     training.train()
     return row, figures

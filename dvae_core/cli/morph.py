@@ -45,6 +45,7 @@ def morph(
         from dvae_core.borders.walk_picture import animate_walk, describe_walk, draw_walk
         from dvae_core.labelled_images import class_number
         from dvae_core.loaded_run import load_run
+        from dvae_core.png import png
 
         loaded = load_run(run, watch=watcher)
         try:
@@ -61,20 +62,12 @@ def morph(
             watcher.say(f"the way {describe_walk(snapshot, found)}{hint}")
         watcher.stage("drawing")
         file = out or run / "morphs" / f"{start}-{end}-{route}-{seed}.png"
-        _write(file, _png(draw_walk(snapshot, found)))
+        _write(file, png(draw_walk(snapshot, found)))
         print(file)
         if animate:
             watcher.stage("drawing the moving picture")
             _write(file.with_suffix(".gif"), animate_walk(snapshot, found))
             print(file.with_suffix(".gif"))
-
-
-def _png(figure: object) -> bytes:
-    import io
-
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=110)  # type: ignore[attr-defined]
-    return image.getvalue()
 
 
 def _write(file: Path, data: bytes) -> None:

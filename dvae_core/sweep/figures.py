@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dvae_core.comparison import Row
 from dvae_core.files import write_atomically
+from dvae_core.png import png
 from dvae_core.sweep.folder import SweepFolder
 
 if TYPE_CHECKING:
@@ -27,11 +27,9 @@ def draw_figures(sweep: SweepFolder) -> Iterator[Path]:
     for name, figure in drawings.items():
         if figure is None:
             continue
-        image = io.BytesIO()
-        figure.savefig(image, format="png", dpi=120)
         file = sweep.path / "figures" / f"{name}.png"
         file.parent.mkdir(exist_ok=True)
-        write_atomically(file, image.getvalue())
+        write_atomically(file, png(figure))
         yield file
 
 
