@@ -47,8 +47,7 @@ def usual_model_of(job: dict[str, Any]) -> GuidedVAE:
             nn.LeakyReLU(slope),
             nn.Conv2d(1, 1, 1),
         )
-        for own, theirs in zip(decoder.parameters(), model.decoder.parameters(), strict=True):
-            own.data.copy_(theirs.data)
+        decoder.load_state_dict(model.decoder.state_dict())
         model.decoder = decoder
     return model
 

@@ -38,7 +38,7 @@ class ConvDecoder(Decoder):
     def build(self, latent_dim: int, image_shape: tuple[int, int, int]) -> nn.Module:
         from torch import nn
 
-        from dvae_plugins.networks import PixelLinear, glorot
+        from dvae_plugins.networks import glorot
         from dvae_plugins.polyphase import ConvTranspose2d, FromPhases, PolyphaseConvTranspose2d
 
         channels, *sides = image_shape
@@ -61,12 +61,12 @@ class ConvDecoder(Decoder):
                 nn.Unflatten(1, (first, *start)),
                 ConvTranspose2d(first, second, self.kernel),
                 nn.LeakyReLU(self.slope, inplace=True),
+                nn.Identity(),  # here torch's own layers would upsample; the names stay theirs
                 PolyphaseConvTranspose2d(second, third, self.kernel, upsample=True),
                 nn.LeakyReLU(self.slope, inplace=True),
                 PolyphaseConvTranspose2d(third, channels, self.kernel),
                 nn.LeakyReLU(self.slope, inplace=True),
-                FromPhases(*sides),
-                PixelLinear(channels),
+                FromPhases(channels, *sides),
             )
         )
         weight, bias = list(decoder.parameters())[-2:]

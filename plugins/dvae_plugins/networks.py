@@ -5,24 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 
-import torch
-from torch import Tensor, nn
-
-
-class PixelLinear(nn.Conv2d):
-    """A linear map from each pixel's channels to as many: a 1x1 convolution.
-
-    Of one channel it is a product, and computed as one: oneDNN would fill it up to sixteen.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] to the same shape."""
-        if self.in_channels > 1 or self.bias is None:
-            return super().forward(x)
-        return torch.addcmul(self.bias.to(x.dtype), x, self.weight.to(x.dtype))
+from torch import nn
 
 
 def perceptron(sizes: Iterable[int], slope: float) -> list[nn.Module]:

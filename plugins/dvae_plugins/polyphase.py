@@ -88,15 +88,21 @@ class PolyphaseConvTranspose2d(ConvTranspose2d):
         return super()._biases().repeat_interleave(4)
 
 
-class FromPhases(nn.Module):
-    """[B, 4C, H, W] to the image [B, C, height, width], cut to its size."""
+class FromPhases(nn.Conv2d):
+    """[B, 4C, H, W] to the image [B, C, height, width], cut to its size, through a 1x1 convolution.
 
-    def __init__(self, height: int, width: int) -> None:
-        super().__init__()
+    Of one channel that is a product, and computed as one: oneDNN would fill it up to sixteen.
+    """
+
+    def __init__(self, channels: int, height: int, width: int) -> None:
+        super().__init__(channels, channels, 1)
         self.height, self.width = height, width
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.pixel_shuffle(x, 2)[..., : self.height, : self.width]
+        image = F.pixel_shuffle(x, 2)[..., : self.height, : self.width]
+        if self.in_channels > 1 or self.bias is None:
+            return super().forward(image)
+        return torch.addcmul(self.bias.to(x.dtype), image, self.weight.to(x.dtype))
 
 
 def _taps(kernel: int, upsample: bool) -> Tensor:
