@@ -3,7 +3,7 @@
     python -m benchmarks [TOPIC ...] [--peers lightning,pythae,keras] [--quick]
 
 Topics: training, start_up, evaluation, growth, memory; all of them if none is named. What is
-compared takes turns, A B A B, each in a process of its own. Figures of different runs of this
+compared takes turns, A B A B, each turn in a fresh process. Figures of different runs of this
 command should not be compared on a busy machine; the ratios within one may.
 """
 

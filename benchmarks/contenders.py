@@ -1,15 +1,13 @@
-"""Contenders in processes of their own, who take turns: A B C A B C."""
+"""Contenders who take turns, A B C A B C, each turn in a fresh process."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import statistics
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,86 +15,46 @@ from benchmarks.environments import python_of
 
 ROOT = Path(__file__).parent.parent
 
+Turn = dict[str, Any]
+"""What `protocol.Stopwatch.stop` gives, and the `versions` of the contender's libraries."""
 
-class Contender:
-    """A script of `benchmarks.peers`, waiting for its turn.
 
-    Raises:
-        RuntimeError: the script ended, with the last that it said on stderr.
+def in_turn(names: Sequence[str], job: dict[str, Any], rounds: int) -> dict[str, list[Turn]]:
+    """The turns of each contender that gets through all of them.
+
+    A process keeps its pace, and the next one may have another: chance evens out over processes,
+    not within one. A contender that fails is named on stderr and left out.
     """
-
-    def __init__(self, name: str, job: dict[str, Any]) -> None:
-        self.name = name
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        threads = str(job["threads"])
-        self._said = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
-        self._process = subprocess.Popen(
-            [python_of(name), "-m", f"benchmarks.peers.{name}", json.dumps(job)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": threads},
-        )
-        self.versions: dict[str, str] = self._answer()
-
-    def turn(self) -> dict[str, float]:
-        """Let it train for an epoch; the others wait."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def alive(self) -> bool:
-        return self._process.poll() is None
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.communicate()
-        self._said.close()
-
-    def _answer(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            code = self._process.wait()
-            self._said.seek(0)
-            *_, last = ["nothing", *filter(None, map(str.strip, self._said))]
-            self.close()
-            raise RuntimeError(f"{self.name} ended with exit code {code}, and said last: {last}")
-        return json.loads(line)
-
-
-@contextlib.contextmanager
-def contenders(names: Sequence[str], job: dict[str, Any]) -> Iterator[list[Contender]]:
-    """Those that start and get through a first turn, which warms up and does not count.
-
-    One that does not is named on stderr and left out.
-    """
-    ready: list[Contender] = []
-    try:
-        for name in names:
+    turns: dict[str, list[Turn]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name in list(turns):
             try:
-                ready.append(Contender(name, job))
-                ready[-1].turn()
+                turns[name].append(take_turn(name, job))
             except (RuntimeError, subprocess.CalledProcessError) as error:
                 print(f"left out: {error}", file=sys.stderr)
-                ready = [contender for contender in ready if contender.alive()]
-        yield ready
-    finally:
-        for contender in ready:
-            contender.close()
-
-
-def in_turn(ready: Sequence[Contender], rounds: int) -> dict[str, list[dict[str, float]]]:
-    """The turns of each, by name."""
-    turns: dict[str, list[dict[str, float]]] = {contender.name: [] for contender in ready}
-    for _ in range(rounds):
-        for contender in ready:
-            turns[contender.name].append(contender.turn())
+                del turns[name]
     return turns
+
+
+def take_turn(name: str, job: dict[str, Any]) -> Turn:
+    """Let a script of `benchmarks.peers` train for an epoch.
+
+    Raises:
+        RuntimeError: the script failed, with the last that it said on stderr.
+    """
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    found = subprocess.run(
+        [python_of(name), "-m", f"benchmarks.peers.{name}", json.dumps(job)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(job["threads"])},
+    )
+    if found.returncode:
+        *_, last = ["nothing", *filter(None, map(str.strip, found.stderr.splitlines()))]
+        raise RuntimeError(f"{name} ended with exit code {found.returncode}, and said last: {last}")
+    turn: Turn = json.loads(found.stdout)
+    return turn
 
 
 def paces(turns: list[dict[str, float]], clock: str) -> list[float]:

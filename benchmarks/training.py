@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contenders import ROOT, contenders, in_turn, paces, ratio
+from benchmarks.contenders import ROOT, Turn, in_turn, paces, ratio
 from benchmarks.report import Table
 from dvae_core import load_recipe
 from dvae_core.data import load_data
@@ -43,15 +43,11 @@ def measure(job: dict[str, Any], names: Sequence[str], rounds: int) -> tuple[Tab
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "data.npz"
         np.savez(path, images=data.train_images, labels=data.train_labels)
-        with contenders(["framework", *names], job | {"data": str(path)}) as ready:
-            turns = in_turn(ready, rounds)
-            versions = {c.name: c.versions for c in ready}
-    return _report(job, turns, versions)
+        turns = in_turn(["framework", *names], job | {"data": str(path)}, rounds)
+    return _report(job, turns)
 
 
-def _report(
-    job: dict[str, Any], turns: dict[str, list], versions: dict[str, dict[str, str]]
-) -> tuple[Table, dict[str, Any]]:
+def _report(job: dict[str, Any], turns: dict[str, list[Turn]]) -> tuple[Table, dict[str, Any]]:
     # Where others use the processor too, its time tells more than the clock, if one thread works.
     clock = "cpu_seconds" if job["threads"] == 1 else "seconds"
     title = f"{job['model']}, batch {job['batch']}, {job['precision']}, threads: {job['threads']}"
@@ -64,7 +60,7 @@ def _report(
             "images_per_second": statistics.median(paces(theirs, clock)),
             "dvae_is": ratio(own, theirs, clock),
             "loss": None if name == "ceiling" else loss,
-            "versions": versions[name],
+            "versions": theirs[0]["versions"],
         }
         if "ceiling" in turns:
             row["of_ceiling"] = ratio(theirs, turns["ceiling"], clock)
@@ -79,6 +75,6 @@ def _report(
             f"{row['dvae_is']:.2f}x",
             f"{100 * row['of_ceiling']:.0f} %" if "of_ceiling" in row else "",
             "" if name == "ceiling" else f"{loss:.1f}{'' if row['same_loss'] else ' (differs)'}",
-            ", ".join(f"{k} {v}" for k, v in versions[name].items()),
+            ", ".join(f"{k} {v}" for k, v in row["versions"].items()),
         )
     return table, {**{k: job[k] for k in ("model", "batch", "precision", "threads")}, "rows": rows}

@@ -1,4 +1,4 @@
-"""How a contender talks to the bench: it is told to go, trains an epoch, and says how it went."""
+"""How a contender answers the bench: as a line of JSON, after an epoch of training."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Stopwatch:
 
 
 def serve(prepare: Callable[[dict[str, Any]], Turn], *packages: str) -> None:
-    """Answer the bench until it closes the line.
+    """Train for an epoch that warms up, then for one that counts, and say how that went.
 
     Args:
         prepare: gets the job, loads its data and gives the turn.
@@ -36,8 +36,7 @@ def serve(prepare: Callable[[dict[str, Any]], Turn], *packages: str) -> None:
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
-    job = json.loads(sys.argv[1])
-    turn = prepare(job)
-    print(json.dumps({name: version(name) for name in packages}), file=answers, flush=True)
-    for _ in sys.stdin:
-        print(json.dumps(turn()), file=answers, flush=True)
+    turn = prepare(json.loads(sys.argv[1]))
+    turn()
+    answer = turn() | {"versions": {name: version(name) for name in packages}}
+    print(json.dumps(answer), file=answers, flush=True)
