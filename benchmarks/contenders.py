@@ -57,12 +57,12 @@ def take_turn(name: str, job: dict[str, Any]) -> Turn:
     return turn
 
 
-def paces(turns: list[dict[str, float]], clock: str) -> list[float]:
+def paces(turns: list[Turn], clock: str) -> list[float]:
     """Images in each turn, for a second of the clock ("seconds") or of the processor's time."""
     return [turn["images"] / turn[clock] for turn in turns]
 
 
-def ratio(one: list[dict[str, float]], other: list[dict[str, float]], clock: str) -> float:
+def ratio(one: list[Turn], other: list[Turn], clock: str) -> float:
     """How many times as fast one is as the other: the median over rounds."""
     pairs = zip(paces(one, clock), paces(other, clock), strict=True)
     return statistics.median(a / b for a, b in pairs)

@@ -20,10 +20,10 @@ class ConvDecoder(Decoder):
 
     Nearest-neighbour upsampling doubles the size after the first transposed convolution (computed
     without making the larger image), leaky ReLU follows each of the four layers, an odd side loses
-    its last pixels, and a last 1x1 convolution scales the pixels. It starts
-    dark, with negative weights and a bias of -2 (12 % of white). Started at grey, with weights of
-    either sign, the first steps darken every pixel at once, and in 6 of 16 runs on MNIST the
-    sigmoid saturated and never recovered.
+    its last pixels, and a last 1x1 convolution scales the pixels. It starts dark, with negative
+    weights and a bias of -2 (12 % of white). Started at grey, with weights of either sign, the
+    first steps darken every pixel at once, and in 6 of 16 runs on MNIST the sigmoid saturated and
+    never recovered.
     """
 
     name = "conv"

@@ -79,10 +79,9 @@ class PolyphaseConvTranspose2d(ConvTranspose2d):
         i, o, kernel, _ = self.weight.shape
         side = kernel // 2 + 1
         filters = self.weight.reshape(i * o, -1) @ self._taps
-        if self.upsample:
-            return filters.view(i, 4 * o, side, side)
-        by_phase = filters.view(i, o, 4, -1).transpose(1, 2)
-        return by_phase.reshape(4 * i, 4 * o, side, side)
+        phases = 1 if self.upsample else 4
+        by_phase = filters.view(i, o, phases, -1).transpose(1, 2)
+        return by_phase.reshape(phases * i, 4 * o, side, side)
 
     def _biases(self) -> Tensor:
         return super()._biases().repeat_interleave(4)
@@ -100,8 +99,9 @@ class FromPhases(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         image = F.pixel_shuffle(x, 2)[..., : self.height, : self.width]
-        if self.in_channels > 1 or self.bias is None:
+        if self.in_channels > 1:
             return super().forward(image)
+        assert self.bias is not None
         return torch.addcmul(self.bias.to(x.dtype), image, self.weight.to(x.dtype))
 
 
@@ -117,7 +117,5 @@ def _taps(kernel: int, upsample: bool) -> Tensor:
     """
     k, r, p, j = torch.meshgrid(*map(torch.arange, (kernel, 2, 2, kernel // 2 + 1)), indexing="ij")
     line = (k == 2 * j + p - r).float()
-    if upsample:
-        line = line.sum(dim=1)
-        return torch.einsum("kpj,lqm->klpqjm", line, line).reshape(kernel**2, -1)
-    return torch.einsum("krpj,lsqm->klrspqjm", line, line).reshape(kernel**2, -1)
+    taps = torch.einsum("krpj,lsqm->klrspqjm", line, line).reshape(kernel**2, 4, -1)
+    return taps.sum(dim=1) if upsample else taps.flatten(1)
