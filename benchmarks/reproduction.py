@@ -106,7 +106,7 @@ The idea comes from iliya-malecki/vaes (Keras, July 2023): a VAE whose latent sa
 classified, by a head whose weight falls from 20 to 0.01 after 4,000 steps, with a KL term that
 uses |mean| in place of mean². These are the figures that its notebook printed, and ours.
 
-This page is made by one command, which trains both recipes (about ten minutes on two cores):
+This page is made by one command, which trains both recipes (about eight minutes on two cores):
 
     python benchmarks/reproduction.py
 """
