@@ -179,14 +179,14 @@ def train(recipe: Any, out: Path) -> Path:
 def pictures(folder: Path, name: str) -> str:
     """Writes the region map and the first named walk of a run; the lines that show them."""
     from dvae_core import load_run
-    from dvae_core.borders.walk import walk
-    from dvae_core.borders.walk_picture import draw_walk
+    from dvae_core.latent.morph import morph
+    from dvae_core.latent.morph_picture import draw_morph
 
     snapshot = load_run(folder).snapshot()
     regions = newest_figure(folder, "regions").read_bytes()
     save_picture(regions, f"{name}-regions")
     a, b = snapshot.named_pairs[0]
-    save_picture(draw_walk(snapshot, walk(snapshot, a, b)), f"{name}-walk")
+    save_picture(draw_morph(snapshot, morph(snapshot, a, b)), f"{name}-walk")
     names = f"{snapshot.classes[a]} to {snapshot.classes[b]}"
     return (
         f"![regions](images/{name}-regions.png)\n\n![a walk from {names}](images/{name}-walk.png)"

@@ -13,10 +13,10 @@ import torch
 from benchmarks.contenders import ROOT
 from benchmarks.report import Table
 from dvae_core import load_recipe
-from dvae_core.evaluation import measure
-from dvae_core.png import png
-from dvae_core.train import Training, prepare
-from dvae_core.watch import Watch
+from dvae_core.latent.evaluation import measure
+from dvae_core.latent.png import png
+from dvae_core.runs.watch import Watch
+from dvae_core.training.run import Training, prepare
 
 STEPS = 20
 

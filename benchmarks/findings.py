@@ -78,7 +78,7 @@ class Run:
 
     def adjacent(self) -> list[bool]:
         """Whether the named pairs share a border."""
-        from dvae_core.borders.regions import ADJACENT
+        from dvae_core.latent.borders.regions import ADJACENT
 
         classes, borders = self.about["classes"], self.about["border"]
         pairs = [(classes.index(a), classes.index(b)) for a, b in self.about["named_pairs"]]
@@ -209,9 +209,9 @@ def maps(found: Found) -> Any:
     """A line of region maps for each guidance, a column for each KL."""
     from matplotlib.figure import Figure
 
-    from dvae_core.borders.drawing import draw_regions
-    from dvae_core.borders.regions import Grid, regions_of
-    from dvae_core.colours import class_colours
+    from dvae_core.latent.borders.drawing import draw_regions
+    from dvae_core.latent.borders.regions import Grid, regions_of
+    from dvae_core.latent.colours import class_colours
 
     guidances, kls = varied(found)
     size = (2.75 * len(kls), 2.7 * len(guidances))

@@ -65,12 +65,12 @@ def section(name: str, folder: Path) -> str:
 
 
 def walked(name: str, folder: Path, a: str, b: str) -> str:
-    from dvae_core import class_number, draw_walk, load_run, walk
+    from dvae_core import class_number, draw_morph, load_run, morph
 
     loaded = load_run(folder)
     snapshot = loaded.snapshot()
-    found = walk(snapshot, class_number(a, loaded.classes), class_number(b, loaded.classes))
-    save_picture(draw_walk(snapshot, found), f"{name}-walk")
+    found = morph(snapshot, class_number(a, loaded.classes), class_number(b, loaded.classes))
+    save_picture(draw_morph(snapshot, found), f"{name}-walk")
     return f"`dvae morph RUN {a} {b}`:\n\n![a walk from {a} to {b}](images/{name}-walk.png)"
 
 

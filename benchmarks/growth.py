@@ -96,8 +96,8 @@ def main() -> None:
     import torch
 
     from dvae_core import load_recipe
-    from dvae_core.train import prepare
-    from dvae_core.watch import Watch
+    from dvae_core.runs.watch import Watch
+    from dvae_core.training.run import prepare
 
     recipe, changes, threads = json.loads(sys.argv[1])
     torch.set_num_threads(threads)

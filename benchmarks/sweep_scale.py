@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dvae_core import Job, Launcher
-from dvae_core.registry import Provider, Registry, load_registry
+from dvae_core.plugin.registry import Provider, Registry, load_registry
 from dvae_core.sweep.driver import run_sweep
 from dvae_core.sweep.jobs import Jobs, Record
-from dvae_core.sweep.watching import SweepWatch
+from dvae_core.sweep.watch import SweepWatch
 
 ROOT = Path(__file__).parent.parent
 AT_ONCE = 100

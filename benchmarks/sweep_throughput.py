@@ -19,10 +19,10 @@ from pathlib import Path
 
 IN_TURN = """
 import sys, time
-from dvae_core.train import run_recipe
-from dvae_core.watch import Watch
+from dvae_core.training.run import run_recipe
+from dvae_core.runs.watch import Watch
 import torch
-import dvae_core.training
+import dvae_core.training.state
 class Quiet(Watch):
     def warn(self, text): pass
 started = time.perf_counter()

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.contenders import ROOT, Turn, in_turn, paces, ratio
 from benchmarks.report import Table
 from dvae_core import load_recipe
-from dvae_core.data import load_data
+from dvae_core.model.data import load_data
 
 RECIPES = {"conv": ROOT / "recipes" / "mnist_abs.toml", "mlp": ROOT / "recipes" / "mnist_mlp.toml"}
 TOLERANCE = 0.15

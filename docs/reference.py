@@ -13,9 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import dvae_core
-from dvae_core import hookspecs
-from dvae_core.components import KINDS, Component
-from dvae_core.describe import field_help
+from dvae_core.plugin import hookspecs
+from dvae_core.plugin.keys import field_help
+from dvae_core.plugin.kinds import KINDS, Component
 
 PAGE = Path(__file__).with_name("plugins.md")
 MARK = "<!-- reference -->\n"

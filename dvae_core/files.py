@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from dvae_core.errors import RunFolderError
 
@@ -37,6 +42,42 @@ def write_atomically(file: Path, data: bytes) -> None:
         if isinstance(error, OSError):
             raise unwritable(file, error) from error
         raise
+
+
+def append_lines(file: Path, rows: Iterable[Any]) -> None:
+    """Add rows as lines of JSON, on disk before this returns.
+
+    Raises:
+        RunFolderError: they cannot be written.
+    """
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    try:
+        with file.open("a", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise unwritable(file, error) from error
+
+
+@contextlib.contextmanager
+def locked(folder: Path, refusal: str) -> Iterator[None]:
+    """Keep other processes out of a folder. A killed process leaves no lock.
+
+    Raises:
+        RunFolderError: another process holds it, with `refusal`; or the lock cannot be had.
+    """
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RunFolderError(f"{folder}: {refusal}; wait for it, or end it") from error
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def make_folder(folder: Path, *, parents: bool = False) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from dvae_core.registry import _load_registry
+from dvae_core.plugin.registry import _load_registry
 
 ROOT = Path(__file__).parent.parent
 RECIPES = ROOT / "recipes"
@@ -165,7 +165,7 @@ def install(tmp_path, monkeypatch) -> Callable[..., None]:
 def inline(install, monkeypatch):
     """A launcher called inline, and image judges that are trained in no time."""
     install("dvae-inline", INLINE)
-    monkeypatch.setattr("dvae_core.borders.image_judge.STEPS", 10)  # any judge will do
+    monkeypatch.setattr("dvae_core.latent.borders.image_judge.STEPS", 10)  # any judge will do
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["dvae_core.train", "dvae_plugins.datasets", "torch._dynamo"])
+CONTEXT.set_forkserver_preload(["dvae_core.training.run", "dvae_plugins.datasets", "torch._dynamo"])
 
 
 def train(recipe: str, out: str, die_at: int | None = None, chatter: object = None) -> None:
@@ -24,8 +24,8 @@ def train(recipe: str, out: str, die_at: int | None = None, chatter: object = No
     import torch
 
     from dvae_core.errors import RunFolderError
-    from dvae_core.train import resume_run, run_recipe
-    from dvae_core.watch import Watch
+    from dvae_core.runs.watch import Watch
+    from dvae_core.training.run import resume_run, run_recipe
 
     torch.set_num_threads(1)
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from dvae_core.balance import balance
-from dvae_core.labelled_images import LabelledImages
-from dvae_core.recipe import load_recipe
-from dvae_core.train import resume_run, run_recipe
-from dvae_core.training import Training
+from dvae_core.plugin.labelled_images import LabelledImages
+from dvae_core.recipe.balance import balance
+from dvae_core.recipe.recipe import load_recipe
+from dvae_core.training.run import resume_run, run_recipe
+from dvae_core.training.state import Training
 
 from .conftest import RECIPES
 

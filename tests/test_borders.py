@@ -9,10 +9,10 @@ import pytest
 from dvae_plugins.metrics import Borders
 from scipy.stats import qmc
 
-from dvae_core.borders.judge import VOID, Judge
-from dvae_core.borders.paths import is_direct, paths, straight
-from dvae_core.borders.regions import _of_grid, ceiling, regions
-from dvae_core.details import save_details
+from dvae_core.latent.borders.judge import VOID, Judge
+from dvae_core.latent.borders.paths import is_direct, paths, straight
+from dvae_core.latent.borders.regions import _of_grid, ceiling, regions
+from dvae_core.runs.kept import save_details
 
 from .test_snapshot import snapshot_of
 
@@ -294,17 +294,13 @@ def test_a_class_without_right_images_has_no_direct_path():
 
 def borders_snapshot(space, names, **facts):
     snapshot = snapshot_of(space.train, space.train_labels, space.test, space.test_labels, names)
-
-    class Objective:
-        named_pairs = facts.pop("named_pairs", ())
-
-    facts = {"history": [], "_paths": {}, "_objective": Objective, **facts}
+    facts = {"history": [], "_paths": {}, "named_pairs": (), **facts}
     snapshot.__dict__ |= facts
     return snapshot
 
 
 def test_the_metric_has_flat_keys_and_names_pairs(strips, monkeypatch):
-    from dvae_core.snapshot import Snapshot
+    from dvae_core.latent.snapshot import Snapshot
 
     monkeypatch.setattr(Snapshot, "weights", {"guidance": 2.0})
     rows = [(20.0, 0.5), (19.9, 0.8), (3.0, 0.9)]

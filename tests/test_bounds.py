@@ -13,11 +13,10 @@ from scipy.integrate import quad
 from torch import nn
 
 from dvae_core import Encoder, LabelledImages, Reconstruction
-from dvae_core.balance import no_bound
 from dvae_core.errors import RecipeError
-from dvae_core.recipe import load_recipe
-from dvae_core.testing.toys import ToyKL, toy_recipe, toy_registry
-from dvae_core.training import Training
+from dvae_core.recipe.recipe import load_recipe
+from dvae_core.testing.toys import toy_recipe, toy_registry
+from dvae_core.training.state import Training
 
 SHAPE = (1, 1, 4)
 CLASSES = ("a", "b", "c")
@@ -185,11 +184,11 @@ class Odd(Linear):
 
 
 def test_a_snapshot_without_a_bound_gives_no_number():
-    assert no_bound(Odd(), ToyKL()) == 'reconstruction "odd" is no log-likelihood'
     registry = toy_registry(Odd, IWAE)
     with pytest.raises(RecipeError, match="is no log-likelihood"):
         toy_recipe(registry, reconstruction={"name": "odd"}, evaluate={"metrics": ["iwae"]})
     recipe = toy_recipe(registry, reconstruction={"name": "odd"})
+    assert recipe.no_bound == 'reconstruction "odd" is no log-likelihood'
     snapshot = Training(recipe, recipe.dataset.load(None)).snapshot()
     with pytest.raises(ValueError, match="no bound on the likelihood"):
         snapshot.log_likelihood(EVERY, 1)

@@ -9,10 +9,11 @@ import sys
 import pytest
 import tomli_w
 
-from dvae_core import compare_runs, comparison_tables
+from dvae_core import compare_runs
+from dvae_core.cli import tables
 from dvae_core.errors import RecipeError, RunFolderError
-from dvae_core.recipe import load_recipe
-from dvae_core.recipe_differences import differences, settings
+from dvae_core.recipe.recipe import load_recipe
+from dvae_core.runs.differences import differences, settings
 
 SIGMOID = {"schedule": "sigmoid", "start": 20.0, "end": 0.01}
 RECIPE = {
@@ -68,7 +69,7 @@ def make(tmp_path):
 
 
 def marks(found, name):
-    return [row.figures[name].mark for row in found.rows]
+    return [row.metrics[name].mark for row in found.rows]
 
 
 # --- What recipes differ in.
@@ -127,9 +128,9 @@ def test_seeds_share_a_row_with_mean_and_student_t_interval(make, tmp_path):
     assert (a.recipe_name, [run.seed for run in a.runs]) == ("a", [0, 1, 2])
     assert (a.settings, b.settings) == ({"kl.weight": 0.5}, {"kl.weight": 1.0})
     # The spread is 1, and t(0.975, 2) = 4.302653 as in any table.
-    assert a.figures["knn_accuracy"].mean == 2.0
-    assert a.figures["knn_accuracy"].margin == pytest.approx(4.302653 / 3**0.5, rel=1e-6)
-    assert b.figures["knn_accuracy"].margin is None
+    assert a.metrics["knn_accuracy"].mean == 2.0
+    assert a.metrics["knn_accuracy"].margin == pytest.approx(4.302653 / 3**0.5, rel=1e-6)
+    assert b.metrics["knn_accuracy"].margin is None
     assert marks(found, "knn_accuracy") == ["", "best"]
 
 
@@ -202,7 +203,7 @@ def test_unfinished_runs_stand_alone_and_broken_ones_are_named(make, tmp_path, d
     again = make("a", {"test/knn_accuracy": 0.6}, seed=0)
     found = compare_runs([tmp_path / "runs"])
     assert [[run.seed for run in row.runs] for row in found.rows] == [[0, 1], [2]]
-    assert found.rows[0].figures["knn_accuracy"].values == (0.6, 0.7)
+    assert found.rows[0].metrics["knn_accuracy"].values == (0.6, 0.7)
     assert marks(found, "knn_accuracy") == ["", ""]
 
     code, out, err = dvae("compare", tmp_path / "runs")
@@ -230,8 +231,8 @@ def test_a_metrics_own_keys_count_where_the_runs_have_it(make, tmp_path):
     make("a", {"test/knn_accuracy": 0.5}, seed=0)
     make("a", {"test/knn_accuracy": 0.6, "test/silhouette": 0.1}, seed=1, evaluate={"metrics": knn})
     (row,) = compare_runs([tmp_path / "runs"]).rows
-    assert row.figures["knn_accuracy"].values == (0.5, 0.6)
-    assert row.figures["silhouette"].values == (0.1,)
+    assert row.metrics["knn_accuracy"].values == (0.5, 0.6)
+    assert row.metrics["silhouette"].values == (0.1,)
     make("a", {"test/knn_accuracy": 0.9}, evaluate={"metrics": [{"name": "knn", "k": 1}]})
     found = compare_runs([tmp_path / "runs"])
     assert found.settings == ("evaluate.metrics.knn.k",)
@@ -241,9 +242,9 @@ def test_a_metrics_own_keys_count_where_the_runs_have_it(make, tmp_path):
 def test_a_run_named_twice_is_one_run_and_figures_can_be_chosen(make, tmp_path):
     run = make("a", {"test/kl": 1.0, "train/loss": 5.0, "seconds": 2.0})
     found = compare_runs([run, tmp_path / "runs", run])
-    assert (len(found.rows), len(found.rows[0].runs), found.figures) == (1, 1, ("kl",))
-    assert compare_runs([run], ["train/loss", "test/kl"]).figures == ("train/loss", "kl")
-    with pytest.raises(RecipeError, match='no run has a figure "second", did you mean "seconds"'):
+    assert (len(found.rows), len(found.rows[0].runs), found.metrics) == (1, 1, ("kl",))
+    assert compare_runs([run], ["train/loss", "test/kl"]).metrics == ("train/loss", "kl")
+    with pytest.raises(RecipeError, match='no run has a metric "second", did you mean "seconds"'):
         compare_runs([run], ["second"])
 
 
@@ -318,7 +319,7 @@ def drawn(pieces, width):
 def test_a_table_is_never_wider_than_the_terminal(rows, figures, width, pieces, on_side):
     header = ["run", *(f"figure_{n:03}" for n in range(figures))]
     table = [[f"run{r:02}", *(f"{r:02}.{n:03}" for n in range(figures))] for r in range(rows)]
-    made = comparison_tables._layout(header, table, figures, width)
+    made = tables._layout(header, table, figures, width)
     assert len(made) == pieces
     text = drawn(made, 1000)
     assert all(len(line.rstrip()) <= max(width, 17) for line in text.splitlines())

@@ -29,7 +29,7 @@ from dvae_core import (
     Term,
     run_job,
 )
-from dvae_core.registry import load_registry
+from dvae_core.plugin.registry import load_registry
 from dvae_core.testing import check, checks, conformance
 from dvae_core.testing.checks import register
 from dvae_core.testing.toys import TOYS, ToyDataset
@@ -859,7 +859,7 @@ def test_describe(dvae, install):
     "provider", [p for p in BUILT_INS if p.kind == "launcher"], ids=lambda p: p.name
 )
 def test_the_snippet_of_each_launcher_is_a_working_piece_of_sweep_file(provider, recipe_file):
-    from dvae_core.describe import snippet
+    from dvae_core.plugin.keys import snippet
     from dvae_core.sweep.sweep_file import load_sweep
 
     file = recipe_file.with_name("sweep.toml")
@@ -875,9 +875,9 @@ def test_the_snippet_of_each_launcher_is_a_working_piece_of_sweep_file(provider,
 def test_the_snippet_of_each_built_in_is_a_working_piece_of_recipe(provider, recipe_file):
     import tomllib
 
-    from dvae_core.describe import snippet
-    from dvae_core.recipe import build_recipe
-    from dvae_core.recipe_source import RecipeSource, read_source
+    from dvae_core.plugin.keys import snippet
+    from dvae_core.recipe.recipe import build_recipe
+    from dvae_core.recipe.source import RecipeSource, read_source
 
     piece = RecipeSource(tomllib.loads(snippet(provider.component)))
     # A recipe whose KL is a divergence, which some metrics ask for.

@@ -14,8 +14,8 @@ from dvae_plugins.datasets.own import NPZ, ImageFolder
 from dvae_plugins.datasets.through_torchvision import CIFAR10, EMNIST, KMNIST, QMNIST, USPS
 
 from dvae_core import DataError, LabelledImages
-from dvae_core.batches import Batches
-from dvae_core.data import first_of_each, guidance_labels, load_data
+from dvae_core.model.batches import Batches
+from dvae_core.model.data import first_of_each, guidance_labels, load_data
 
 
 def idx_bytes(array):

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import dvae_core
-from dvae_core import hookspecs
-from dvae_core.components import KINDS
-from dvae_core.recipe import build_recipe
-from dvae_core.recipe_source import RecipeSource, read_source
+from dvae_core.plugin import hookspecs
+from dvae_core.plugin.kinds import KINDS
+from dvae_core.recipe.recipe import build_recipe
+from dvae_core.recipe.source import RecipeSource, read_source
 
 from .conftest import RECIPES, ROOT
 
@@ -99,8 +99,10 @@ def test_every_test_that_a_document_names_is_there():
 def test_doctests():
     import doctest
 
-    from dvae_core import errors, randomness, recipe_source, weights
+    from dvae_core import errors, randomness
     from dvae_core.cli import progress, sweep_progress
+    from dvae_core.recipe import source as recipe_source
+    from dvae_core.recipe import timeline as weights
     from dvae_core.sweep import plan
 
     for module in (errors, randomness, recipe_source, weights, progress, plan, sweep_progress):
@@ -116,7 +118,7 @@ def test_the_lines_for_notebooks_run(recipe_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with np.load(recipe_file.parent / "blobs.npz") as blobs:
         names = {"images": blobs["images"][:5, None]}
-    monkeypatch.setattr("dvae_core.borders.image_judge.STEPS", 10)
+    monkeypatch.setattr("dvae_core.latent.borders.image_judge.STEPS", 10)
     exec(code, names)  # our own README
     assert names["mean"].shape == (5, 2)
     assert names["snapshot"].paths().direct_path.shape == (3, 3)

@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from dvae_core import checkpoints, load_run
+from dvae_core import load_run
 from dvae_core.errors import RunFolderError
-from dvae_core.recipe import load_recipe
-from dvae_core.run_folder import RunFolder
-from dvae_core.train import run_recipe
+from dvae_core.recipe.recipe import load_recipe
+from dvae_core.runs import checkpoints
+from dvae_core.runs.folder import RunFolder
+from dvae_core.training.run import run_recipe
 
 ODD = """
     from dvae_core import Callback, Metric, hookimpl

@@ -12,18 +12,18 @@ import pytest
 from scipy.interpolate import RegularGridInterpolator
 
 from dvae_core.errors import RecipeError
-from dvae_core.explore import ground
-from dvae_core.explore.content import Explored
-from dvae_core.explore.epochs import epoch_maps
-from dvae_core.explore.packing import json_for_script, pack
-from dvae_core.explore.page import page
-from dvae_core.explore.pictures import interpolate, sample
-from dvae_core.explore.planes import planes
-from dvae_core.explore.server import Server
-from dvae_core.loaded_run import load_run
-from dvae_core.recipe import load_recipe
-from dvae_core.train import run_recipe
-from dvae_core.watch import Watch
+from dvae_core.latent.loaded_run import load_run
+from dvae_core.pages.explore import ground
+from dvae_core.pages.explore.content import Explored
+from dvae_core.pages.explore.epochs import epoch_maps
+from dvae_core.pages.explore.packing import json_for_script, pack
+from dvae_core.pages.explore.page import page
+from dvae_core.pages.explore.pictures import interpolate, sample
+from dvae_core.pages.explore.planes import planes
+from dvae_core.pages.explore.server import Server
+from dvae_core.recipe.recipe import load_recipe
+from dvae_core.runs.watch import Watch
+from dvae_core.training.run import run_recipe
 
 BORDERS = 'evaluate.metrics=["borders"]'
 

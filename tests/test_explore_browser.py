@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from dvae_core.borders import image_judge
-from dvae_core.borders.walk import walk
-from dvae_core.borders.walk_picture import describe_walk
 from dvae_core.errors import DvaeError
-from dvae_core.explore.content import Explored
-from dvae_core.explore.page import page as make_page
-from dvae_core.explore.server import Server
-from dvae_core.loaded_run import load_run
-from dvae_core.recipe import load_recipe
-from dvae_core.train import run_recipe
-from dvae_core.watch import Watch
+from dvae_core.latent.borders import image_judge
+from dvae_core.latent.loaded_run import load_run
+from dvae_core.latent.morph import morph
+from dvae_core.latent.morph_picture import describe_morph
+from dvae_core.pages.explore.content import Explored
+from dvae_core.pages.explore.page import page as make_page
+from dvae_core.pages.explore.server import Server
+from dvae_core.recipe.recipe import load_recipe
+from dvae_core.runs.watch import Watch
+from dvae_core.training.run import run_recipe
 
 POINTS = 10_000
 CLASSES = (
@@ -213,17 +213,17 @@ def test_ways_between_classes_are_those_of_morph(visit, file, run):
         for number, route in enumerate(("straight", "border")):
             if route == "border" and not routes.first.is_visible():
                 with pytest.raises(DvaeError, match="share no border"):
-                    walk(snapshot, a, b, route=route)
+                    morph(snapshot, a, b, route=route)
                 continue
             routes.nth(number).focus()
             page.keyboard.press("Enter")
             assert routes.nth(number).get_attribute("aria-pressed") == "true"
-            way = walk(snapshot, a, b, steps=64, route=route)
+            way = morph(snapshot, a, b, steps=64, route=route)
             latent, image = verdicts(page, CLASSES)
             assert latent == way.verdicts.tolist() == way.between.tolist()
             assert image == way.probabilities.argmax(axis=1).tolist()
             said = page.locator(".outcome strong").text_content()
-            words = describe_walk(snapshot, way)
+            words = describe_morph(snapshot, way)
             assert said == f"The way {'is ' if way.direct else ''}{words}"
             assert page.locator(".outcome .yes").count() == way.direct
             assert page.locator(".source").text_content().startswith("Exact: as dvae morph")

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from dvae_core import fast_linear
-from dvae_core.fast_linear import OneDNNLinear, speed_up_linears
+from dvae_core.model import fast_linear
+from dvae_core.model.fast_linear import OneDNNLinear, speed_up_linears
 
 pytestmark = pytest.mark.skipif(not fast_linear.onednn_is_there(), reason="torch lacks oneDNN here")
 

@@ -33,13 +33,14 @@ from dvae_plugins.datasets.through_torchvision import KMNIST
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from dvae_core import DataError, Dataset, load_run, train
-from dvae_core.data import load_data
+from dvae_core import DataError, Dataset, load_run
 from dvae_core.errors import DvaeError, RecipeError, RunFolderError
-from dvae_core.recipe import Recipe, load_recipe
-from dvae_core.recipe_source import DEEPEST, LARGEST_FILE, read_source
-from dvae_core.registry import load_registry
-from dvae_core.train import resume_run
+from dvae_core.model.data import load_data
+from dvae_core.plugin.registry import load_registry
+from dvae_core.recipe.recipe import Recipe, load_recipe
+from dvae_core.recipe.source import DEEPEST, LARGEST_FILE, read_source
+from dvae_core.training import run as train
+from dvae_core.training.run import resume_run
 
 from .conftest import RECIPES
 

@@ -11,9 +11,9 @@ from scipy.integrate import quad
 from torch.distributions import Categorical, MixtureSameFamily, Normal, kl_divergence
 
 from dvae_core.errors import RecipeError
-from dvae_core.recipe import load_recipe
+from dvae_core.recipe.recipe import load_recipe
 from dvae_core.testing import check
-from dvae_core.train import resume_run, run_recipe
+from dvae_core.training.run import resume_run, run_recipe
 
 from .test_train import rows, same_state, state
 

@@ -17,9 +17,9 @@ from dvae_plugins.launchers import local, slurm
 from dvae_plugins.launchers.local import Local
 from dvae_plugins.launchers.slurm import Slurm
 
-from dvae_core.run_folder import RunFolder
+from dvae_core.runs.folder import RunFolder
+from dvae_core.runs.journal import Journal
 from dvae_core.sweep.driver import run_sweep
-from dvae_core.sweep.journal import Journal
 
 from .conftest import ROOT
 from .test_sweep import Heard, runs_in

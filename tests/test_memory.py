@@ -9,7 +9,7 @@ import pytest
 
 LARGE_BLOCKS = """
 import ctypes
-from dvae_core.memory import keep_freed_memory
+from dvae_core.training.speed.memory import keep_freed_memory
 
 class Mallinfo2(ctypes.Structure):  # malloc.h
     _fields_ = [(name, ctypes.c_size_t) for name in (

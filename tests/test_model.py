@@ -12,10 +12,11 @@ from torch.distributions import Bernoulli as BernoulliDistribution
 from torch.distributions import Normal, kl_divergence
 
 from dvae_core.errors import RecipeError
-from dvae_core.model import build_model
-from dvae_core.objective import Ledger, Objective
-from dvae_core.recipe import load_recipe
-from dvae_core.weights import Timeline
+from dvae_core.model.guided_vae import build_model
+from dvae_core.model.ledger import Ledger
+from dvae_core.model.objective import Objective
+from dvae_core.recipe.recipe import load_recipe
+from dvae_core.recipe.timeline import Timeline
 
 from .conftest import RECIPES
 

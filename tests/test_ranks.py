@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from dvae_core.errors import RecipeError
-from dvae_core.launch import Launch
 from dvae_core.randomness import forked
-from dvae_core.ranks import ManyRanks, Ranks
-from dvae_core.recipe import load_recipe
-from dvae_core.run_folder import RunFolder
-from dvae_core.shared_loss import _own, part_of
-from dvae_core.train import resume_run, run_recipe
+from dvae_core.recipe.recipe import load_recipe
+from dvae_core.runs.folder import RunFolder
+from dvae_core.training.ranks.ranks import ManyRanks, Ranks
+from dvae_core.training.ranks.shared_loss import _own, part_of
+from dvae_core.training.ranks.torchrun import Process
+from dvae_core.training.run import resume_run, run_recipe
 
 from .test_train import rows, same_state, state
 
@@ -119,18 +119,18 @@ from pathlib import Path
 
 from dvae_core import run_recipe
 from dvae_core.errors import Interrupted
-from dvae_core.launch import Launch
-from dvae_core.recipe import load_recipe
-from dvae_core.signals import request_stop
-from dvae_core.train import resume_run
-from dvae_core.watch import Watch
+from dvae_core.training.ranks.torchrun import Process
+from dvae_core.recipe.recipe import load_recipe
+from dvae_core.stopping import request_stop
+from dvae_core.training.run import resume_run
+from dvae_core.runs.watch import Watch
 
 recipe, here = sys.argv[1], Path(sys.argv[2])
 
 
 class StopAt(Watch):
     def stepped(self, step, means):
-        assert Launch.here().rank == 0  # no other rank's is told anything
+        assert Process.here().rank == 0  # no other rank's is told anything
         if step > 62:
             request_stop(15)
 
@@ -145,7 +145,7 @@ except Interrupted as stop:
 else:
     raise AssertionError("one rank was not stopped")
 (cut,) = (here / "cut").iterdir()
-if Launch.here().rank == 0:
+if Process.here().rank == 0:
     shutil.copytree(cut, here / "copy")
 resume_run(cut)
 """
@@ -207,7 +207,7 @@ def test_a_restarted_process_starts_again_where_there_is_no_checkpoint(
     recipe, tmp_path, monkeypatch
 ):
     store = Store()
-    monkeypatch.setattr("dvae_core.train.join", lambda: nullcontext(Ranks(store=store)))
+    monkeypatch.setattr("dvae_core.training.run.join", lambda: nullcontext(Ranks(store=store)))
     first = run_recipe(recipe, tmp_path / "runs")
     for file in (first.path / "checkpoints").iterdir():
         file.unlink()
@@ -231,7 +231,7 @@ def test_a_terminated_launch_leaves_a_checkpoint_and_says_how_to_go_on(recipe, t
 
 @pytest.mark.parametrize("count", [2, 3, 8])
 def test_every_image_has_one_rank(count):
-    everyone = [ManyRanks(Launch(rank, count)) for rank in range(count)]
+    everyone = [ManyRanks(Process(rank, count)) for rank in range(count)]
     for size in range(1, 20):
         owned = [i for ranks in everyone for i in list(range(size))[_own(size, ranks)]]
         assert owned == list(range(size))
@@ -261,11 +261,11 @@ def test_a_rank_draws_for_itself_and_leaves_the_shared_generator_alone():
 )
 def test_what_many_ranks_cannot_train_is_refused(recipe_file, override, says):
     with pytest.raises(RecipeError, match=says):
-        ManyRanks(Launch(0, 3)).fit(load_recipe(recipe_file, [override]))
+        ManyRanks(Process(0, 3)).fit(load_recipe(recipe_file, [override]))
 
 
 def test_a_device_for_each_rank():
-    ranks = ManyRanks(Launch(1, 3, local_rank=1, local_count=3))
+    ranks = ManyRanks(Process(1, 3, local_rank=1, local_count=3))
     assert ranks.device("cpu") == "cpu"
     with pytest.raises(RecipeError, match='"cuda:0" is for one process; for 3, use "auto"'):
         ranks.device("cuda:0")

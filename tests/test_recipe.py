@@ -5,9 +5,9 @@ import pytest
 import tomli_w
 
 from dvae_core.errors import RecipeError
-from dvae_core.recipe import check_same_experiment, load_recipe
-from dvae_core.registry import load_registry
-from dvae_core.schema import recipe_schema
+from dvae_core.plugin.registry import load_registry
+from dvae_core.recipe.recipe import check_same_experiment, load_recipe
+from dvae_core.recipe.schema import recipe_schema
 
 from .conftest import RECIPES
 

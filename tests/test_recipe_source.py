@@ -1,7 +1,7 @@
 import pytest
 
 from dvae_core.errors import RecipeError
-from dvae_core.recipe_source import key_lines, read_source
+from dvae_core.recipe.source import key_lines, read_source
 
 
 def write(folder, name, text):

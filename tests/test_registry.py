@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dvae_core.registry import UnknownComponent, load_registry
+from dvae_core.plugin.registry import UnknownComponent, load_registry
 
 from .conftest import RECIPES
 
@@ -42,7 +42,7 @@ def test_a_third_party_schedule_of_a_few_lines(install, recipe_file):
         "dvae-halving",
         "2.1",
     )
-    from dvae_core.recipe import load_recipe
+    from dvae_core.recipe.recipe import load_recipe
 
     recipe = load_recipe(recipe_file, ['kl.weight={schedule="halving", every=5}'])
     assert recipe.kl.weight.value(5) == 4.0
@@ -120,7 +120,7 @@ def test_what_a_plugin_prints_stays_off_stdout(install, capsys):
 
 def test_a_clash_is_kept_listed_and_settled_by_the_recipe(install, recipe_file):
     from dvae_core.errors import RecipeError
-    from dvae_core.recipe import load_recipe
+    from dvae_core.recipe.recipe import load_recipe
 
     install("dvae-one", HALVING)
     install("dvae-two", HALVING.replace("8.0", "4.0"))
@@ -274,7 +274,7 @@ def test_resuming_with_another_version_warns_and_without_the_plugin_says_what_to
 def forget_plugins():
     import importlib
 
-    from dvae_core.registry import _load_registry
+    from dvae_core.plugin.registry import _load_registry
 
     importlib.invalidate_caches()
     _load_registry.cache_clear()

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from dvae_core.errors import Diverged, DvaeError, RunFolderError
-from dvae_core.recipe import load_recipe
-from dvae_core.run_folder import RunFolder
-from dvae_core.train import resume_run, run_recipe
-from dvae_core.watch import Watch
+from dvae_core.recipe.recipe import load_recipe
+from dvae_core.runs.folder import RunFolder
+from dvae_core.runs.watch import Watch
+from dvae_core.training.run import resume_run, run_recipe
 
 from .conftest import ROOT
 from .test_train import rows, same_state, state
@@ -122,7 +122,7 @@ def test_at_most_the_steps_between_checkpoints_are_lost(recipe_file, tmp_path):
 
 
 def test_checkpoints_by_the_minute(recipe_file, tmp_path, monkeypatch):
-    import dvae_core.train as train
+    import dvae_core.training.run as train
 
     clock = iter(range(0, 10_000, 7))
     monkeypatch.setattr(train.time, "monotonic", lambda: next(clock))
@@ -350,7 +350,7 @@ def test_a_run_can_be_read_at_any_moment_of_its_training(long_recipe, tmp_path, 
 
 def test_a_checkpoint_that_goes_while_it_is_read_is_no_damage(recipe_file, tmp_path, monkeypatch):
     """A run that trains drops old checkpoints; whoever reads one of them takes a newer one."""
-    import dvae_core.checkpoints as module
+    import dvae_core.runs.checkpoints as module
 
     run = run_recipe(load_recipe(recipe_file), tmp_path)
     real, read = module._read, []
@@ -411,8 +411,8 @@ def test_clipping_bounds_each_step(recipe_file, tmp_path):
     sets = ["optimizer.name=SGD", "optimizer.lr=1.0", "train.epochs=2"]
     sets += ["train.batch_size=240"]
     clipped = load_recipe(recipe_file, [*sets, "train.clip_grad_norm=0.001"])
-    from dvae_core.data import load_data
-    from dvae_core.training import Training
+    from dvae_core.model.data import load_data
+    from dvae_core.training.state import Training
 
     training = Training(clipped, load_data(clipped.dataset))
     before = [p.detach().clone() for p in training.parameters]

@@ -6,12 +6,12 @@ import tomllib
 
 import pytest
 
-from dvae_core.components import KINDS
-from dvae_core.recipe import load_recipe
-from dvae_core.registry import load_registry
+from dvae_core.plugin.kinds import KINDS
+from dvae_core.plugin.registry import load_registry
+from dvae_core.recipe.recipe import load_recipe
 from dvae_core.sweep.sweep_file import load_sweep
 from dvae_core.testing import check
-from dvae_core.train import run_recipe
+from dvae_core.training.run import run_recipe
 
 from .conftest import ROOT
 from .test_registry import forget_plugins

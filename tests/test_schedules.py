@@ -4,7 +4,7 @@ import pytest
 from dvae_plugins.schedules import Constant, CosineDecay, Cyclical, Linear, Piecewise, Sigmoid
 from pydantic import ValidationError
 
-from dvae_core.weights import Timeline
+from dvae_core.recipe.timeline import Timeline
 
 
 def test_sigmoid_is_the_original_formula():

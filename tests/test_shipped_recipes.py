@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from dvae_plugins.datasets.idx import FashionMNIST
 
-from dvae_core.components import Schedule
-from dvae_core.labelled_images import LabelledImages
-from dvae_core.recipe import load_recipe
-from dvae_core.train import run_recipe
+from dvae_core.plugin.kinds import Schedule
+from dvae_core.plugin.labelled_images import LabelledImages
+from dvae_core.recipe.recipe import load_recipe
+from dvae_core.training.run import run_recipe
 
 from .conftest import RECIPES
 
@@ -17,7 +17,7 @@ SHORT = ["train.epochs=1", "dataset.train_limit=200", "dataset.test_limit=100"]
 
 @pytest.fixture(autouse=True)
 def _quick_image_judge(monkeypatch):
-    monkeypatch.setattr("dvae_core.borders.image_judge.STEPS", 10)
+    monkeypatch.setattr("dvae_core.latent.borders.image_judge.STEPS", 10)
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,11 @@ import torch
 from dvae_plugins.metrics import KNN, ActiveUnits, LinearProbe, Silhouette, Trustworthiness
 from dvae_plugins.plots import Latent, Manifold, Reconstructions, Weights
 
-from dvae_core.data import first_of_each
-from dvae_core.labelled_images import LabelledImages
-from dvae_core.recipe import load_recipe
-from dvae_core.snapshot import Snapshot
-from dvae_core.train import Training
+from dvae_core.latent.snapshot import Snapshot
+from dvae_core.model.data import first_of_each
+from dvae_core.plugin.labelled_images import LabelledImages
+from dvae_core.recipe.recipe import load_recipe
+from dvae_core.training.run import Training
 
 
 def snapshot_of(train_means, train_labels, test_means, test_labels, classes=("a", "b")):

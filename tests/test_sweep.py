@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 
 from dvae_core.errors import DvaeError, Interrupted, RecipeError, RunFolderError
-from dvae_core.recipe import load_recipe
-from dvae_core.registry import load_registry
-from dvae_core.run_folder import RunFolder
+from dvae_core.plugin.registry import load_registry
+from dvae_core.recipe.recipe import load_recipe
+from dvae_core.runs.folder import RunFolder
+from dvae_core.runs.journal import Journal
 from dvae_core.sweep import jobs as jobs_module
 from dvae_core.sweep.driver import run_sweep
 from dvae_core.sweep.jobs import Job, Record, record_file, run_job, session_file
-from dvae_core.sweep.journal import Journal
 from dvae_core.sweep.plan import Plan
 from dvae_core.sweep.sweep_file import load_sweep
-from dvae_core.sweep.watching import SweepWatch
-from dvae_core.train import run_recipe
+from dvae_core.sweep.watch import SweepWatch
+from dvae_core.training.run import run_recipe
 
 from .conftest import INLINE, RECIPES
 from .test_train import rows
@@ -597,12 +597,12 @@ def test_a_search_tries_trials_and_tells_their_means_to_optuna(inline, write, tm
 
 def test_tpe_moves_towards_what_is_better(inline, write, tmp_path, monkeypatch):
     """The KL's weight is the loss, as far as Optuna can see: the best weight is the lowest."""
-    from dvae_core.sweep import ledger
+    from dvae_core.sweep import tracker
 
     def weight(run, key):
         return RunFolder.open(run).recipe_table["kl"]["weight"]
 
-    monkeypatch.setattr(ledger, "_last_figure", weight)
+    monkeypatch.setattr(tracker, "_last_value", weight)
     text = SEARCH.replace('"random"', '"tpe"').replace("trials = 3", "trials = 25")
     text = text.replace("seeds = 2", "seeds = 1").replace('"kl.name" = ["square", "abs"]\n', "")
     text = text.replace("latent.dim = { low = 1, high = 4 }\n", "")
@@ -723,8 +723,8 @@ def test_figures_and_a_dry_run(inline, write, tmp_path, dvae):
 def test_the_region_maps_are_those_that_the_runs_kept(inline, write, tmp_path):
     import numpy as np
 
-    from dvae_core.borders.regions import Grid, regions_of
-    from dvae_core.sweep.figures import _kept_map
+    from dvae_core.latent.borders.regions import Grid, regions_of
+    from dvae_core.pages.sweep_figures import _kept_map
 
     done = run_sweep(write(), tmp_path / "sweeps", overrides=['evaluate.metrics=["borders"]'])
     run = done.path / "kl-abs-seed-0"

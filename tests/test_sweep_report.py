@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from dvae_core.comparison import Figure
 from dvae_core.errors import RunFolderError
-from dvae_core.explore.intervals import Scale
-from dvae_core.sweep import report, report_runs
+from dvae_core.pages import sweep_report as report
+from dvae_core.pages import sweep_runs as report_runs
+from dvae_core.pages.intervals import Scale
+from dvae_core.pages.sweep_report import sweep_report
+from dvae_core.runs.comparison_table import Estimate
+from dvae_core.runs.sweep_folder import SweepFolder
 from dvae_core.sweep.driver import run_sweep
-from dvae_core.sweep.folder import SweepFolder
-from dvae_core.sweep.report import sweep_report
 
 from .test_sweep import GRID, Heard
 
@@ -112,7 +113,7 @@ def test_its_curves_are_means_over_seeds(swept):
 
 
 def test_an_interval_lies_where_its_numbers_are():
-    one, two = Figure((1.0, 3.0), 2.0), Figure((8.0, 8.0), 0.0)
+    one, two = Estimate((1.0, 3.0), 2.0), Estimate((8.0, 8.0), 0.0)
     scale = Scale.of([one, None, two])
     assert (scale.low, scale.high) == (0.0, 8.0)
     # 90 of 96 units for 0 to 8.

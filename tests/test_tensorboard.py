@@ -12,8 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
 from dvae_core import load_run
-from dvae_core.recipe import load_recipe
-from dvae_core.train import resume_run, run_recipe
+from dvae_core.recipe.recipe import load_recipe
+from dvae_core.training.run import resume_run, run_recipe
 
 
 @pytest.fixture

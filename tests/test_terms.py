@@ -9,9 +9,9 @@ from dvae_plugins.terms import Border
 from torch import nn
 
 from dvae_core.errors import RecipeError
-from dvae_core.model import GuidedVAE, Outputs
-from dvae_core.recipe import load_recipe
-from dvae_core.train import run_recipe
+from dvae_core.model.guided_vae import GuidedVAE, Outputs
+from dvae_core.recipe.recipe import load_recipe
+from dvae_core.training.run import run_recipe
 
 DIGITS = tuple("0123456789")
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from dvae_core import optimizers
-from dvae_core.batches import Batches
 from dvae_core.errors import Diverged, Interrupted, RecipeError, RunFolderError
-from dvae_core.recipe import load_recipe
-from dvae_core.train import resume_run, run_recipe
-from dvae_core.watch import Watch
+from dvae_core.model.batches import Batches
+from dvae_core.recipe import optimizers
+from dvae_core.recipe.recipe import load_recipe
+from dvae_core.runs.watch import Watch
+from dvae_core.training.run import resume_run, run_recipe
 
 TIMES = ("seconds", "images_per_second")
 
@@ -221,7 +221,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_all_that_helps(
 
 
 def resume_folder(path):
-    from dvae_core.run_folder import RunFolder
+    from dvae_core.runs.folder import RunFolder
 
     return RunFolder.open(path)
 

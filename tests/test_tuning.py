@@ -8,12 +8,12 @@ import torch
 
 from dvae_core import load_recipe, resume_run, run_recipe
 from dvae_core.errors import RecipeError
-from dvae_core.registry import load_registry
-from dvae_core.train import prepare
-from dvae_core.tuning import Way, _best, settle
-from dvae_core.watch import Watch
+from dvae_core.plugin.registry import load_registry
+from dvae_core.runs.watch import Watch
+from dvae_core.training.run import prepare
+from dvae_core.training.tuning import Candidate, _best, autotune
 
-PLAIN = Way("float32", "off", first=0.1, step=0.010)
+PLAIN = Candidate("float32", "off", first=0.1, step=0.010)
 
 
 def losses(run):
@@ -53,19 +53,19 @@ def test_a_compiler_that_fails_says_what_to_do(recipe_file, tmp_path, monkeypatc
 
 
 def test_a_way_must_save_a_tenth():
-    assert _best([PLAIN, Way("bfloat16", "off", 0.1, 0.0095)], 1000) == PLAIN
-    faster = Way("bfloat16", "off", 0.1, 0.0085)
+    assert _best([PLAIN, Candidate("bfloat16", "off", 0.1, 0.0095)], 1000) == PLAIN
+    faster = Candidate("bfloat16", "off", 0.1, 0.0085)
     assert _best([PLAIN, faster], 1000) == faster
 
 
 def test_compiling_pays_only_in_a_long_run():
-    compiled = Way("float32", "on", first=30.0, step=0.005)
+    compiled = Candidate("float32", "on", first=30.0, step=0.005)
     assert _best([PLAIN, compiled], 1000) == PLAIN
     assert _best([PLAIN, compiled], 100_000) == compiled
 
 
 def test_what_fails_is_not_chosen():
-    assert _best([PLAIN, Way("float32", "on", failure="no compiler")], 1000) == PLAIN
+    assert _best([PLAIN, Candidate("float32", "on", failure="no compiler")], 1000) == PLAIN
 
 
 def test_auto_is_settled_remembered_and_kept(recipe_file, tmp_path, monkeypatch):
@@ -78,9 +78,9 @@ def test_auto_is_settled_remembered_and_kept(recipe_file, tmp_path, monkeypatch)
     assert f'precision = "{chosen["precision"]}"' in (run.path / "recipe.toml").read_text()
 
     # Measured once: from here on, measuring would fail.
-    monkeypatch.setattr("dvae_core.tuning._measured", None)
+    monkeypatch.setattr("dvae_core.training.tuning._measured", None)
     data = prepare(load_recipe(recipe_file), Watch()).data
-    settled, why = settle(load_recipe(recipe_file, ["train.precision=auto"]), data, Watch())
+    settled, why = autotune(load_recipe(recipe_file, ["train.precision=auto"]), data, Watch())
     assert why == chosen["measured"]
     assert settled.train.precision == chosen["precision"]
     # And a run that goes on measures nothing.
@@ -89,7 +89,7 @@ def test_auto_is_settled_remembered_and_kept(recipe_file, tmp_path, monkeypatch)
 
 
 def test_without_auto_nothing_is_measured(recipe_file, tmp_path, monkeypatch):
-    monkeypatch.setattr("dvae_core.tuning._measured", None)
+    monkeypatch.setattr("dvae_core.training.tuning._measured", None)
     assert "chosen" not in run_recipe(load_recipe(recipe_file), tmp_path).info
 
 
@@ -99,9 +99,9 @@ def test_damaged_figures_are_measured_anew(recipe_file, tmp_path, monkeypatch, t
     data = prepare(load_recipe(recipe_file), Watch()).data
     file = tmp_path / "timings.json"
     file.write_text(text)
-    monkeypatch.setattr("dvae_core.tuning._file", lambda *_: file)
-    faster = Way("bfloat16", "off", 0.1, 0.005)
-    monkeypatch.setattr("dvae_core.tuning._measured", lambda *_: [PLAIN, faster])
-    assert settle(recipe, data, Watch())[0].train.precision == "bfloat16"
-    monkeypatch.setattr("dvae_core.tuning._measured", None)
-    assert settle(recipe, data, Watch())[0].train.precision == "bfloat16"
+    monkeypatch.setattr("dvae_core.training.tuning._file", lambda *_: file)
+    faster = Candidate("bfloat16", "off", 0.1, 0.005)
+    monkeypatch.setattr("dvae_core.training.tuning._measured", lambda *_: [PLAIN, faster])
+    assert autotune(recipe, data, Watch())[0].train.precision == "bfloat16"
+    monkeypatch.setattr("dvae_core.training.tuning._measured", None)
+    assert autotune(recipe, data, Watch())[0].train.precision == "bfloat16"

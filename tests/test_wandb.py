@@ -18,14 +18,14 @@ from dvae_plugins.callbacks.weights_and_biases import WandB
 
 import dvae_core
 from dvae_core import explore_page, load_run
-from dvae_core.events import Events
-from dvae_core.recipe import load_recipe
-from dvae_core.registry import load_registry
-from dvae_core.run_folder import RunFolder
+from dvae_core.plugin.events import Events
+from dvae_core.plugin.registry import load_registry
+from dvae_core.recipe.recipe import load_recipe
+from dvae_core.runs.folder import RunFolder
+from dvae_core.runs.sweep_folder import SweepFolder
+from dvae_core.runs.watch import Watch
 from dvae_core.sweep.driver import run_sweep
-from dvae_core.sweep.folder import SweepFolder
-from dvae_core.train import resume_run, run_recipe
-from dvae_core.watch import Watch
+from dvae_core.training.run import resume_run, run_recipe
 
 from .test_sweep import GRID, Heard
 from .wandb_stub import Stub

@@ -4,8 +4,8 @@ import torch
 
 from benchmarks.peers.protocol import Stopwatch, Turn, serve
 from benchmarks.peers.same_model import arrays, autocast, loss_of, model_of, optimizer_of
-from dvae_core.fast_linear import speed_up_linears
-from dvae_core.memory import keep_freed_memory
+from dvae_core.model.fast_linear import speed_up_linears
+from dvae_core.training.speed.memory import keep_freed_memory
 
 
 def prepare(job: dict) -> Turn:

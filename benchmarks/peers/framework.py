@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.peers.protocol import Stopwatch, Turn, serve
 from dvae_core import load_recipe, run_recipe
-from dvae_core.watch import Watch
+from dvae_core.runs.watch import Watch
 
 
 class Clock(Watch):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from dvae_core import load_recipe
-from dvae_core.model import GuidedVAE, build_model
+from dvae_core.model.guided_vae import GuidedVAE, build_model
 
 GUIDANCE = 20.0
 """The weight of the label loss, which has not begun to fall in the first epoch."""

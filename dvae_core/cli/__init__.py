@@ -26,7 +26,7 @@ from dvae_core.cli import (
     validate,
 )
 from dvae_core.errors import DvaeError
-from dvae_core.launch import Launch
+from dvae_core.training.ranks.torchrun import Process
 
 app = typer.Typer(
     name="dvae",
@@ -67,9 +67,9 @@ def main() -> None:
     """Run the command, and turn every error into a message and an exit code."""
     arguments = sys.argv[1:]
     if arguments == ["--version"]:
-        from dvae_core import __version__
+        from importlib.metadata import version
 
-        print(__version__)
+        print(version("dvae-core"))
         return
     first = [a for a in arguments if a in ANYWHERE]
     arguments = [*first, *(a for a in arguments if a not in ANYWHERE)]
@@ -78,7 +78,7 @@ def main() -> None:
     except Exception as error:
         if "--debug" in first:
             raise
-        rank = Launch.here().rank
+        rank = Process.here().rank
         who = f"rank {rank}: " if rank else ""
         if isinstance(error, DvaeError):
             if str(error):

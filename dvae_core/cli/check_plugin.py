@@ -33,7 +33,7 @@ def check_plugin(
     ] = False,
 ) -> None:
     """Run the conformance checks on every component that a plugin registers."""
-    from dvae_core.registry import Registry
+    from dvae_core.plugin.registry import Registry
 
     points = _points(target)
     registry = Registry(points)
@@ -79,7 +79,7 @@ def _points(target: str) -> list[EntryPoint]:
     """The entry points of an installed distribution or plugin, or one made for a module."""
     from importlib.util import find_spec
 
-    from dvae_core.registry import GROUP
+    from dvae_core.plugin.registry import GROUP
 
     installed = entry_points(group=GROUP)
     wanted = target.replace("_", "-").lower()

@@ -28,7 +28,7 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Show this figure of metrics.jsonl; repeat for several. All of the test set if "
+            help="Show this metric of metrics.jsonl; repeat for several. All of the test set if "
             "left out.",
         ),
     ] = None,
@@ -36,25 +36,26 @@ def compare(
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated, all digits.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="A GitHub table.")] = False,
 ) -> None:
-    """Show what runs differ in, and their last epoch's figures.
+    """Show what runs differ in, and their last epoch's metrics.
 
     Runs that differ only in their seed share a row: mean ± 95 % confidence interval (Student's t).
-    The best of each figure is marked *, and ≈ what Welch's t-test does not tell apart from it
+    The best of each metric is marked *, and ≈ what Welch's t-test does not tell apart from it
     (p ≥ 0.05, not corrected for the number of tests).
     """
     if as_json + as_csv + as_markdown > 1:
         raise typer.BadParameter("choose one of --json, --csv and --markdown")
-    from dvae_core import comparison_tables
-    from dvae_core.comparison import compare_runs
+    from dvae_core.cli.tables import print_comparison
+    from dvae_core.runs import comparison_table
+    from dvae_core.runs.comparison import compare_runs
 
     found = compare_runs(runs, metric or ())
     for line in found.left_out:
         print(f"left out: {line}", file=sys.stderr)
     if as_json:
-        print(comparison_tables.as_json(found))
+        print(comparison_table.as_json(found))
     elif as_csv:
-        print(comparison_tables.as_csv(found), end="")
+        print(comparison_table.as_csv(found), end="")
     elif as_markdown:
-        print(comparison_tables.as_markdown(found))
+        print(comparison_table.as_markdown(found))
     else:
-        comparison_tables.print_table(found)
+        print_comparison(found)

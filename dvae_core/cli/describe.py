@@ -27,8 +27,8 @@ def describe(
     from rich.table import Table
     from rich.text import Text
 
-    from dvae_core.describe import keys, snippet
-    from dvae_core.registry import UnknownComponent, load_registry
+    from dvae_core.plugin.keys import keys, snippet
+    from dvae_core.plugin.registry import UnknownComponent, load_registry
 
     check_kind(kind)
     try:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from dvae_core.checkpoints import Epoch
-    from dvae_core.evaluation import Evaluation
+    from dvae_core.latent.evaluation import Evaluation
+    from dvae_core.runs.checkpoints import Epoch
 
 
 def add_to(app: typer.Typer) -> None:
@@ -48,9 +48,9 @@ def evaluate(
     which = _epoch(epoch)
     with patience() as watcher:
         watcher.stage("loading the run")
-        from dvae_core.details import save_details
         from dvae_core.errors import RunFolderError
-        from dvae_core.loaded_run import load_run
+        from dvae_core.latent.loaded_run import load_run
+        from dvae_core.runs.kept import save_details
 
         loaded = load_run(run, which, watch=watcher)
         found = loaded.evaluate(metric, watch=watcher)

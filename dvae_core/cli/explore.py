@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from dvae_core.explore.server import Server
+    from dvae_core.pages.explore.server import Server
 
 
 def add_to(app: typer.Typer) -> None:
@@ -54,11 +54,11 @@ def explore(
 
     with patience() as watcher:
         watcher.stage("loading")
-        from dvae_core.explore.content import Explored
-        from dvae_core.explore.page import explore_page
-        from dvae_core.explore.server import Server
         from dvae_core.files import write_atomically
-        from dvae_core.loaded_run import load_run
+        from dvae_core.latent.loaded_run import load_run
+        from dvae_core.pages.explore.content import Explored
+        from dvae_core.pages.explore.page import explore_page
+        from dvae_core.pages.explore.server import Server
 
         loaded = [load_run(run, watch=watcher) for run in runs]
         if serve:

@@ -27,11 +27,11 @@ def export(
 
     with watch() as watcher:
         watcher.stage("loading")
-        from dvae_core.export import export as write
-        from dvae_core.loaded_run import load_run
+        from dvae_core.latent.loaded_run import load_run
+        from dvae_core.model.export import export as write
 
         loaded = load_run(run, watch=watcher)
         watcher.stage("exporting")
-        files = write(loaded.folder, loaded.model, loaded.recipe, out or run / "export")
+        files = write(loaded.model, loaded.recipe, loaded.folder.name, out or run / "export")
     for file in files:
         print(file)

@@ -7,7 +7,7 @@ from dvae_core.errors import RecipeError, did_you_mean
 
 def check_kind(kind: str, where: str = "") -> None:
     """Raise RecipeError unless there is such a kind; `where` goes before the message."""
-    from dvae_core.components import KINDS
+    from dvae_core.plugin.kinds import KINDS
 
     if kind not in KINDS:
         hint = did_you_mean(kind, KINDS)

@@ -11,7 +11,7 @@ import typer
 from dvae_core.cli.kinds import check_kind
 
 if TYPE_CHECKING:
-    from dvae_core.registry import Registry
+    from dvae_core.plugin.registry import Registry
 
 UNWRAPPED = 10_000
 """Columns in a pipe: a row a line, good to grep."""
@@ -30,7 +30,7 @@ def list_plugins(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """Show every component that recipes can name, and plugins that are broken."""
-    from dvae_core.registry import load_registry
+    from dvae_core.plugin.registry import load_registry
 
     if kind is not None:
         check_kind(kind, "--kind: ")
@@ -42,8 +42,8 @@ def list_plugins(
 
 
 def _rows(registry: Registry, kind: str | None) -> list[dict[str, Any]]:
-    from dvae_core.components import KINDS
-    from dvae_core.registry import SLOW
+    from dvae_core.plugin.kinds import KINDS
+    from dvae_core.plugin.registry import SLOW
 
     rows = []
     for k in KINDS if kind is None else [kind]:

@@ -41,11 +41,11 @@ def morph(
 
     with patience() as watcher:
         watcher.stage("loading the run")
-        from dvae_core.borders.walk import walk
-        from dvae_core.borders.walk_picture import animate_walk, describe_walk, draw_walk
-        from dvae_core.labelled_images import class_number
-        from dvae_core.loaded_run import load_run
-        from dvae_core.png import png
+        from dvae_core.latent.loaded_run import load_run
+        from dvae_core.latent.morph import morph
+        from dvae_core.latent.morph_picture import animate_morph, describe_morph, draw_morph
+        from dvae_core.latent.png import png
+        from dvae_core.plugin.labelled_images import class_number
 
         loaded = load_run(run, watch=watcher)
         try:
@@ -56,17 +56,17 @@ def morph(
             raise typer.BadParameter("a walk needs two classes")
         watcher.stage("finding the way")
         snapshot = loaded.snapshot(watcher)
-        found = walk(snapshot, start, end, steps=steps, seed=seed, route=route.value)
+        found = morph(snapshot, start, end, steps=steps, seed=seed, route=route.value)
         if not found.direct:
             hint = "; --route border looks for a way" if route is Route.straight else ""
-            watcher.say(f"the way {describe_walk(snapshot, found)}{hint}")
+            watcher.say(f"the way {describe_morph(snapshot, found)}{hint}")
         watcher.stage("drawing")
         file = out or run / "morphs" / f"{start}-{end}-{route}-{seed}.png"
-        _write(file, png(draw_walk(snapshot, found)))
+        _write(file, png(draw_morph(snapshot, found)))
         print(file)
         if animate:
             watcher.stage("drawing the moving picture")
-            _write(file.with_suffix(".gif"), animate_walk(snapshot, found))
+            _write(file.with_suffix(".gif"), animate_morph(snapshot, found))
             print(file.with_suffix(".gif"))
 
 

@@ -29,7 +29,7 @@ def new_plugin(
     out: Annotated[Path, typer.Option(help="Where its folder is made.")] = Path("."),
 ) -> None:
     """Write a package that adds components: it installs, its tests pass, its recipe runs."""
-    from dvae_core.scaffold import new_plugin
+    from dvae_core.plugin.scaffold import new_plugin
 
     for kind in kinds:
         check_kind(kind, "--kind: ")

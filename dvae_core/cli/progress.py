@@ -11,10 +11,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from dvae_core.launch import Launch
-from dvae_core.run_folder import RunFolder
-from dvae_core.watch import Watch
-from dvae_core.weights import Timeline
+from dvae_core.recipe.timeline import Timeline
+from dvae_core.runs.folder import RunFolder
+from dvae_core.runs.watch import Watch
+from dvae_core.training.ranks.torchrun import Process
 
 WONDER_AFTER = 2.0
 """Seconds."""
@@ -107,7 +107,7 @@ class Display(Lines):
 @contextmanager
 def watch() -> Iterator[Lines]:
     """What suits stderr."""
-    if not sys.stderr.isatty() or Launch.here().rank:
+    if not sys.stderr.isatty() or Process.here().rank:
         yield Lines()
         return
     display = Display()

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from dvae_core.errors import RunFolderError
-
-if TYPE_CHECKING:
-    from dvae_core.watch import Watch
 
 
 def add_to(app: typer.Typer) -> None:
@@ -42,31 +39,19 @@ def report(
         from dvae_core.files import write_atomically
 
         if (folder / "run.json").exists():
-            text = _of_run(folder, watcher)
+            from dvae_core.latent.loaded_run import load_run
+            from dvae_core.pages.run_report import run_report
+
+            text = run_report(load_run(folder, watch=watcher), watcher)
         elif (folder / "journal.jsonl").exists():
-            text = _of_sweep(folder, file, watcher)
+            from dvae_core.pages.sweep_report import sweep_report
+            from dvae_core.runs.sweep_folder import SweepFolder
+
+            text = sweep_report(SweepFolder(folder), file, watcher.stage)
         else:
             raise RunFolderError(f"{folder}: {_what_it_is(folder)}")
         write_atomically(file, text.encode())
     print(file)
-
-
-def _of_run(folder: Path, watch: Watch) -> str:
-    from dvae_core.explore.content import Explored
-    from dvae_core.explore.page import page
-    from dvae_core.explore.report import report as sections
-    from dvae_core.loaded_run import load_run
-
-    loaded = load_run(folder, watch=watch)
-    content = Explored(loaded, (), watch).content()
-    return page([content], sections(loaded.folder, loaded.epoch))
-
-
-def _of_sweep(folder: Path, file: Path, watch: Watch) -> str:
-    from dvae_core.sweep.folder import SweepFolder
-    from dvae_core.sweep.report import sweep_report
-
-    return sweep_report(SweepFolder(folder), file, watch.stage)
 
 
 def _what_it_is(folder: Path) -> str:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dvae_core.errors import RecipeError
-from dvae_core.launch import Launch
+from dvae_core.training.ranks.torchrun import Process
 
 if TYPE_CHECKING:
-    from dvae_core.recipe import Recipe
+    from dvae_core.recipe.recipe import Recipe
 
 Overrides = Annotated[
     list[str] | None,
@@ -41,13 +41,13 @@ def run(
     ] = False,
 ) -> None:
     """Train a recipe. The last line of stdout is the run folder."""
-    from dvae_core.recipe import load_recipe
+    from dvae_core.recipe.recipe import load_recipe
 
     if recipe is None and resume is None:
         raise typer.BadParameter("give a recipe, or --resume RUN", param_hint="RECIPE")
     if resume is not None:
-        from dvae_core.registry import load_registry
-        from dvae_core.run_folder import RunFolder
+        from dvae_core.plugin.registry import load_registry
+        from dvae_core.runs.folder import RunFolder
 
         loaded = RunFolder.open(resume).load_recipe(load_registry(), overrides or ())
     if recipe is not None:
@@ -56,14 +56,14 @@ def run(
 
     from dvae_core.cli.progress import watch
 
-    first = Launch.here().rank == 0
+    first = Process.here().rank == 0
     with watch() as watcher:
         watcher.stage("starting")
         if dry_run:
             if first:
                 _describe(loaded, watcher)
             return
-        from dvae_core.train import resume_run, run_recipe
+        from dvae_core.training.run import resume_run, run_recipe
 
         if resume is not None:
             done = resume_run(resume, loaded, watch=watcher)
@@ -80,7 +80,7 @@ def check_folder(out: Path) -> None:
 
 
 def _describe(recipe: Recipe, watcher: Any) -> None:
-    from dvae_core.train import prepare
+    from dvae_core.training.run import prepare
 
     training = prepare(recipe, watcher)
     parameters = sum(p.numel() for p in training.model.parameters())

@@ -13,7 +13,7 @@ def add_to(app: typer.Typer) -> None:
 
 def schema() -> None:
     """Print the JSON schema of recipes, with every installed component."""
-    from dvae_core.registry import load_registry
-    from dvae_core.schema import recipe_schema
+    from dvae_core.plugin.registry import load_registry
+    from dvae_core.recipe.schema import recipe_schema
 
     print(json.dumps(recipe_schema(load_registry()), indent=2))

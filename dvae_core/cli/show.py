@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dvae_core.cli.run import Overrides
+from dvae_core.plugin.keys import inline, toml_key
 
 if TYPE_CHECKING:
-    from dvae_core.recipe import Recipe
+    from dvae_core.recipe.recipe import Recipe
 
 BARS = "▁▂▃▄▅▆▇█"
 COLUMNS = 60
@@ -34,7 +34,7 @@ def show(
     from rich.console import Console
     from rich.text import Text
 
-    from dvae_core.recipe import load_recipe
+    from dvae_core.recipe.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())
     lines = list(_table_lines(loaded, loaded.to_table(), ()))
@@ -56,34 +56,21 @@ def _table_lines(recipe: Recipe, table: dict[str, Any], at: tuple) -> Iterator[t
     lists = {k: v for k, v in table.items() if v and isinstance(v, list) and isinstance(v[0], dict)}
     for key, value in table.items():
         if key not in tables and key not in lists:
-            yield f"{_key(key)} = {_inline(value)}", recipe.origin((*at, key))
+            yield f"{toml_key(key)} = {inline(value)}", recipe.origin((*at, key))
     for key, value in tables.items():
         yield "", ""
-        yield f"[{'.'.join(_key(k) for k in (*at, key))}]", ""
+        yield f"[{'.'.join(toml_key(k) for k in (*at, key))}]", ""
         yield from _table_lines(recipe, value, (*at, key))
     for key, items in lists.items():
         for index, item in enumerate(items):
             yield "", ""
-            yield f"[[{'.'.join(_key(k) for k in (*at, key))}]]", ""
+            yield f"[[{'.'.join(toml_key(k) for k in (*at, key))}]]", ""
             yield from _table_lines(recipe, item, (*at, key, index))
-
-
-def _key(key: Any) -> str:
-    text = str(key)
-    return text if text.replace("_", "").replace("-", "").isalnum() else json.dumps(text)
-
-
-def _inline(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(_inline(v) for v in value)}]"
-    if isinstance(value, dict):
-        return f"{{ {', '.join(f'{_key(k)} = {_inline(v)}' for k, v in value.items())} }}"
-    return json.dumps(value, ensure_ascii=False)
 
 
 def loss_lines(recipe: Recipe) -> Iterator[str]:
     """What the terms of the loss weigh, as TOML comments."""
-    from dvae_core.balance import balance
+    from dvae_core.recipe.balance import balance
 
     size, shape = _train_images(recipe), recipe.dataset.image_shape()
     loss = balance(recipe, size, shape)
@@ -118,7 +105,7 @@ def _train_images(recipe: Recipe) -> int | None:
 
 def weight_lines(recipe: Recipe) -> Iterator[str]:
     """Each scheduled weight, drawn in a line over the run, as TOML comments."""
-    from dvae_core.components import Schedule
+    from dvae_core.plugin.kinds import Schedule
 
     scheduled = {n: w for n, w in recipe.weights.items() if isinstance(w, Schedule)}
     if not scheduled:

@@ -72,9 +72,9 @@ def sweep(
             watch=watcher,
         )
     if outcome.comparison is not None:
-        from dvae_core.comparison_tables import print_table
+        from dvae_core.cli.tables import print_comparison
 
-        print_table(outcome.comparison)
+        print_comparison(outcome.comparison)
     for name, error in outcome.failed.items():
         watcher.say(f"{name}: failed: {error}")
     if outcome.failed:

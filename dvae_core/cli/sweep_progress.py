@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from dvae_core.sweep import watching
-from dvae_core.sweep.watching import SweepWatch
+from dvae_core.sweep import watch as watching
+from dvae_core.sweep.watch import SweepWatch
 
 
 class Lines(SweepWatch):
@@ -92,8 +92,7 @@ def best_so_far(progress: watching.Progress) -> str | None:
     if progress.best is None or progress.goal is None:
         return None
     name, value = progress.best
-    key = progress.goal.split()[1].removeprefix("test/")
-    return f"best {key} {value:.4g} by {name}"
+    return f"best {progress.goal.name} {value:.4g} by {name}"
 
 
 def time_left(progress: watching.Progress) -> str | None:

@@ -23,7 +23,7 @@ def validate(
     recipe: Annotated[Path, typer.Argument(help="A recipe file.")], overrides: Overrides = None
 ) -> None:
     """Check a recipe and say everything that is wrong with it. Loads no data."""
-    from dvae_core.recipe import load_recipe
+    from dvae_core.recipe.recipe import load_recipe
 
     load_recipe(recipe, overrides or ())
     print(f"{recipe}: no mistakes found", file=sys.stderr)

@@ -5,31 +5,29 @@ from __future__ import annotations
 import platform
 import secrets
 import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from dvae_core.comparison import Comparison
-from dvae_core.components import Callback
 from dvae_core.errors import DvaeError, Interrupted, RecipeError, RunFolderError
-from dvae_core.events import Events
-from dvae_core.files import unwritable, write_atomically
-from dvae_core.recipe import Recipe, check_same_experiment
-from dvae_core.registry import Registry, load_registry
-from dvae_core.run_folder import RunFolder, new_name
-from dvae_core.signals import StopRequest, stop_request
+from dvae_core.files import locked, unwritable, write_atomically
+from dvae_core.plugin.events import Events
+from dvae_core.plugin.kinds import Callback
+from dvae_core.plugin.registry import Registry, load_registry
+from dvae_core.recipe.goal import Goal
+from dvae_core.recipe.recipe import Recipe, check_same_experiment
+from dvae_core.runs.comparison_table import Comparison
+from dvae_core.runs.folder import RunFolder, new_name
+from dvae_core.runs.journal import FORMAT, Journal
+from dvae_core.stopping import StopRequest, stop_request
 from dvae_core.sweep.jobs import session_file
-from dvae_core.sweep.journal import FORMAT, Journal
-from dvae_core.sweep.ledger import Ledger
 from dvae_core.sweep.plan import Plan, Variant, digest, run_name
 from dvae_core.sweep.queue import Queue
 from dvae_core.sweep.results import write_results
 from dvae_core.sweep.search import Trials
 from dvae_core.sweep.sweep_file import SweepFile, load_sweep
-from dvae_core.sweep.watching import SweepWatch
+from dvae_core.sweep.tracker import Tracker
+from dvae_core.sweep.watch import SweepWatch
 
 ROUNDS = 3
 """A launcher is started again for runs that it left undone, until so often nothing came of it."""
@@ -87,15 +85,15 @@ def run_sweep(
     variants = list(plan.variants()) if sweep_file.search is None else plan.corners()
     recipes = plan.check(variants)
     folder = _folder(sweep_file, Path(out), resume)
-    with _driven(folder):
+    with locked(folder, "another process drives this sweep"):
         journal = Journal(folder / "journal.jsonl")
-        ledger = Ledger(folder, journal, secrets.token_hex(4), sweep_file.goal, watch)
+        tracker = Tracker(folder, journal, secrets.token_hex(4), Goal.of(sweep_file.goal), watch)
         try:
             with stop_request() as stop:
-                queue = _plan(plan, ledger, variants, recipes, retry=retry)
+                queue = _plan(plan, tracker, variants, recipes, retry=retry)
                 write_atomically(folder / "sweep.toml", sweep_file.text.encode())
-                write_atomically(session_file(folder), ledger.session.encode())
-                _drive(sweep_file, queue, ledger, watch, stop)
+                write_atomically(session_file(folder), tracker.session.encode())
+                _drive(sweep_file, queue, tracker, watch, stop)
         except Interrupted as interrupted:
             again = ["dvae sweep", str(sweep), *(f"--set '{o}'" for o in overrides)]
             again += [f"--launcher {launcher}"] * bool(launcher)
@@ -121,30 +119,30 @@ def _callbacks(recipes: Sequence[Recipe]) -> list[Callback]:
 
 
 def _plan(
-    plan: Plan, ledger: Ledger, variants: list[Variant], recipes: list[Recipe], *, retry: bool
+    plan: Plan, tracker: Tracker, variants: list[Variant], recipes: list[Recipe], *, retry: bool
 ) -> Queue:
-    """All runs, in the ledger and in a queue; variants and retries go into the journal."""
+    """All runs, in the tracker and in a queue; variants and retries go into the journal."""
     names = [variant.name for variant in variants]
     known, trials = dict(zip(names, variants, strict=True)), None
     epochs = [recipe.train.epochs for recipe in recipes]
     if plan.sweep.search is not None:
-        trials = Trials(plan, ledger)
+        trials = Trials(plan, tracker)
         names, known = trials.names, trials.known()
         recipes = plan.check(list(known.values()))
         # A trial that is not drawn yet is taken to be as long as any.
         epochs = [*(r.train.epochs for r in recipes), *epochs[:1] * len(names)][: len(names)]
-    journal = ledger.journal
+    journal = tracker.journal
     digests = {name: digest(recipe) for name, recipe in zip(known, recipes, strict=True)}
     changed = [n for n, now in digests.items() if journal.variants.get(n, now) != now]
     if changed:
         found = dict(zip(known, recipes, strict=True))
-        lines = [line for n in changed for line in _what_changed(plan, ledger.folder, n, found[n])]
+        lines = [line for n in changed for line in _what_changed(plan, tracker.folder, n, found[n])]
         raise RecipeError([*dict.fromkeys(lines), "start a new sweep, or undo the change"])
     journal.add(
         [
             {
                 "format": FORMAT,
-                "session": ledger.session,
+                "session": tracker.session,
                 "host": platform.node(),
                 "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
                 "launcher": plan.sweep.launcher.name,
@@ -154,49 +152,49 @@ def _plan(
             *({"run": name, "status": "retry"} for name in journal.errors if retry),
         ]
     )
-    ledger.look(now=True)
-    queue = Queue(plan, ledger, variants, trials)
+    tracker.look(now=True)
+    queue = Queue(plan, tracker, variants, trials)
     for variant, length in zip(names, epochs, strict=True):
         for seed in plan.sweep.seeds:
-            ledger.plan(run_name(variant, seed), length)
+            tracker.plan(run_name(variant, seed), length)
     return queue
 
 
 def _drive(
-    sweep: SweepFile, queue: Queue, ledger: Ledger, watch: SweepWatch, stop: StopRequest
+    sweep: SweepFile, queue: Queue, tracker: Tracker, watch: SweepWatch, stop: StopRequest
 ) -> None:
     at_once = sweep.launcher.at_once(queue.refill())
-    watch.started(ledger.folder, ledger.progress, at_once)
+    watch.started(tracker.folder, tracker.progress, at_once)
     in_vain = 0
     while queue.refill():
-        before = ledger.reached
-        _round(sweep, queue, ledger, stop)
+        before = tracker.reached
+        _round(sweep, queue, tracker, stop)
         if stop.signal is not None:
-            done = f"{ledger.progress.ended} of {ledger.progress.runs} runs are done"
+            done = f"{tracker.progress.ended} of {tracker.progress.runs} runs are done"
             raise Interrupted(f"interrupted; {done}", 128 + stop.signal)
-        in_vain = in_vain + 1 if ledger.reached == before else 0
+        in_vain = in_vain + 1 if tracker.reached == before else 0
         if in_vain == ROUNDS:
             undone = ", ".join(sorted(queue.undone())[:5])
             raise DvaeError(
                 f'launcher "{sweep.launcher.name}" ended {ROUNDS} times and left runs undone, such '
-                f"as {undone}; look into {ledger.folder}/logs, or try another --launcher"
+                f"as {undone}; look into {tracker.folder}/logs, or try another --launcher"
             )
 
 
-def _round(sweep: SweepFile, queue: Queue, ledger: Ledger, stop: StopRequest) -> None:
+def _round(sweep: SweepFile, queue: Queue, tracker: Tracker, stop: StopRequest) -> None:
     """Let the launcher do what it will with the queue."""
     waiting = sweep.launcher.launch(queue)
     halted: float | None = None
     try:
         for _ in waiting:
-            ledger.look()
-            if ledger.refusal is not None and halted is None:
-                halted = _halt(queue, ledger)
+            tracker.look()
+            if tracker.refusal is not None and halted is None:
+                halted = _halt(queue, tracker)
             if stop.signal is not None and halted is None:
-                halted = _halt(queue, ledger)
+                halted = _halt(queue, tracker)
             if halted is not None:
                 waited = time.monotonic() - halted
-                if waited > PATIENCE or (waited > GRACE and not ledger.running):
+                if waited > PATIENCE or (waited > GRACE and not tracker.running):
                     break
     except DvaeError:
         raise
@@ -206,17 +204,17 @@ def _round(sweep: SweepFile, queue: Queue, ledger: Ledger, stop: StopRequest) ->
     finally:
         if isinstance(waiting, Generator):
             waiting.close()
-        ledger.look(now=True)
-    if ledger.refusal is not None:
+        tracker.look(now=True)
+    if tracker.refusal is not None:
         raise DvaeError(
-            f"a worker is not fit for this sweep: {ledger.refusal}; install the same versions "
+            f"a worker is not fit for this sweep: {tracker.refusal}; install the same versions "
             "there, and go on with --resume"
         )
 
 
-def _halt(queue: Queue, ledger: Ledger) -> float:
+def _halt(queue: Queue, tracker: Tracker) -> float:
     queue.close()
-    session_file(ledger.folder).unlink(missing_ok=True)
+    session_file(tracker.folder).unlink(missing_ok=True)
     return time.monotonic()
 
 
@@ -233,18 +231,6 @@ def _folder(sweep: SweepFile, out: Path, resume: str | Path | None) -> Path:
     except OSError as error:
         raise unwritable(folder, error) from error
     return folder
-
-
-@contextmanager
-def _driven(folder: Path) -> Iterator[None]:
-    """Keep other processes from driving the same sweep."""
-    try:
-        with FileLock(folder / ".lock").acquire(timeout=0):
-            yield
-    except Timeout as error:
-        raise RunFolderError(
-            f"{folder}: another process drives this sweep; wait for it, or end it"
-        ) from error
 
 
 def _what_changed(plan: Plan, folder: Path, variant: str, recipe: Recipe) -> list[str]:

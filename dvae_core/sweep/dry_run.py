@@ -6,13 +6,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from dvae_core.recipe import Recipe
-from dvae_core.registry import Registry, load_registry
+from dvae_core.plugin.registry import Registry, load_registry
+from dvae_core.recipe.recipe import Recipe
+from dvae_core.runs.watch import Watch
 from dvae_core.sweep.plan import Plan, run_name
 from dvae_core.sweep.search import trial_names
 from dvae_core.sweep.sweep_file import load_sweep
-from dvae_core.sweep.watching import SweepWatch
-from dvae_core.watch import Watch
+from dvae_core.sweep.watch import SweepWatch
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def forecast(
 
 def measure_epoch(recipe: Recipe, registry: Registry) -> float:
     """Seconds of a recipe's first epoch, its evaluation included; nothing hears of the run."""
-    from dvae_core.train import run_recipe
+    from dvae_core.training.run import run_recipe
 
     with tempfile.TemporaryDirectory() as folder:
         silent = recipe.model_copy(update={"callbacks": ()})

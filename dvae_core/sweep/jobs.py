@@ -15,44 +15,18 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
 from dvae_core.errors import DvaeError, Interrupted, NoCheckpoint
 from dvae_core.files import small_text, write_atomically
-from dvae_core.watch import Watch
+from dvae_core.plugin.given import Job, Jobs
+from dvae_core.runs.watch import Watch
 
 ATTEMPTS = 3
 """A run whose process dies so often in one session has failed."""
 POLL = 0.5
 """Seconds between looks at whether the sweep is still on."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run of a sweep: plain data that pickle and JSON (`dataclasses.asdict`) can carry."""
-
-    name: str
-    """The run's, which is its folder's in the sweep's folder."""
-    sweep: str
-    """The sweep's folder, on a path that every worker sees."""
-    session: str
-    """Which start of the sweep this is; the job goes on as long as it is the sweep's last one."""
-    recipe: dict[str, Any]
-    """The resolved recipe, as a table."""
-    distributions: dict[str, str]
-    """The versions that must be installed where it runs, by distribution."""
-    threads: int | None = None
-    """Threads for torch; what torch chooses if left out. `replace(job, threads=1)` sets them."""
-
-
-class Jobs(Protocol):
-    """What a launcher takes jobs from, when it has room for one."""
-
-    def __iter__(self) -> Jobs: ...
-    def __next__(self) -> Job: ...
-    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -173,14 +147,14 @@ def _attempt(job: Job, sweep: Path) -> None:
 
 
 def _train(job: Job, sweep: Path, watch: Watch) -> None:
-    from dvae_core.recipe import build_recipe
-    from dvae_core.recipe_source import RecipeSource
+    from dvae_core.recipe.recipe import build_recipe
+    from dvae_core.recipe.source import RecipeSource
 
     recipe = build_recipe(RecipeSource(job.recipe), job.name)
 
     import torch
 
-    from dvae_core.train import resume_run, run_recipe
+    from dvae_core.training.run import resume_run, run_recipe
 
     if job.threads is not None:
         torch.set_num_threads(job.threads)
@@ -197,7 +171,7 @@ def _train(job: Job, sweep: Path, watch: Watch) -> None:
 
 def is_finished(folder: Path, epochs: int) -> bool:
     """Whether the run in a folder has been trained to its end."""
-    from dvae_core.run_folder import RunFolder
+    from dvae_core.runs.folder import RunFolder
 
     try:
         run = RunFolder.open(folder)
@@ -232,7 +206,7 @@ def _is_on(job: Job) -> bool:
 @contextlib.contextmanager
 def _stopped_with_the_sweep(job: Job) -> Iterator[None]:
     """Let the run stop, with a checkpoint, when its session is no longer the sweep's."""
-    from dvae_core.signals import request_stop
+    from dvae_core.stopping import request_stop
 
     over = threading.Event()
 

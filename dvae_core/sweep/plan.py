@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dvae_core.errors import RecipeError
-from dvae_core.recipe import MAY_CHANGE, Recipe, build_recipe
-from dvae_core.recipe_source import NAME_KEYS, RecipeSource, change, read_source
-from dvae_core.registry import Registry
-from dvae_core.sweep.sweep_file import Axis, Dotted, Range, SweepFile
+from dvae_core.plugin.registry import Registry
+from dvae_core.recipe.recipe import MAY_CHANGE, Recipe, build_recipe
+from dvae_core.recipe.source import NAME_KEYS, Dotted, RecipeSource, change, read_source
+from dvae_core.sweep.sweep_file import Axis, Range, SweepFile
 
 LONGEST_NAME = 120
 

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from dvae_core.sweep.jobs import Job
-from dvae_core.sweep.ledger import Ledger
+from dvae_core.plugin.given import Job
 from dvae_core.sweep.plan import Plan, Variant, digest, run_name
 from dvae_core.sweep.search import Trials
+from dvae_core.sweep.tracker import Tracker
 
 
 class Queue:
@@ -24,12 +24,12 @@ class Queue:
     def __init__(
         self,
         plan: Plan,
-        ledger: Ledger,
+        tracker: Tracker,
         variants: Sequence[Variant],
         trials: Trials | None = None,
     ) -> None:
         self._plan = plan
-        self._ledger = ledger
+        self._tracker = tracker
         self._variants = {variant.name: variant for variant in variants}
         self._trials = trials
         seeds = plan.sweep.seeds
@@ -52,13 +52,13 @@ class Queue:
         name = self._waiting.popleft()
         variant, seed = self._runs[name]
         recipe = self._plan.recipe(self._made(variant))
-        self._ledger.plan(name, recipe.train.epochs)
-        if variant not in self._ledger.journal.variants:
-            self._ledger.journal.add([{"variant": variant, "recipe": digest(recipe)}])
+        self._tracker.plan(name, recipe.train.epochs)
+        if variant not in self._tracker.journal.variants:
+            self._tracker.journal.add([{"variant": variant, "recipe": digest(recipe)}])
         return Job(
             name=name,
-            sweep=str(self._ledger.folder.absolute()),
-            session=self._ledger.session,
+            sweep=str(self._tracker.folder.absolute()),
+            session=self._tracker.session,
             recipe=recipe.to_table() | {"seed": seed},
             distributions=self._distributions,
         )
@@ -75,7 +75,7 @@ class Queue:
 
     def undone(self) -> list[str]:
         """The runs that are neither finished nor failed."""
-        return [name for name in self._runs if not self._ledger.done(name)]
+        return [name for name in self._runs if not self._tracker.done(name)]
 
     def _made(self, variant: str) -> Variant:
         if self._trials is not None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from dvae_core import comparison_tables
-from dvae_core.comparison import Comparison
 from dvae_core.files import write_atomically
-from dvae_core.registry import Registry
-from dvae_core.sweep.figures import draw_figures
-from dvae_core.sweep.folder import SweepFolder
-from dvae_core.sweep.report import sweep_report
-from dvae_core.sweep.watching import SweepWatch
+from dvae_core.pages.sweep_figures import draw_figures
+from dvae_core.pages.sweep_report import sweep_report
+from dvae_core.plugin.registry import Registry
+from dvae_core.runs import comparison_table
+from dvae_core.runs.comparison_table import Comparison
+from dvae_core.runs.sweep_folder import SweepFolder
+from dvae_core.sweep.watch import SweepWatch
 
 
 def write_results(folder: Path, registry: Registry, watch: SweepWatch) -> SweepFolder:
@@ -20,9 +20,9 @@ def write_results(folder: Path, registry: Registry, watch: SweepWatch) -> SweepF
     sweep = SweepFolder(folder, registry)
     if sweep.comparison is not None:
         tables: dict[str, Callable[[Comparison], str]] = {
-            "md": comparison_tables.as_markdown,
-            "csv": comparison_tables.as_csv,
-            "json": comparison_tables.as_json,
+            "md": comparison_table.as_markdown,
+            "csv": comparison_table.as_csv,
+            "json": comparison_table.as_json,
         }
         for ending, table in tables.items():
             text = f"{table(sweep.comparison).rstrip()}\n"

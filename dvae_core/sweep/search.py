@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dvae_core.errors import DvaeError, RecipeError
-from dvae_core.sweep.ledger import Ledger
+from dvae_core.recipe.goal import Goal
+from dvae_core.recipe.source import Dotted
 from dvae_core.sweep.plan import Plan, Variant, run_name, trial_name
-from dvae_core.sweep.sweep_file import Dotted, Range, Search
+from dvae_core.sweep.sweep_file import Range, Search
+from dvae_core.sweep.tracker import Tracker
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -27,7 +29,7 @@ def trial_names(search: Search) -> list[str]:
 class Trials:
     """The trials of a search, in a journal that outlives whoever drives the sweep.
 
-    A trial's value is the mean of the goal's figure over the seeds, after the last epoch. A trial
+    A trial's value is the mean of the goal's metric over the seeds, after the last epoch. A trial
     with a failed run has none. Each trial's sampler is seeded with the search's seed and the
     trial's number: what is drawn depends on them and, for tpe, on the trials that have ended.
 
@@ -36,11 +38,11 @@ class Trials:
         RecipeError: the folder holds the search of another space or goal.
     """
 
-    def __init__(self, plan: Plan, ledger: Ledger) -> None:
-        search, goal = plan.sweep.search, plan.sweep.goal
+    def __init__(self, plan: Plan, tracker: Tracker) -> None:
+        search, goal = plan.sweep.search, Goal.of(plan.sweep.goal)
         assert search is not None
         assert goal is not None
-        self._plan, self._ledger, self._search = plan, ledger, search
+        self._plan, self._tracker, self._search = plan, tracker, search
         try:
             import optuna
             from optuna.storages.journal import JournalFileBackend
@@ -50,21 +52,21 @@ class Trials:
             ) from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._optuna = optuna
-        storage = optuna.storages.JournalStorage(JournalFileBackend(str(ledger.folder / STORAGE)))
+        storage = optuna.storages.JournalStorage(JournalFileBackend(str(tracker.folder / STORAGE)))
         self._study = optuna.create_study(
             study_name="sweep",
             storage=storage,
             load_if_exists=True,
-            direction="maximize" if goal.startswith("highest") else "minimize",
+            direction="maximize" if goal.direction == "highest" else "minimize",
         )
-        about = {"space": search.space, "goal": goal}
+        about = {"space": search.space, "goal": str(goal)}
         before = self._study.user_attrs.get("about")
         if before is None:
             self._study.set_user_attr("about", about)
         elif before != json.loads(json.dumps(about)):
             at = plan.sweep.origin(("search",))
             raise RecipeError(
-                f"{at}: the goal or the space is not the one that {ledger.folder} was started "
+                f"{at}: the goal or the space is not the one that {tracker.folder} was started "
                 "with; start a new sweep"
             )
         self.names = trial_names(search)
@@ -82,7 +84,7 @@ class Trials:
         known = self.known()
         if name not in known:
             # What ended a moment ago shall be known to what is drawn now.
-            self._ledger.look(now=True)
+            self._tracker.look(now=True)
             self.tell()
         while name not in known:
             number = len(known)
@@ -98,9 +100,9 @@ class Trials:
         for trial in self._study.get_trials(deepcopy=False, states=(states.RUNNING,)):
             seeds = self._plan.sweep.seeds
             runs = [run_name(trial_name(trial.number), seed) for seed in seeds]
-            if not all(map(self._ledger.done, runs)):
+            if not all(map(self._tracker.done, runs)):
                 continue
-            values = [self._ledger.values[run] for run in runs if run in self._ledger.values]
+            values = [self._tracker.values[run] for run in runs if run in self._tracker.values]
             if len(values) == len(runs):
                 self._study.tell(trial.number, statistics.fmean(values))
             else:

@@ -17,15 +17,21 @@ from pydantic import (
     model_validator,
 )
 
-from dvae_core.components import Launcher, RecipePath
 from dvae_core.errors import RecipeError
-from dvae_core.recipe import Table, error_lines
-from dvae_core.recipe_source import NAME_KEYS, Key, RecipeSource, read_source
-from dvae_core.registry import Registry
-from dvae_core.slots import FROM_LIST, as_error, explain, slot, value_problem
-
-Dotted = tuple[str, ...]
-"""A recipe key, such as ("kl", "weight")."""
+from dvae_core.plugin.kinds import Launcher, RecipePath
+from dvae_core.plugin.registry import Registry
+from dvae_core.recipe.goal import PATTERN
+from dvae_core.recipe.recipe import Table, error_lines
+from dvae_core.recipe.slots import FROM_LIST, as_error, explain, slot, value_problem
+from dvae_core.recipe.source import (
+    NAME_KEYS,
+    Dotted,
+    Place,
+    RecipeSource,
+    inside,
+    leaves,
+    read_source,
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Axis:
 
     key: Dotted
     values: tuple[Any, ...]
-    at: Key
+    at: Place
     """Where the values stand in the sweep file."""
 
 
@@ -88,7 +94,7 @@ class Search(Table):
     def _read_space(self) -> Search:
         problems = []
         for at, value in _leaves(self.space):
-            place: Key = ("space", *at)
+            place: Place = ("space", *at)
             if isinstance(value, dict):
                 try:
                     text = json.dumps(value, default=str)
@@ -130,7 +136,7 @@ class SweepFile(Table):
     """What all runs have in common, looked for beside the sweep's file."""
     seeds: Annotated[tuple[int, ...], PlainValidator(_seeds)] = (0,)
     """A list, or how many, counted from 0. Every variant is trained with each."""
-    goal: str | None = Field(default=None, pattern=r"^(highest|lowest) \S+$")
+    goal: str | None = Field(default=None, pattern=PATTERN)
     """What makes a run the best so far, such as "highest test/knn_accuracy"."""
     grid: dict[str, Any] = {}
     """For each recipe key a list of values; every combination is a variant."""
@@ -145,9 +151,9 @@ class SweepFile(Table):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> SweepFile:
-        problems: list[tuple[Key, Any]] = []
+        problems: list[tuple[Place, Any]] = []
 
-        def wrong(at: Key, text: str) -> None:
+        def wrong(at: Place, text: str) -> None:
             problems.append((at, value_problem(text, "key")))
 
         if not self.recipe.is_file():
@@ -182,7 +188,7 @@ class SweepFile(Table):
         return tuple(sorted(found, key=lambda axis: axis.key[-1] not in NAME_KEYS))
 
     @property
-    def varied(self) -> dict[Dotted, Key]:
+    def varied(self) -> dict[Dotted, Place]:
         """The recipe keys that a grid or a search varies, and where they stand."""
         if self.search is None:
             return {axis.key: axis.at for axis in self.axes}
@@ -199,7 +205,7 @@ class SweepFile(Table):
         """The file as written."""
         return self._source.files[0].read_text(encoding="utf-8") if self._source.files else ""
 
-    def origin(self, at: Key) -> str:
+    def origin(self, at: Place) -> str:
         """path:line of a value in the sweep file."""
         return self._source.origin(at)
 
@@ -231,16 +237,17 @@ def load_sweep(path: Path, registry: Registry, launcher: str | None = None) -> S
     return sweep
 
 
-def _leaves(table: dict[str, Any], at: Dotted = ()) -> Iterator[tuple[Dotted, Any]]:
+def _leaves(table: dict[str, Any]) -> Iterator[tuple[Place, Any]]:
     """Every value that is no table, or a table that makes a range, and the keys to it."""
+
+    def opened(value: Any) -> list[tuple[Place, Any]] | None:
+        closed = not isinstance(value, dict) or {"low", "high"} & value.keys()
+        return None if closed else inside(value)
+
     for key, value in table.items():
-        here = (*at, key)
-        if isinstance(value, dict) and not {"low", "high"} & value.keys():
-            yield from _leaves(value, here)
-        else:
-            yield here, value
+        yield from leaves(value, opened, (key,))
 
 
-def _dotted(at: Dotted) -> Dotted:
+def _dotted(at: Place) -> Dotted:
     """The key in parts, however much of it was quoted."""
-    return tuple(part for key in at for part in key.split("."))
+    return tuple(part for key in at for part in str(key).split("."))

@@ -17,15 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dvae_core.components import Component
-
-
-class NotChecked(Exception):
-    """A check cannot be made here; the message says why."""
-
-
-class Failure(AssertionError):
-    """A check failed; the message is its one-line reason."""
+from dvae_core.plugin.kinds import Component
+from dvae_core.testing.outcomes import Failure as Failure
+from dvae_core.testing.outcomes import NotChecked as NotChecked
 
 
 @dataclass(frozen=True)

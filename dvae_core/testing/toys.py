@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from dvae_core.components import KL, Component, Dataset, Decoder, Encoder, Head, Reconstruction
-from dvae_core.data import load_data
-from dvae_core.labelled_images import ImageShape, LabelledImages
-from dvae_core.recipe import Recipe, build_recipe
-from dvae_core.recipe_source import RecipeSource
-from dvae_core.registry import Provider, Registry
-from dvae_core.training import Training
+from dvae_core.model.data import load_data
+from dvae_core.plugin.kinds import KL, Component, Dataset, Decoder, Encoder, Head, Reconstruction
+from dvae_core.plugin.labelled_images import ImageShape, LabelledImages
+from dvae_core.plugin.registry import Provider, Registry
+from dvae_core.recipe.recipe import Recipe, build_recipe
+from dvae_core.recipe.source import RecipeSource
+from dvae_core.training.state import Training
 
 SHAPE: ImageShape = (1, 12, 12)
 

@@ -12,7 +12,7 @@ from dvae_core import Term, class_number, hookimpl
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dvae_core.model import GuidedVAE
+    from dvae_core import Model
 
 Class = Annotated[str | int, Field(union_mode="left_to_right")]
 
@@ -54,7 +54,7 @@ class Border(Term):
             named.append((a, b))
         return tuple(dict.fromkeys(named))
 
-    def build(self, model: GuidedVAE) -> Callable[[Any, Tensor], Tensor]:
+    def build(self, model: Model) -> Callable[[Any, Tensor], Tensor]:
         import torch
         from torch.nn import functional
 

@@ -9,9 +9,10 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dvae_core.components import Launcher
-from dvae_core.provenance import FORMAT
-from dvae_core.sweep.jobs import Job, Record, record_file, session_file
+from dvae_core.plugin.given import Job
+from dvae_core.plugin.kinds import Launcher
+from dvae_core.runs.provenance import FORMAT
+from dvae_core.sweep.jobs import Record, record_file, session_file
 from dvae_core.testing.checks.register import check, must
 
 

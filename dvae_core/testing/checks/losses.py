@@ -7,16 +7,16 @@ import math
 import torch
 from torch import Tensor, nn
 
-from dvae_core.components import (
+from dvae_core.errors import RecipeError
+from dvae_core.plugin.given import Outputs
+from dvae_core.plugin.kinds import (
     KL,
     Reconstruction,
     Schedule,
     Term,
 )
-from dvae_core.errors import RecipeError
-from dvae_core.model import Outputs
-from dvae_core.testing import Failure, NotChecked
 from dvae_core.testing.checks.register import CLASSES, B, check, expect_shape, must
+from dvae_core.testing.outcomes import Failure, NotChecked
 from dvae_core.testing.toys import toy_training
 
 

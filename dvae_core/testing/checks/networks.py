@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dvae_core.components import (
+from dvae_core.plugin.kinds import (
     Decoder,
     Encoder,
     Head,
 )
-from dvae_core.testing import Failure
 from dvae_core.testing.checks.register import CLASSES, B, check, expect_shape, must
+from dvae_core.testing.outcomes import Failure
 
 SHAPES = ((1, 28, 28), (3, 32, 32))
 

@@ -11,20 +11,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dvae_core.components import (
+from dvae_core.errors import DataError
+from dvae_core.latent.snapshot import Snapshot
+from dvae_core.plugin.kinds import (
     Callback,
     Dataset,
     Metric,
     Plot,
 )
-from dvae_core.errors import DataError
-from dvae_core.labelled_images import LabelledImages
+from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.randomness import global_state
-from dvae_core.snapshot import Snapshot
-from dvae_core.testing import Failure, NotChecked
+from dvae_core.runs.watch import Watch
 from dvae_core.testing.checks.register import check, must
+from dvae_core.testing.outcomes import Failure, NotChecked
 from dvae_core.testing.toys import toy_recipe, toy_registry, toy_training
-from dvae_core.watch import Watch
 
 
 @check("dataset")
@@ -57,7 +57,7 @@ _NOT_HERE: dict[str, str] = {}
 
 
 def _load(dataset: Dataset) -> LabelledImages:
-    from dvae_core.data import cache_folder
+    from dvae_core.model.data import cache_folder
 
     key = repr(dataset)
     if key in _NOT_HERE:
@@ -122,7 +122,7 @@ def leaves_no_global_state(plot: Plot) -> None:
 
 @check("callback")
 def survives_a_run(callback: Callback) -> None:
-    from dvae_core.train import run_recipe
+    from dvae_core.training.run import run_recipe
 
     registry = toy_registry(type(callback))
     table = callback.model_dump(mode="json")

@@ -10,12 +10,12 @@ import sys
 
 from pydantic import ValidationError
 
-from dvae_core.components import (
+from dvae_core.plugin.keys import field_help
+from dvae_core.plugin.kinds import (
     Component,
 )
-from dvae_core.describe import field_help
-from dvae_core.testing import Failure, NotChecked
 from dvae_core.testing.checks.register import check, must
+from dvae_core.testing.outcomes import Failure, NotChecked
 
 HEAVY = ("torch", "torchvision", "wandb", "matplotlib")
 

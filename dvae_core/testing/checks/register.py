@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
-from dvae_core.components import Component
-from dvae_core.describe import example_table
-from dvae_core.testing import Failure
+from dvae_core.plugin.keys import example_table
+from dvae_core.plugin.kinds import Component
+from dvae_core.testing.outcomes import Failure
 
 CheckFunction = Callable[[Any], None]
 

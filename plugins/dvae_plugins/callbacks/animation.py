@@ -10,7 +10,7 @@ from pydantic import Field
 from dvae_core import Callback
 
 if TYPE_CHECKING:
-    from dvae_core import RunFolder
+    from dvae_core import Run
 
 
 class Animation(Callback):
@@ -26,7 +26,7 @@ class Animation(Callback):
     seconds: float = Field(default=0.7, gt=0)
     """How long an epoch is shown; the last one is shown three times as long."""
 
-    def run_finished(self, run: RunFolder, status: str) -> None:
+    def run_finished(self, run: Run, status: str) -> None:
         from PIL import Image
 
         for plot in self.plots:

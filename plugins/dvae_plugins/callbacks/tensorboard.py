@@ -9,7 +9,7 @@ from dvae_core import Callback, DvaeError
 from dvae_plugins.callbacks.samples import class_names, pictures
 
 if TYPE_CHECKING:
-    from dvae_core import RunFolder, Snapshot
+    from dvae_core import Run, Snapshot
 
 MOST_POINTS = 1000
 """Test images in the projector."""
@@ -32,15 +32,13 @@ class TensorBoard(Callback):
     def check(self) -> None:
         _summary_writer()
 
-    def run_started(self, run: RunFolder) -> None:
+    def run_started(self, run: Run) -> None:
         rows = run.metrics()
         # What an earlier process logged of the steps that are now trained again does not count.
         purge_step = rows[-1]["step"] + 1 if rows else 0
         self._writer = _summary_writer()(str(run.path / "tensorboard"), purge_step=purge_step)
 
-    def epoch_finished(
-        self, run: RunFolder, metrics: dict[str, float], figures: dict[str, Path]
-    ) -> None:
+    def epoch_finished(self, run: Run, metrics: dict[str, float], figures: dict[str, Path]) -> None:
         step = int(metrics["step"])
         for key, value in metrics.items():
             if key != "step":
@@ -49,7 +47,7 @@ class TensorBoard(Callback):
             self._writer.add_image(f"figures/{name}", _picture(path), step, dataformats="HWC")
         self._writer.flush()
 
-    def run_finished(self, run: RunFolder, status: str) -> None:
+    def run_finished(self, run: Run, status: str) -> None:
         from dvae_core import load_run
 
         try:

@@ -9,8 +9,7 @@ from dvae_plugins.callbacks.samples import class_names, pictures
 if TYPE_CHECKING:
     import numpy as np
 
-    from dvae_core import Snapshot
-    from dvae_core.comparison import Comparison
+    from dvae_core import Comparison, Snapshot
 
 
 def test_images(snapshot: Snapshot, rows: int) -> Any:
@@ -43,7 +42,7 @@ def _images(images: np.ndarray) -> list[Any]:
 
 
 def comparison(found: Comparison) -> Any:
-    """A wandb.Table: a row a variant, its settings, and the mean and margin of each figure."""
+    """A wandb.Table: a row a variant, its settings, and the mean and margin of each metric."""
     import wandb
 
     rows = [row for row in found.rows if row.finished]
@@ -56,10 +55,10 @@ def comparison(found: Comparison) -> Any:
         numbers = all(type(value) in (int, float, type(None)) for value in values)
         # A column of W&B has one type.
         columns[key] = [v if numbers or v is None else str(v) for v in values]
-    for name in found.figures:
-        figures = [row.figures.get(name) for row in rows]
-        columns[name] = [None if figure is None else figure.mean for figure in figures]
-        margins = [None if figure is None else figure.margin for figure in figures]
+    for name in found.metrics:
+        estimates = [row.metrics.get(name) for row in rows]
+        columns[name] = [None if one is None else one.mean for one in estimates]
+        margins = [None if one is None else one.margin for one in estimates]
         if any(margin is not None for margin in margins):
             columns[f"{name} margin"] = margins
     return wandb.Table(

@@ -15,8 +15,7 @@ from dvae_plugins.callbacks import wandb_session
 from dvae_plugins.callbacks import wandb_tables as tables
 
 if TYPE_CHECKING:
-    from dvae_core import RunFolder, SweepFolder
-    from dvae_core.comparison import Comparison
+    from dvae_core import Comparison, Run, Sweep
 
 ARTIFACT_TIMEOUT = 120
 """Seconds to wait for a server that was asked to take the checkpoints."""
@@ -52,16 +51,14 @@ class WandB(Callback):
     _run: Any = None
     _defined: set[str] = PrivateAttr(default_factory=set)
 
-    def run_started(self, run: RunFolder) -> None:
+    def run_started(self, run: Run) -> None:
         run_id = run.recall("wandb_id") or secrets.token_hex(4)
         run.remember("wandb_id", run_id)
         self._run = self._start(
             run.path, run_id, name=run.name, group=run.sweep, config=run.recipe_table
         )
 
-    def epoch_finished(
-        self, run: RunFolder, metrics: dict[str, float], figures: dict[str, Path]
-    ) -> None:
+    def epoch_finished(self, run: Run, metrics: dict[str, float], figures: dict[str, Path]) -> None:
         if self._run is None:
             return
         import wandb
@@ -78,7 +75,7 @@ class WandB(Callback):
             wandb_session.let_go()
             raise
 
-    def run_finished(self, run: RunFolder, status: str) -> None:
+    def run_finished(self, run: Run, status: str) -> None:
         if self._run is None:
             return
         with wandb_session.ending(run.path):
@@ -87,7 +84,7 @@ class WandB(Callback):
             self._run.finish(exit_code=0 if status == "finished" else 1)
         self._run = None
 
-    def sweep_finished(self, sweep: SweepFolder) -> None:
+    def sweep_finished(self, sweep: Sweep) -> None:
         if sweep.comparison is None:
             return
         memory = f"wandb {self.entity or ''}/{self.project}"
@@ -126,7 +123,7 @@ class WandB(Callback):
                 self._run.define_metric(key, step_metric="epoch", summary=_summary(key, metrics))
         self._defined.update(metrics)
 
-    def _log_finished(self, run: RunFolder) -> None:
+    def _log_finished(self, run: Run) -> None:
         """What takes a model; none of it may cost the rows of the epochs."""
         import wandb
 
@@ -149,7 +146,7 @@ class WandB(Callback):
                 if not self._run.offline:
                     logged.wait(ARTIFACT_TIMEOUT)
 
-    def _log_sweep(self, run: Any, sweep: SweepFolder, comparison: Comparison) -> None:
+    def _log_sweep(self, run: Any, sweep: Sweep, comparison: Comparison) -> None:
         """The table, the figures and the report; one that fails costs none of the others."""
         import wandb
 
@@ -177,7 +174,7 @@ def _summary(key: str, metrics: dict[str, float]) -> str | None:
     return "last,min" if name == "loss" or f"train/{name}_weight" in metrics else None
 
 
-def _checkpoints(run: RunFolder) -> Any:
+def _checkpoints(run: Run) -> Any:
     """An artifact that is a run folder without its figures, so that `load_run` takes it."""
     import wandb
 

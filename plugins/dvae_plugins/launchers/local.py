@@ -21,7 +21,7 @@ from pydantic import Field
 from dvae_core import DvaeError, Job, Launcher, keep_busy
 
 if TYPE_CHECKING:
-    from dvae_core.sweep.jobs import Jobs
+    from dvae_core import Jobs
 
 GOODBYE = 20.0
 """Seconds that a worker has to write a checkpoint when nobody wants its work any more."""

@@ -11,7 +11,7 @@ from pydantic import Field
 from dvae_core import DvaeError, Job, Launcher, run_job
 
 if TYPE_CHECKING:
-    from dvae_core.sweep.jobs import Jobs
+    from dvae_core import Jobs
 
 
 class Ray(Launcher):

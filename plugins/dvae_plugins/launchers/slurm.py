@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from dvae_core import DvaeError, Job, Launcher, run_job
-from dvae_core.signals import request_stop
+from dvae_core import DvaeError, Job, Launcher, request_stop, run_job
 
 if TYPE_CHECKING:
-    from dvae_core.sweep.jobs import Jobs
+    from dvae_core import Jobs
 
 GOODBYE = 20.0
 """Seconds that a process has to write a checkpoint when nobody wants its work any more."""

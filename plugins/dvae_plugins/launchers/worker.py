@@ -10,8 +10,7 @@ import sys
 import threading
 import time
 
-from dvae_core import DvaeError, Job, run_job
-from dvae_core.signals import request_stop
+from dvae_core import DvaeError, Job, request_stop, run_job
 
 
 def main() -> None:

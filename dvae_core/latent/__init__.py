@@ -1,0 +1,1 @@
+"""A trained model looked at: where images lie, what is measured there, who borders whom."""

@@ -1,0 +1,142 @@
+"""Paths: what lies on the straight lines between images of two classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dvae_core.latent.borders.judge import VOID, Judge
+
+LINES = 100
+"""Lines between two classes."""
+STEPS = 64
+"""Points along a line, its ends included."""
+RESAMPLES = 1000
+"""Of the bootstrap."""
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The verdicts along straight lines between test means that the judge gets right."""
+
+    pairs: np.ndarray
+    """int [Q, 2]: the pairs of classes a < b."""
+    ends: np.ndarray
+    """[Q, L, 2, D]: where each line starts and ends; nan for a pair without lines."""
+    verdicts: np.ndarray
+    """int [Q, L, S]: class or VOID at each step of each line."""
+    classes: int
+    picks: np.ndarray
+    """int [R, L]: the bootstrap's choices of lines, the same for all pairs, as these share their
+    ends."""
+
+    @property
+    def walked(self) -> np.ndarray:
+        """bool [Q]: pairs that have lines; others lack an image that the judge gets right."""
+        return ~np.isnan(self.ends).any(axis=(1, 2, 3))
+
+    def points(self, lines: int, steps: int) -> np.ndarray:
+        """[Q, lines, steps, D]: points on the first lines of each pair."""
+        return straight(self.ends[:, :lines, 0], self.ends[:, :lines, 1], steps)
+
+    @property
+    def direct(self) -> np.ndarray:
+        """bool [Q, L]: lines that are judged a ... a b ... b and nothing else."""
+        return is_direct(self.verdicts, self.pairs[:, :1], self.pairs[:, 1:])
+
+    @property
+    def direct_path(self) -> np.ndarray:
+        """[K, K], symmetric: the share of direct lines between two classes; nan where there are
+        no test images of one (and on the diagonal), 0 where the judge gets none of one right."""
+        return self._matrix(self.direct.mean(axis=1))
+
+    @property
+    def direct_path_interval(self) -> tuple[np.ndarray, np.ndarray]:
+        """The ends [K, K] of the 95 % interval of `direct_path`, by bootstrap over the lines."""
+        low, high = self._interval(self.direct[:, self.picks].mean(axis=2))
+        return self._matrix(low), self._matrix(high)
+
+    @property
+    def direct_path_mean(self) -> float:
+        """The mean of `direct_path` over the pairs."""
+        return float(self.direct.mean())
+
+    @property
+    def direct_path_mean_interval(self) -> tuple[float, float]:
+        """Its 95 % interval."""
+        low, high = self._interval(self.direct.mean(axis=0)[self.picks].mean(axis=1))
+        return float(low), float(high)
+
+    @property
+    def intrusion(self) -> float:
+        """The share of all steps that are judged a third class."""
+        a, b = self.pairs[:, :1, None], self.pairs[:, 1:, None]
+        third = (self.verdicts != a) & (self.verdicts != b) & (self.verdicts != VOID)
+        return float(third.mean())
+
+    @property
+    def void_rate(self) -> float:
+        """The share of all steps that are void."""
+        return float((self.verdicts == VOID).mean())
+
+    def _matrix(self, values: np.ndarray) -> np.ndarray:
+        matrix = np.full((self.classes, self.classes), np.nan)
+        a, b = self.pairs.T
+        matrix[a, b] = matrix[b, a] = values
+        return matrix
+
+    @staticmethod
+    def _interval(resampled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        low, high = np.quantile(resampled, (0.025, 0.975), axis=-1)
+        return low, high
+
+
+def is_direct(verdicts: np.ndarray, a: np.ndarray | int, b: np.ndarray | int) -> np.ndarray:
+    """Whether verdicts [..., S] are a ... a b ... b and nothing else; a and b are [...]."""
+    a, b = np.asarray(a)[..., None], np.asarray(b)[..., None]
+    at_b = verdicts == b
+    only_two = (at_b | (verdicts == a)).all(axis=-1)
+    once = (at_b[..., 1:] >= at_b[..., :-1]).all(axis=-1)
+    return only_two & once & ~at_b[..., 0] & at_b[..., -1]
+
+
+def straight(start: np.ndarray, end: np.ndarray, steps: int = STEPS) -> np.ndarray:
+    """Points [..., S, D] on the straight lines from start to end, both [..., D]."""
+    t = np.linspace(0, 1, steps)[:, None]
+    return (1 - t) * start[..., None, :] + t * end[..., None, :]
+
+
+def paths(
+    judge: Judge,
+    test_means: np.ndarray,
+    test_labels: np.ndarray,
+    random: np.random.Generator,
+    *,
+    lines: int = LINES,
+    steps: int = STEPS,
+) -> Paths:
+    """Walk between every two classes, from images that the judge gets right.
+
+    The right ones of each class stand in a random order; line i joins the i-th of the one with
+    the i-th of the other (again from the first when they run out).
+    """
+    order = random.permutation(len(test_means))
+    right = order[judge.test_verdicts[order] == test_labels[order]]
+    right_of = {c: right[test_labels[right] == c] for c in range(judge.classes)}
+    present = [c for c in right_of if (test_labels == c).any()]
+    pairs = np.array([(a, b) for a in present for b in present if a < b]).reshape(-1, 2)
+    ends = np.full((len(pairs), lines, 2, test_means.shape[1]), np.nan)
+    for q, pair in enumerate(pairs):
+        if all(len(right_of[c]) for c in pair):
+            for side, c in enumerate(pair):
+                ends[q, :, side] = test_means[np.resize(right_of[c], lines)]
+    picks = random.integers(lines, size=(RESAMPLES, lines))
+    # Lines of a pair without ends are void throughout.
+    verdicts = np.full((len(pairs), lines, steps), VOID)
+    found = Paths(pairs, ends, verdicts, judge.classes, picks)
+    points = found.points(lines, steps)[found.walked]
+    if len(points):
+        seen = judge.verdicts(points.reshape(-1, points.shape[-1]))
+        verdicts[found.walked] = seen.reshape(points.shape[:-1])
+    return found

@@ -1,0 +1,244 @@
+"""Regions: how much of latent space each class owns, in how many pieces, and who borders whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import ndimage, sparse
+from scipy.spatial import KDTree
+
+from dvae_core.latent.borders.judge import VOID, Judge
+
+CELLS = 200
+"""Cells along each side of the grid."""
+ADJACENT = 5
+"""Two classes are adjacent from so many neighbouring pairs on."""
+
+Segments = list[list[tuple[float, float]]]
+"""Lines in the plane, each by its two ends."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The judge's map of a latent plane (or line)."""
+
+    verdicts: np.ndarray
+    """int [rows, columns]: a class or VOID; row 0 is the lowest z₂. One row for a line."""
+    x: np.ndarray
+    """[columns]: z₁ at the cells' centres."""
+    y: np.ndarray
+    """[rows]: z₂ at the cells' centres."""
+
+    def points(self, dim: int) -> np.ndarray:
+        """The centres [rows * columns, D] in a latent space of one or two dimensions."""
+        return cell_points(self.x, self.y, dim)
+
+
+@dataclass(frozen=True)
+class Regions:
+    """What each class owns."""
+
+    space: Literal["grid", "graph"]
+    """A grid over the latent plane, or the neighbour graph of the test means where there are more
+    than two dimensions: areas are then shares of images, not of space."""
+    areas: np.ndarray
+    """int [K]: cells (or images) judged to be each class's; void is nobody's."""
+    largest: np.ndarray
+    """int [K]: those in the largest connected piece of each."""
+    borders: np.ndarray
+    """int [K, K], symmetric: pairs of neighbouring cells (or images) judged one and the other."""
+    present: np.ndarray
+    """bool [K]: the classes that there are images of."""
+    ceiling: int
+    """How many pairs of classes can be adjacent at most."""
+    grid: Grid | None
+    """The map, up to two dimensions."""
+    edges: np.ndarray | None
+    """int [2, E]: the edges of the graph, each once, beyond two dimensions."""
+
+    @property
+    def area_share(self) -> np.ndarray:
+        """[K]: each class's share of what is not void."""
+        return self.areas / max(self.areas.sum(), 1)
+
+    @property
+    def area_evenness(self) -> float:
+        """Entropy of the shares / log K: 1 when all classes own alike."""
+        shares = self.area_share[self.area_share > 0]
+        classes = int(self.present.sum())
+        if classes < 2:
+            return 1.0
+        return float(-(shares * np.log(shares)).sum() / np.log(classes))
+
+    @property
+    def wholeness_of(self) -> np.ndarray:
+        """[K]: the largest piece of each class / all that it owns; 0 where it owns nothing."""
+        return self.largest / np.maximum(self.areas, 1)
+
+    @property
+    def wholeness(self) -> float:
+        """The mean of `wholeness_of` over the classes that there are images of."""
+        return float(self.wholeness_of[self.present].mean())
+
+    @property
+    def adjacent(self) -> np.ndarray:
+        """bool [K, K]: the pairs of classes that share a border; on a line it is a single pair."""
+        on_a_line = self.grid is not None and len(self.grid.y) == 1
+        return self.borders >= (1 if on_a_line else ADJACENT)
+
+    @property
+    def adjacency(self) -> float:
+        """Adjacent pairs / `ceiling`. Regions in pieces can pass 1, connected ones cannot."""
+        return float(np.triu(self.adjacent, 1).sum() / max(self.ceiling, 1))
+
+
+def regions(judge: Judge, means: np.ndarray, test_means: np.ndarray, labels: np.ndarray) -> Regions:
+    """The regions that a judge sees.
+
+    Up to two dimensions on a grid of 200 cells a side over the 0.5-99.5 % box of the training
+    means, cells being neighbours where they share an edge. Beyond that on the graph of the
+    test means, each joined with its nearest others (as many as vote).
+
+    Args:
+        judge: who judges.
+        means: the training means [N, D], which set the grid's box.
+        test_means: [M, D], the nodes of the graph.
+        labels: labels of either, for which classes there are.
+    """
+    present = np.isin(np.arange(judge.classes), labels)
+    dim = means.shape[1]
+    if dim <= 2:
+        return regions_of(_grid(judge, means), judge.classes, present)
+    edges = _graph_edges(test_means, judge.k)
+    areas, largest, borders = _of_graph(judge, edges)
+    most = ceiling(int(present.sum()), dim)
+    return Regions("graph", areas, largest, borders, present, most, None, edges)
+
+
+def regions_of(grid: Grid, classes: int, present: np.ndarray | None = None) -> Regions:
+    """The regions of a map that has been drawn before, such as one that a run has kept.
+
+    Args:
+        grid: the map.
+        classes: how many classes there are.
+        present: bool [K], the classes that there are images of; all if left out.
+    """
+    present = np.ones(classes, dtype=bool) if present is None else present
+    areas, largest, borders = _of_grid(grid.verdicts, classes)
+    most = ceiling(int(present.sum()), 1 if len(grid.y) == 1 else 2)
+    return Regions("grid", areas, largest, borders, present, most, grid, None)
+
+
+def border_points(
+    judge: Judge, regions: Regions, test_means: np.ndarray, a: int, b: int
+) -> np.ndarray:
+    """Latent points [P, D] on the border of two classes: midway between cells (or images)."""
+    if regions.grid is None:
+        assert regions.edges is not None
+        one, other = regions.edges
+        ends = np.sort(judge.test_verdicts[[one, other]], axis=0)
+        across = (ends == np.sort([a, b])[:, None]).all(axis=0)
+        middle: np.ndarray = (test_means[one[across]] + test_means[other[across]]) / 2
+        return middle
+    points = np.array(border_segments(regions.grid, (a, b))).reshape(-1, 2, 2).mean(axis=1)
+    return points[:, : test_means.shape[1]]
+
+
+def border_segments(grid: Grid, pair: tuple[int, int] | None = None) -> Segments:
+    """The edges between cells of two classes (of a pair of classes), as pairs of ends."""
+    v = grid.verdicts
+    (left, right, dx), (low, high, dy) = cell_edges(grid.x), cell_edges(grid.y)
+    segments: Segments = []
+    for row, column in np.argwhere(_across(v[:, :-1], v[:, 1:], pair)):
+        x = grid.x[column] + dx / 2
+        segments.append([(x, low[row]), (x, high[row])])
+    for row, column in np.argwhere(_across(v[:-1], v[1:], pair)):
+        y = grid.y[row] + dy / 2
+        segments.append([(left[column], y), (right[column], y)])
+    return segments
+
+
+def cell_points(x: np.ndarray, y: np.ndarray, dim: int) -> np.ndarray:
+    """The points [rows * columns, D], row by row, of a grid with these coordinates."""
+    return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)[:, :dim]
+
+
+def cell_edges(centres: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """The lower and upper edges of cells, and their width."""
+    width = float(centres[1] - centres[0]) if len(centres) > 1 else 1.0
+    return centres - width / 2, centres + width / 2, width
+
+
+def _across(one: np.ndarray, other: np.ndarray, pair: tuple[int, int] | None) -> np.ndarray:
+    different: np.ndarray = (one != other) & (one != VOID) & (other != VOID)
+    if pair is None:
+        return different
+    return different & np.isin(one, pair) & np.isin(other, pair)
+
+
+def ceiling(classes: int, dim: int) -> int:
+    """How many pairs of so many connected regions can share a border.
+
+    On a line each region has two neighbours at most: K - 1. In the plane connected regions and
+    their borders form a planar graph, which has at most 3K - 6 edges (Euler, for K >= 3). From
+    three dimensions on every pair can.
+    """
+    pairs = classes * (classes - 1) // 2
+    if dim == 1:
+        return max(classes - 1, 0)
+    return min(pairs, 3 * classes - 6) if dim == 2 and classes >= 3 else pairs
+
+
+def _grid(judge: Judge, means: np.ndarray) -> Grid:
+    low, high = np.quantile(means, (0.005, 0.995), axis=0)
+    high = np.maximum(high, low + 1e-6)
+    edges = [
+        np.linspace(a, b, CELLS, endpoint=False) + (b - a) / CELLS / 2
+        for a, b in zip(low, high, strict=True)
+    ]
+    x, y = edges[0], edges[1] if len(edges) == 2 else np.zeros(1)
+    points = cell_points(x, y, means.shape[1])
+    return Grid(judge.verdicts(points).reshape(len(y), len(x)), x, y)
+
+
+def _of_grid(verdicts: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    areas = np.bincount(verdicts[verdicts >= 0], minlength=classes)
+    largest = np.zeros(classes, dtype=int)
+    for c in np.flatnonzero(areas):
+        pieces, _ = ndimage.label(verdicts == c)
+        largest[c] = np.bincount(pieces.ravel())[1:].max()
+    one = np.concatenate([verdicts[:, :-1].ravel(), verdicts[:-1].ravel()])
+    other = np.concatenate([verdicts[:, 1:].ravel(), verdicts[1:].ravel()])
+    return areas, largest, _count_borders(one, other, classes)
+
+
+def _graph_edges(means: np.ndarray, k: int) -> np.ndarray:
+    """The two ends [2, E] of each edge between points and their k nearest others, once each."""
+    n = len(means)
+    ranks = np.arange(2, min(k + 1, n) + 1)  # the first neighbour is the point itself
+    _, neighbours = KDTree(means).query(means, k=ranks, workers=-1)
+    ends = np.stack([np.repeat(np.arange(n), len(ranks)), neighbours.ravel()])
+    edges: np.ndarray = np.unique(np.sort(ends, axis=0), axis=1)
+    return edges
+
+
+def _of_graph(judge: Judge, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    verdicts, classes, n = judge.test_verdicts, judge.classes, len(judge.test_verdicts)
+    one, other = edges
+    areas = np.bincount(verdicts[verdicts >= 0], minlength=classes)
+    inside = (verdicts[one] == verdicts[other]) & (verdicts[one] >= 0)
+    graph = sparse.coo_array((np.ones(inside.sum()), (one[inside], other[inside])), shape=(n, n))
+    _, pieces = sparse.csgraph.connected_components(graph, directed=False)
+    largest = np.zeros(classes, dtype=int)
+    for c in np.flatnonzero(areas):
+        largest[c] = np.bincount(pieces[verdicts == c]).max()
+    return areas, largest, _count_borders(verdicts[one], verdicts[other], classes)
+
+
+def _count_borders(one: np.ndarray, other: np.ndarray, classes: int) -> np.ndarray:
+    across = _across(one, other, None)
+    borders = np.zeros((classes, classes), dtype=int)
+    np.add.at(borders, (one[across], other[across]), 1)
+    return borders + borders.T

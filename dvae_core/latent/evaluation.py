@@ -1,0 +1,79 @@
+"""Measures a snapshot: the one way, while a run trains and afterwards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from dvae_core.errors import RecipeError
+from dvae_core.latent.snapshot import Snapshot
+from dvae_core.plugin.kinds import Metric
+from dvae_core.plugin.registry import Registry, UnknownComponent
+from dvae_core.randomness import set_aside
+from dvae_core.recipe.recipe import Recipe
+from dvae_core.runs.watch import Watch
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured after an epoch."""
+
+    epoch: int
+    """Epochs finished."""
+    step: int
+    """Steps finished."""
+    values: dict[str, float]
+    """`reconstruction` and `kl` of the test images, then what the metrics gave, by name."""
+    details: dict[str, dict[str, Any]]
+    """What else a metric wants kept, by its name."""
+    failures: tuple[str, ...]
+    """A line for each metric that failed."""
+
+
+def measure(snapshot: Snapshot, metrics: Iterable[Metric], watch: Watch) -> Evaluation:
+    """The losses of the test images and all metrics; one that fails costs no other.
+
+    Each metric finds the global random generators seeded alike, so that its figures depend on
+    neither the order nor the company.
+    """
+    details, failures = {}, []
+    with set_aside(snapshot.seed, "evaluation"):
+        values = snapshot.test_losses()
+    for metric in metrics:
+        watch.stage(f"measuring {metric.name} after epoch {snapshot.epoch}")
+        try:
+            with set_aside(snapshot.seed, "evaluation"):
+                for name, value in metric.measure(snapshot).items():
+                    if not math.isfinite(value):
+                        raise ValueError(f"{name} is {value}")
+                    values[name] = float(value)
+                details[metric.name] = metric.details(snapshot)
+        except Exception as error:
+            failures.append(f'metric "{metric.name}" failed: {type(error).__name__}: {error}')
+    return Evaluation(snapshot.epoch, snapshot.step, values, details, tuple(failures))
+
+
+def choose_metrics(recipe: Recipe, names: Sequence[str], registry: Registry) -> list[Metric]:
+    """Metrics by name: with the recipe's keys where it has them, with their defaults elsewhere.
+
+    Raises:
+        RecipeError: a line for each name that is unknown, or whose metric needs keys.
+    """
+    chosen: list[Metric] = []
+    problems = []
+    for name in dict.fromkeys(names):
+        own = [metric for metric in recipe.evaluate.metrics if metric.name == name]
+        try:
+            chosen += own or [registry.get("metric", name).from_table({})]  # type: ignore[list-item]
+        except UnknownComponent as error:
+            problems.append(str(error))
+        except ValidationError as error:
+            keys = ", ".join(str(detail["loc"][0]) for detail in error.errors())
+            problems.append(f'metric "{name}" needs keys that only a recipe can give: {keys}')
+    if problems:
+        raise RecipeError(problems)
+    return chosen

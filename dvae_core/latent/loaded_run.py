@@ -1,0 +1,163 @@
+"""A trained run, taken up again: for notebooks, and for every command that looks at one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dvae_core.errors import RunFolderError
+from dvae_core.latent.evaluation import Evaluation, choose_metrics, measure
+from dvae_core.latent.networks import Networks
+from dvae_core.latent.snapshot import Snapshot
+from dvae_core.model.data import load_data
+from dvae_core.model.device import device_of, is_available, place
+from dvae_core.model.guided_vae import build_model
+from dvae_core.model.objective import Objective
+from dvae_core.plugin.given import Run
+from dvae_core.plugin.registry import Registry, load_registry
+from dvae_core.randomness import set_aside
+from dvae_core.recipe.recipe import Recipe
+from dvae_core.recipe.timeline import Timeline
+from dvae_core.runs.checkpoints import Epoch
+from dvae_core.runs.folder import RunFolder
+from dvae_core.runs.watch import Watch
+
+
+class LoadedRun:
+    """A run's folder, recipe and model, as of one checkpoint. Made by `load_run`."""
+
+    def __init__(
+        self, folder: RunFolder, recipe: Recipe, state: dict[str, Any], registry: Registry
+    ) -> None:
+        self.folder = folder
+        """The run folder."""
+        self.recipe = recipe
+        """The resolved recipe, without what is not installed and not needed to look."""
+        self.epoch: int = state["epoch"]
+        """Epochs finished at the checkpoint."""
+        self._state = state
+        self._registry = registry
+        self._snapshot: Snapshot | None = None
+        device = recipe.train.device
+        self.device = device_of(device if is_available(device) else "auto")
+        """The run's, where this machine has it."""
+        with self._fitting():
+            shape, self.classes = folder.info["image_shape"], tuple(folder.info["classes"])
+            with set_aside(recipe.seed, "load"):
+                self.model = build_model(recipe, tuple(shape), self.classes)
+            self.model.load_state_dict(state["model"])
+        self.model.eval()
+        place(self.model, self.device)
+        self._networks = Networks(self.model, recipe, self.device)
+
+    def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """mean and log_var [P, D] of images [P, C, H, W], uint8 or float in [0, 1]."""
+        return self._networks.encode(images)
+
+    def decode(self, points: np.ndarray) -> np.ndarray:
+        """Images float32 [P, C, H, W] in [0, 1] of latent points [P, D]."""
+        return self._networks.decode(points)
+
+    def classify(self, points: np.ndarray) -> np.ndarray | None:
+        """The head's class probabilities [P, K] at latent points [P, D]; None without guidance."""
+        return self._networks.classify(points)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl, an epoch each: `pandas.DataFrame(run.metrics())` works."""
+        return self.folder.metrics()
+
+    def snapshot(self, watch: Watch | None = None) -> Snapshot:
+        """What metrics and plots see. Loads the run's data, the first time.
+
+        On the run's device where this machine has it.
+
+        Raises:
+            DataError: the data cannot be had.
+        """
+        if self._snapshot is None:
+            data = load_data(self.recipe.dataset)
+            timeline = self.recipe.timeline(len(data.train_images))
+            self._snapshot = Snapshot(
+                self.recipe,
+                self._networks,
+                self._objective(timeline),
+                data,
+                epoch=self.epoch,
+                step=self.epoch * timeline.steps_per_epoch + self._state["epoch_step"],
+                history=[row for row in self.metrics() if row["epoch"] < self.epoch],
+                say=(watch or Watch()).stage,
+            )
+        return self._snapshot
+
+    def _objective(self, timeline: Timeline) -> Objective:
+        """What measures the test images: reconstruction and KL, and none of the other terms."""
+        with self._fitting(), set_aside(self.recipe.seed, "load"):
+            recipe = self.recipe.model_copy(update={"terms": ()})
+            objective = Objective(recipe, self.model, timeline).to(self.device).eval()
+            state = self._state["objective"].items()
+            objective.load_state_dict({k: v for k, v in state if k.startswith("kl.")})
+        return objective
+
+    @contextlib.contextmanager
+    def _fitting(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # what is in a stranger's checkpoint may raise anything
+            raise RunFolderError(
+                f"{self.folder.path}: the checkpoint does not fit the recipe: {error}"
+            ) from error
+
+    def evaluate(
+        self, metrics: Sequence[str] | None = None, *, watch: Watch | None = None
+    ) -> Evaluation:
+        """Measure the run as it measures itself after an epoch. Writes nothing.
+
+        Args:
+            metrics: names of metrics; those of the recipe if left out.
+            watch: who is told what goes on.
+
+        Raises:
+            DataError: the data cannot be had.
+            RecipeError: there is no such metric, or it needs keys.
+        """
+        watch = watch or Watch()
+        chosen = self.recipe.evaluate.metrics
+        if metrics is not None:
+            chosen = tuple(choose_metrics(self.recipe, metrics, self._registry))
+        watch.stage(f"loading {self.recipe.dataset.name}")
+        return measure(self.snapshot(watch), chosen, watch)
+
+
+def load_run(
+    run: str | Path | Run,
+    epoch: Epoch | None = None,
+    *,
+    watch: Watch | None = None,
+    registry: Registry | None = None,
+) -> LoadedRun:
+    """Take up a run from its folder alone; it may still be training.
+
+    Args:
+        run: the run folder.
+        epoch: the epoch whose end is wanted, or "best"; the newest good checkpoint if left out.
+        watch: who is told what goes on.
+        registry: where components are looked up; where the run itself did, if it is at hand.
+
+    Raises:
+        RunFolderError: there is no run, or no good checkpoint, in the folder; or that epoch's
+            checkpoint is not kept.
+        RecipeError: a plugin that the run needs is missing; the message says what to install.
+    """
+    watch = watch or Watch()
+    path = run if isinstance(run, str | Path) else run.path
+    folder = run if isinstance(run, RunFolder) else RunFolder.open(path)
+    registry = registry or folder.registry or load_registry()
+    recipe, left_out = folder.load_recipe_to_look(registry)
+    state, warnings = folder.load_checkpoint(epoch)
+    for warning in [*left_out, *folder.version_warnings(registry), *warnings]:
+        watch.warn(warning)
+    return LoadedRun(folder, recipe, state, registry)

@@ -1,0 +1,146 @@
+"""A morph: a path from an image of one class to one of another, and the images decoded on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from dvae_core.errors import DvaeError
+from dvae_core.latent.borders.judge import VOID, Judge
+from dvae_core.latent.borders.paths import STEPS, is_direct, straight
+
+if TYPE_CHECKING:
+    from dvae_core.latent.snapshot import Snapshot
+
+Route = Literal["straight", "border"]
+SIEVE = 9
+"""Every ninth of the 64 steps, the ends among them, rules out most paths that are not direct."""
+AT_ONCE = 32
+"""Paths that are judged together."""
+
+
+@dataclass(frozen=True)
+class Morph:
+    """What one meets on a path from class a to class b."""
+
+    a: int
+    b: int
+    route: Route
+    corners: np.ndarray
+    """[2 or 3, D]: the ends, and the point of the border between them if the route has one."""
+    points: np.ndarray
+    """[S, D]: the steps that are shown."""
+    images: np.ndarray
+    """[S, C, H, W] in [0, 1]: what is decoded there."""
+    verdicts: np.ndarray
+    """int [S]: what the latent judge says, a class or VOID."""
+    probabilities: np.ndarray
+    """[S, K]: what the image judge says of the images."""
+    between: np.ndarray
+    """int [64]: the latent judge's verdicts along the same path, at finer steps."""
+
+    @property
+    def direct(self) -> bool:
+        """Whether the path is judged a ... a b ... b and nothing else."""
+        return bool(is_direct(self.between, self.a, self.b))
+
+    @property
+    def strangers(self) -> list[int]:
+        """The other classes that the path crosses."""
+        return sorted(set(self.between.tolist()) - {self.a, self.b, VOID})
+
+    @property
+    def crosses_void(self) -> bool:
+        """Whether the path leaves the data's support."""
+        return bool((self.between == VOID).any())
+
+    @property
+    def realism(self) -> float:
+        """The image judge's probability of a or b, whichever is higher, averaged over the steps."""
+        return float(self.probabilities[:, [self.a, self.b]].max(axis=1).mean())
+
+
+def morph(
+    snapshot: Snapshot, a: int, b: int, *, steps: int = 16, seed: int = 0, route: Route = "straight"
+) -> Morph:
+    """Morph from a test image of class a to one of class b, both of which the judge gets right.
+
+    Args:
+        steps: how many points are decoded, the ends included.
+        seed: chooses the two images.
+        route: the straight line, or the shortest path over the border that the two share (one
+            that crosses these two alone, if there is any).
+
+    Raises:
+        DvaeError: no test image of a class is judged right, or the two share no border.
+    """
+    random = np.random.default_rng(seed)
+    start, end = (_an_image_of(snapshot, c, random) for c in (a, b))
+    corners = np.stack([start, end]).astype(np.float64)
+    if route == "border":
+        corners = _over_the_border(snapshot, a, b, corners)
+    points = along(corners, steps)
+    images = snapshot.decode(points)
+    return Morph(
+        a,
+        b,
+        route,
+        corners,
+        points,
+        images,
+        snapshot.judge.verdicts(points),
+        snapshot.image_judge.probabilities(images),
+        snapshot.judge.verdicts(along(corners, STEPS)),
+    )
+
+
+def along(corners: np.ndarray, steps: int) -> np.ndarray:
+    """Points [S, D], equally far apart, on the straight pieces between corners [N, D]."""
+    lengths = np.linalg.norm(np.diff(corners, axis=0), axis=1)
+    reached = np.concatenate([[0], np.cumsum(lengths)])
+    if reached[-1] == 0:
+        return straight(corners[0], corners[-1], steps)
+    at = np.linspace(0, reached[-1], steps)
+    return np.stack([np.interp(at, reached, column) for column in corners.T], axis=1)
+
+
+def _an_image_of(snapshot: Snapshot, c: int, random: np.random.Generator) -> np.ndarray:
+    right = np.flatnonzero((snapshot.test_labels == c) & (snapshot.judge.test_verdicts == c))
+    if not len(right):
+        name = snapshot.classes[c]
+        raise DvaeError(f'the judge gets no test image of "{name}" right, so no path starts there')
+    chosen: np.ndarray = snapshot.test_means[random.choice(right)]
+    return chosen
+
+
+def _over_the_border(snapshot: Snapshot, a: int, b: int, ends: np.ndarray) -> np.ndarray:
+    places = snapshot.border_points(a, b)
+    if not len(places):
+        names = [snapshot.classes[c] for c in (a, b)]
+        raise DvaeError(
+            f"{names[0]} and {names[1]} share no border; the term "
+            f"border with pairs = {[names]} gives them one"
+        )
+    start, end = ends
+    detour = np.linalg.norm(places - start, axis=1) + np.linalg.norm(places - end, axis=1)
+    found = [np.stack([start, place, end]) for place in places[np.argsort(detour)]]
+    steps = np.stack([along(path, STEPS) for path in found])
+    return found[_first_direct(snapshot.judge, steps, a, b)]
+
+
+def _first_direct(judge: Judge, paths: np.ndarray, a: int, b: int) -> int:
+    """The index of the first of the paths [P, 64, D] that is direct, or 0 if none is."""
+
+    def direct(some: np.ndarray) -> np.ndarray:
+        seen = judge.verdicts(some.reshape(-1, some.shape[-1]))
+        return is_direct(seen.reshape(some.shape[:-1]), a, b)
+
+    for start in range(0, len(paths), AT_ONCE):
+        some = paths[start : start + AT_ONCE]
+        left = np.flatnonzero(direct(some[:, ::SIEVE]))
+        found = left[direct(some[left])] if len(left) else left
+        if len(found):
+            return start + int(found[0])
+    return 0

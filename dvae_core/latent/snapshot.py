@@ -1,0 +1,265 @@
+"""What metrics and plots see after an epoch. What several of them need is computed once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from dvae_core.latent.borders.image_judge import ImageJudge, image_judge_of
+from dvae_core.latent.borders.judge import Judge
+from dvae_core.latent.borders.paths import LINES, STEPS, Paths, paths
+from dvae_core.latent.borders.regions import Regions, border_points, regions
+from dvae_core.latent.colours import class_colours
+from dvae_core.latent.networks import CHUNK, Networks
+from dvae_core.model.batches import scaled, to_device
+from dvae_core.model.data import first_of_each
+from dvae_core.model.objective import Objective
+from dvae_core.plugin.labelled_images import ImageShape, LabelledImages
+from dvae_core.randomness import derived_seed, generator
+from dvae_core.recipe.recipe import Recipe
+
+
+class Snapshot:
+    """The model, the data and their place in latent space after an epoch.
+
+    Everything is a NumPy array, computed when first asked for. A snapshot is good until
+    training goes on. N training images, no more than the recipe's evaluate.train_limit, and M test
+    images, D latent dimensions, K classes.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        networks: Networks,
+        objective: Objective,
+        data: LabelledImages,
+        *,
+        epoch: int,
+        step: int,
+        history: Sequence[dict[str, Any]] = (),
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.epoch = epoch
+        """Epochs finished."""
+        self.step = step
+        """Steps finished."""
+        self.seed = recipe.seed
+        """For metrics and plots that need a random choice; the same in every epoch."""
+        self.classes = data.classes
+        """The names of the K classes."""
+        self.latent_dim = recipe.latent.dim
+        """D"""
+        self.image_shape: ImageShape = data.image_shape
+        """(C, H, W)"""
+        self._placed = first_of_each(data.train_labels, recipe.evaluate.train_limit)
+        self.train_labels = data.train_labels[self._placed]
+        """[N]; -1 is unlabelled."""
+        self.test_labels = data.test_labels
+        """[M]; -1 is unlabelled."""
+        self.history = history
+        """The rows of metrics.jsonl of the epochs before this one."""
+        self._recipe = recipe
+        self._networks = networks
+        self._objective = objective
+        self._data = data
+        self._timeline = recipe.timeline(len(data.train_images))
+        self._say = say
+        self._paths: dict[tuple[int, int], Paths] = {}
+
+    # --- Where the images lie.
+
+    @cached_property
+    def train_means(self) -> np.ndarray:
+        """[N, D]"""
+        return self.encode(self._data.train_images[self._placed])[0]
+
+    @cached_property
+    def test_means(self) -> np.ndarray:
+        """[M, D]"""
+        return self._test_posterior[0]
+
+    @cached_property
+    def test_log_vars(self) -> np.ndarray:
+        """[M, D]"""
+        return self._test_posterior[1]
+
+    @cached_property
+    def test_images(self) -> np.ndarray:
+        """float32 [M, C, H, W] in [0, 1]."""
+        return self._data.test_images.astype(np.float32) / 255
+
+    def test_sample(self, most: int) -> np.ndarray:
+        """Indices [P] of `most` test images, or of all there are; as many of each class alike."""
+        return np.arange(len(self.test_labels))[first_of_each(self.test_labels, most)]
+
+    def nearest(self, points: np.ndarray, k: int = 15) -> tuple[np.ndarray, np.ndarray]:
+        """The k labelled training images whose means are nearest to points [P, D].
+
+        Returns:
+            Their distances and labels, [P, k] each, nearest first.
+        """
+        return self.judge.nearest(points, k)
+
+    # --- Whose latent space it is.
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Says which class a latent point belongs to: a vote of the 15 nearest training means."""
+        return self.judge_of(15)
+
+    def judge_of(self, k: int) -> Judge:
+        """A judge with another number of voters."""
+        means, labels = self.train_means, self.train_labels
+        return Judge(means, labels, self.test_means, len(self.classes), k)
+
+    @cached_property
+    def regions(self) -> Regions:
+        """What each class owns, and who borders whom."""
+        labels = np.concatenate([self.train_labels, self.test_labels])
+        return regions(self.judge, self.train_means, self.test_means, labels)
+
+    def border_points(self, a: int, b: int) -> np.ndarray:
+        """Latent points [P, D] on the border of two classes; none if they share none."""
+        return border_points(self.judge, self.regions, self.test_means, a, b)
+
+    def paths(self, lines: int = LINES, steps: int = STEPS) -> Paths:
+        """The verdicts along straight lines between every two classes."""
+        key = (lines, steps)
+        if key not in self._paths:
+            self._paths[key] = paths(
+                self.judge,
+                self.test_means,
+                self.test_labels,
+                self.random("paths"),
+                lines=lines,
+                steps=steps,
+            )
+        return self._paths[key]
+
+    @cached_property
+    def image_judge(self) -> ImageJudge:
+        """Says what an image looks like: a network that saw real training images alone.
+
+        It is trained once for a data set, which takes a while, and kept in the cache folder.
+        """
+        return image_judge_of(self._data, self._networks.device, self._say)
+
+    @cached_property
+    def named_pairs(self) -> tuple[tuple[int, int], ...]:
+        """The pairs of classes that the recipe wants side by side, by number."""
+        terms = (term.component for term in self._recipe.terms)
+        return tuple(pair for term in terms for pair in term.named_pairs(self.classes))
+
+    # --- What the networks say.
+
+    def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """mean and log_var [P, D] of images [P, C, H, W], uint8 or float in [0, 1]."""
+        return self._networks.encode(images)
+
+    def decode(self, points: np.ndarray) -> np.ndarray:
+        """Images float32 [P, C, H, W] in [0, 1] of latent points [P, D]."""
+        return self._networks.decode(points)
+
+    def classify(self, points: np.ndarray) -> np.ndarray | None:
+        """The head's class probabilities [P, K] at latent points [P, D]; None without guidance."""
+        return self._networks.classify(points)
+
+    # --- The loss.
+
+    def test_losses(self) -> dict[str, float]:
+        """Means of reconstruction and kl over the test images, at one sample of z each."""
+        means, log_vars = self.test_means, self.test_log_vars
+        noise = torch.randn(means.shape, generator=generator(self.seed, "test noise")).numpy()
+        z = (means + noise * np.exp(0.5 * log_vars)).astype(np.float32)
+        images = to_device(self._data.test_images, self._networks.device)
+        labels = torch.from_numpy(self.test_labels.copy()).to(self._networks.device)
+        sums = torch.zeros(2, dtype=torch.float64)
+        with torch.inference_mode():
+            for start in range(0, len(z), CHUNK):
+                part = slice(start, start + CHUNK)
+                logits = self._networks.logits(torch.from_numpy(z[part]).to(self._networks.device))
+                losses = self._objective.reconstruction.loss(logits, scaled(images[part]))
+                mean, log_var = (
+                    torch.from_numpy(a[part]).to(self._networks.device) for a in (means, log_vars)
+                )
+                kl = self._objective.kl(mean, log_var, labels[part])
+                sums += torch.stack([losses.sum(), kl.sum()]).double().cpu()
+        reconstruction, kl_mean = (sums / len(z)).tolist()
+        return {"reconstruction": reconstruction, "kl": kl_mean}
+
+    def log_likelihood(self, chosen: np.ndarray, samples: int) -> np.ndarray:
+        """A lower bound [P], in nats, on log p(image) of the test images with P indices.
+
+        log 1/K sum_k p(image | z_k) p(z_k) / q(z_k | image), where the K `samples` come from the
+        approximate posterior q; Burda et al., "Importance Weighted Autoencoders"
+        (arXiv:1509.00519), equation 8. The mean of the bound grows with K towards log p(image).
+        The model's densities count as they are, whatever weights it was trained with, and no
+        label is shown to the prior.
+
+        Raises:
+            ValueError: the KL is no divergence, or the reconstruction no log-likelihood.
+        """
+        constant = self._objective.reconstruction.log_constant(math.prod(self.image_shape))
+        if self._objective.no_bound or constant is None:
+            raise ValueError(f"there is no bound on the likelihood: {self._objective.no_bound}")
+        noises = generator(self.seed, "importance samples")
+        bounds = []
+        with torch.inference_mode():
+            for start in range(0, len(chosen), CHUNK):
+                part = chosen[start : start + CHUNK]
+                images = scaled(to_device(self._data.test_images[part], self._networks.device))
+                mean, log_var = (
+                    torch.from_numpy(a[part]).to(self._networks.device)
+                    for a in (self.test_means, self.test_log_vars)
+                )
+                log_weights = []
+                for _ in range(samples):
+                    noise = torch.randn(mean.shape, generator=noises).to(self._networks.device)
+                    z = mean + noise * torch.exp(0.5 * log_var)
+                    logits = self._networks.logits(z)
+                    log_q = -0.5 * (noise.square() + log_var + math.log(2 * math.pi)).sum(dim=1)
+                    log_p = constant - self._objective.reconstruction.loss(logits, images)
+                    log_weights.append(log_p + self._objective.log_prior(z) - log_q)
+                bound = torch.logsumexp(torch.stack(log_weights), dim=0) - math.log(samples)
+                bounds.append(bound.double().cpu().numpy())
+        return np.concatenate(bounds)
+
+    @property
+    def total_steps(self) -> int:
+        """Steps in the whole run."""
+        return self._timeline.total
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weight of each term of the loss at the last step."""
+        return self._timeline.values(self._recipe.weights, max(self.step - 1, 0))
+
+    def weight_curves(self, points: int = 500) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """For each term of the loss, steps over the whole run and the weight at each."""
+        steps = np.unique(np.linspace(0, self.total_steps - 1, points).round().astype(int))
+        return {
+            name: (steps, np.array([self._timeline.value(weight, int(step)) for step in steps]))
+            for name, weight in self._recipe.weights.items()
+        }
+
+    # --- Looks.
+
+    @property
+    def colours(self) -> list[str]:
+        """A colour for each class, the same in every plot."""
+        return class_colours(len(self.classes))
+
+    def random(self, purpose: str) -> np.random.Generator:
+        """A generator for one purpose, the same in every epoch."""
+        return np.random.default_rng(derived_seed(self.seed, purpose))
+
+    # --- Inside.
+
+    @cached_property
+    def _test_posterior(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.encode(self._data.test_images)

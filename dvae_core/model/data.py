@@ -1,0 +1,82 @@
+"""Loads a data set: where it is cached, what is left out, which labels guidance may see."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dvae_core.errors import DataError, DvaeError
+from dvae_core.plugin.kinds import Dataset
+from dvae_core.plugin.labelled_images import LabelledImages
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def cache_folder() -> Path:
+    """Where data sets keep files: DVAE_CACHE, or the user's cache folder."""
+    chosen = os.environ.get("DVAE_CACHE")
+    if chosen:
+        return Path(chosen)
+    import platformdirs
+
+    return platformdirs.user_cache_path("dvae")
+
+
+def load_data(dataset: Dataset) -> LabelledImages:
+    """The data set's images, down to its limits.
+
+    Raises:
+        DataError: the data cannot be had, or is not what a data set must give.
+    """
+    try:
+        data = dataset.load(cache_folder())
+        if not isinstance(data, LabelledImages):
+            raise TypeError(f"load gave {type(data).__name__}, not LabelledImages")
+    except DvaeError:
+        raise
+    except Exception as error:
+        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise DataError(f'data set "{dataset.name}": {reason}') from error
+    train = first_of_each(data.train_labels, dataset.train_limit)
+    test = first_of_each(data.test_labels, dataset.test_limit)
+    return LabelledImages(
+        data.train_images[train],
+        data.train_labels[train],
+        data.test_images[test],
+        data.test_labels[test],
+        data.classes,
+    )
+
+
+def first_of_each(labels: np.ndarray, limit: int | None) -> np.ndarray | slice:
+    """The indices of the first `limit` images, as many of each class as there are to be had."""
+    if limit is None or limit >= len(labels):
+        return slice(None)
+    import numpy as np
+
+    return np.sort(np.lexsort((labels, rank_in_class(labels)))[:limit])
+
+
+def rank_in_class(labels: np.ndarray) -> np.ndarray:
+    """For each label [N], how many of its class stand before it."""
+    import numpy as np
+
+    rank = np.empty(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        rank[own] = np.arange(len(own))
+    return rank
+
+
+def guidance_labels(labels: np.ndarray, labelled_fraction: float, seed: int) -> np.ndarray:
+    """The labels that guidance may see: a seeded random rest of them is -1."""
+    if labelled_fraction >= 1:
+        return labels
+    import numpy as np
+
+    hidden = np.random.default_rng(seed).permutation(len(labels))
+    visible = labels.copy()
+    visible[hidden[round(labelled_fraction * len(labels)) :]] = -1
+    return visible

@@ -1,0 +1,95 @@
+"""Takes a trained model out of a run: weights as safetensors, networks as ONNX."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import tomli_w
+import torch
+from torch import Tensor, nn
+
+from dvae_core.errors import DvaeError
+from dvae_core.files import write_atomically
+from dvae_core.model.guided_vae import GuidedVAE
+from dvae_core.recipe.recipe import Recipe
+
+OPSET = 18
+
+
+class _Encoder(nn.Module):
+    """Images to mean and log_var."""
+
+    def __init__(self, model: GuidedVAE) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.model.encode(images)
+
+
+class _Decoder(nn.Module):
+    """Latent points to images in [0, 1]."""
+
+    def __init__(self, model: GuidedVAE, recipe: Recipe) -> None:
+        super().__init__()
+        self.model = model
+        self.reconstruction = recipe.reconstruction.component
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.reconstruction.image(self.model.decode(z))
+
+
+def export(model: GuidedVAE, recipe: Recipe, run: str, folder: Path) -> list[Path]:
+    """Write model.safetensors (with the recipe inside), encoder.onnx and decoder.onnx.
+
+    `run` is the name of the run that trained it.
+
+    The ONNX networks take any number of images [B, C, H, W] or latent points [B, D].
+
+    Raises:
+        DvaeError: the packages that this needs are not installed.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+        from safetensors.torch import save
+    except ImportError as error:
+        raise DvaeError(
+            f'export needs more packages ({error}): pip install "dvae-core[export]"'
+        ) from error
+
+    folder.mkdir(parents=True, exist_ok=True)
+    model = copy.deepcopy(model).to("cpu").eval()
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    about = {
+        "recipe": tomli_w.dumps(recipe.to_table()),
+        "run": run,
+        "classes": json.dumps(model.classes),
+        "image_shape": json.dumps(model.image_shape),
+    }
+    written = [folder / "model.safetensors", folder / "encoder.onnx", folder / "decoder.onnx"]
+    write_atomically(written[0], save(weights, metadata=about))
+    _write_onnx(_Encoder(model), torch.zeros(2, *model.image_shape), written[1],
+                ["images"], ["mean", "log_var"])  # fmt: skip
+    _write_onnx(_Decoder(model, recipe), torch.zeros(2, model.latent_dim), written[2],
+                ["z"], ["images"])  # fmt: skip
+    return written
+
+
+def _write_onnx(
+    network: nn.Module, example: Tensor, file: Path, inputs: list[str], outputs: list[str]
+) -> None:
+    program = torch.onnx.export(
+        network.eval(),
+        (example,),
+        input_names=inputs,
+        output_names=outputs,
+        opset_version=OPSET,
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None
+    write_atomically(file, program.model_proto.SerializeToString())

@@ -1,0 +1,89 @@
+"""Running means of the loss and its terms over an epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+class Ledger:
+    """Running means of the loss and its terms over an epoch.
+
+    Rows gather on the device and are read in blocks, so that a step waits for nothing.
+
+    Args:
+        names: the terms, in order.
+        device: where the rows are.
+        block: how many rows to gather before reading them.
+        total: what to make of gathered rows [R, columns] before they count.
+    """
+
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        device: torch.device,
+        block: int = 50,
+        total: Callable[[Tensor], Tensor] = lambda rows: rows,
+    ) -> None:
+        self.columns = ("loss", *names, "correct", "labelled")
+        self.block = block
+        self._total = total
+        self._rows = torch.zeros(block, len(self.columns), device=device)
+        self._images: list[int] = []
+        self.totals = [0.0] * len(self.columns)
+        self.images = 0
+        self.last: dict[str, float] = dict.fromkeys(self.columns, 0.0)
+        """The last row that was read, by column."""
+
+    def add(self, row: Tensor, images: int) -> bool:
+        """Keep a row; True when a block is full and due for `read`."""
+        self._rows[len(self._images)] = row
+        self._images.append(images)
+        return len(self._images) == self.block
+
+    def read(self) -> tuple[int, dict[str, float]] | None:
+        """Add the gathered rows to the totals.
+
+        Returns:
+            None, or the first row that is not finite: how many rows after it have been
+            gathered, and its values by column.
+        """
+        rows = self._total(self._rows[: len(self._images)].double()).cpu().tolist()
+        for index, row in enumerate(rows):
+            if not all(math.isfinite(value) for value in row):
+                return len(rows) - 1 - index, dict(zip(self.columns, row, strict=True))
+        for row, images in zip(rows, self._images, strict=True):
+            counts = self.columns[-2:]
+            for i, (column, value) in enumerate(zip(self.columns, row, strict=True)):
+                self.totals[i] += value if column in counts else value * images
+            self.images += images
+            self.last = dict(zip(self.columns, row, strict=True))
+        self._images.clear()
+        return None
+
+    def means(self) -> dict[str, float]:
+        """The means over the images read so far, as `train/<name>`, and the head's accuracy."""
+        *sums, correct, labelled = self.totals
+        means = {
+            f"train/{column}": total / max(self.images, 1)
+            for column, total in zip(self.columns, sums, strict=False)
+        }
+        if "guidance" in self.columns:
+            means["train/guidance_accuracy"] = correct / labelled if labelled else 0.0
+        return means
+
+    def reset(self) -> None:
+        """Start a new epoch."""
+        self.totals = [0.0] * len(self.columns)
+        self.images = 0
+        self._images.clear()
+
+    def state_dict(self) -> dict[str, object]:
+        """What an interrupted epoch needs to go on."""
+        return {"totals": list(self.totals), "images": self.images}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.totals, self.images = list(state["totals"]), state["images"]

@@ -1,0 +1,168 @@
+"""What a page knows of a run, as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dvae_core.errors import DataError
+from dvae_core.latent.loaded_run import LoadedRun
+from dvae_core.latent.snapshot import Snapshot
+from dvae_core.pages.explore.epochs import epoch_maps, weight_curves
+from dvae_core.pages.explore.ground import CELLS, CELLS_BEYOND, ground, moved_grounds
+from dvae_core.pages.explore.morphs import MOST_CLASSES, class_morphs
+from dvae_core.pages.explore.packing import as_bytes, pack
+from dvae_core.pages.explore.pictures import LATTICE_VALUES, sample
+from dvae_core.pages.explore.planes import Plane, planes
+from dvae_core.runs.watch import Watch
+
+
+class Explored:
+    """A run as pages and their server see it: its snapshot and its planes.
+
+    Args:
+        run: the run.
+        wanted: planes, as `planes` takes them.
+        watch: who is told what goes on.
+
+    Raises:
+        DataError: the data cannot be had, or has no labels.
+        RecipeError: there is no such plane.
+    """
+
+    def __init__(self, run: LoadedRun, wanted: Sequence[str], watch: Watch) -> None:
+        self.run = run
+        self.watch = watch
+        watch.stage(f"loading {run.recipe.dataset.name}")
+        self.snapshot: Snapshot = run.snapshot(watch)
+        if not (self.snapshot.train_labels >= 0).any():
+            raise DataError(f"{run.folder.path}: no training image has a label, so none can judge")
+        self.planes: list[Plane] = planes(self.snapshot, wanted)
+
+    def content(self, *, served: bool = False) -> dict[str, Any]:
+        """All that a page shows of the run.
+
+        Args:
+            served: whether a `Server` stands behind it, which moves planes itself.
+        """
+        run, snapshot = self.run, self.snapshot
+        chosen = _sample_with(sample(snapshot), typical := _typical(snapshot))
+        rows = [row for row in run.metrics() if row["epoch"] <= run.epoch]
+        return {
+            "name": run.folder.name,
+            "title": run.recipe.title or run.folder.name,
+            "dataset": run.recipe.dataset.name,
+            "epoch": run.epoch,
+            "epochs": run.recipe.train.epochs,
+            "dim": snapshot.latent_dim,
+            "shape": list(snapshot.image_shape),
+            "classes": list(snapshot.classes),
+            "colours": snapshot.colours,
+            "labels": pack(snapshot.test_labels.astype(np.int32)),
+            "typical": typical,
+            "pairs": [list(pair) for pair in snapshot.named_pairs],
+            "sample": {
+                "index": pack(chosen.astype(np.int32)),
+                "real": pack(as_bytes(snapshot.test_images[chosen])),
+                "back": pack(as_bytes(snapshot.decode(snapshot.test_means[chosen]))),
+            },
+            "planes": [self._plane(plane) for plane in self.planes],
+            "moved": [] if served else self._moved(self.planes[0]),
+            "maps": epoch_maps(run.folder, snapshot),
+            "weights": weight_curves(snapshot),
+            "paths": self._paths(),
+            "morphs": class_morphs(snapshot, self.planes),
+            "metrics": _metrics(rows),
+            "judges": {
+                "latent": f"a vote of the {snapshot.judge.k} nearest training means",
+                "latentAccuracy": _accuracy(snapshot),
+                "imageAccuracy": snapshot.image_judge.accuracy,
+            },
+        }
+
+    def _plane(self, plane: Plane) -> dict[str, Any]:
+        self.watch.stage(f"{self.run.folder.name}: drawing the {plane.name}")
+        return {
+            "name": plane.name,
+            "labels": list(plane.labels),
+            "box": list(plane.box),
+            "share": plane.share,
+            "points": pack(self._spread(plane).astype(np.float32)),
+            "beyond": list(plane.beyond_labels),
+            "spread": plane.spread.tolist(),
+            **self.ground(plane),
+        }
+
+    def ground(self, plane: Plane) -> dict[str, Any]:
+        """The map and the images of a plane, at the page's best."""
+        cells = CELLS if self.snapshot.latent_dim <= 2 else CELLS_BEYOND
+        return ground(self.snapshot, plane, cells, LATTICE_VALUES // len(self.planes))
+
+    def _moved(self, plane: Plane) -> list[dict[str, Any]]:
+        if not len(plane.spread):
+            return []
+        self.watch.stage(f"{self.run.folder.name}: moving the {plane.name}")
+        return moved_grounds(self.snapshot, plane)
+
+    def _spread(self, plane: Plane) -> np.ndarray:
+        """Where the test means [M, 2] lie; on a line they are spread across it, to be seen."""
+        points = plane.coordinates(self.snapshot.test_means)
+        if not plane.axes[1].any():
+            points[:, 1] = self.snapshot.random("explore spread").uniform(-0.8, 0.8, len(points))
+        return points
+
+    def _paths(self) -> dict[str, Any] | None:
+        if len(self.snapshot.classes) > MOST_CLASSES:
+            return None
+        self.watch.stage(f"{self.run.folder.name}: judging the paths between the classes")
+        found = self.snapshot.paths()
+        low, high = found.direct_path_interval
+        return {
+            "lines": found.verdicts.shape[1],
+            "direct": _plain(found.direct_path),
+            "low": _plain(low),
+            "high": _plain(high),
+        }
+
+
+def _typical(snapshot: Snapshot) -> list[int]:
+    """For each class, the rightly judged test image nearest to the class mean; -1 for none."""
+    means, labels = snapshot.test_means, snapshot.test_labels
+    right = snapshot.judge.test_verdicts == labels
+    found = []
+    for c in range(len(snapshot.classes)):
+        own = np.flatnonzero(right & (labels == c))
+        distances = np.linalg.norm(means[own] - means[labels == c].mean(axis=0), axis=1)
+        found.append(int(own[distances.argmin()]) if len(own) else -1)
+    return found
+
+
+def _sample_with(chosen: np.ndarray, wanted: Sequence[int]) -> np.ndarray:
+    return np.union1d(chosen, [index for index in wanted if index >= 0]).astype(int)
+
+
+def _accuracy(snapshot: Snapshot) -> float | None:
+    labels = snapshot.test_labels
+    return snapshot.judge.accuracy(labels) if (labels >= 0).any() else None
+
+
+def _metrics(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    names = list(dict.fromkeys(key for row in rows for key in row if key.startswith("test/")))
+    return {
+        "names": [name.removeprefix("test/") for name in names],
+        "epochs": [row["epoch"] for row in rows],
+        "rows": [[_number(row.get(name)) for name in names] for row in rows],
+    }
+
+
+def _number(value: Any) -> float | None:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(f"{value:.6g}")
+
+
+def _plain(matrix: np.ndarray) -> list[list[float | None]]:
+    return [[_number(float(value)) for value in row] for row in matrix]

@@ -1,0 +1,165 @@
+// What the reader may touch: buttons, the pointer on the plane, keys.
+
+function addControls(run) {
+  addPlanes(run);
+  addLayers(run);
+  addLegend(run);
+  addEnds(run);
+  addPointer(run);
+  addKeys(run);
+}
+
+function addPlanes(run) {
+  const { planes } = run.facts;
+  if (planes.length < 2) return;
+  run.find(".planes").replaceChildren(...planes.map((plane, i) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = shortened(plane.name, 44);
+    button.setAttribute("aria-pressed", String(i === 0));
+    button.addEventListener("click", async () => {
+      await run.choosePlane(i);
+      press(run.find(".planes"), button);
+      run.pointAt(...run.middle);
+    });
+    return button;
+  }));
+}
+
+function addLayers(run) {
+  for (const button of run.root.querySelectorAll(".layers button")) {
+    button.addEventListener("click", () => {
+      run.layer = button.dataset.layer;
+      press(run.find(".layers"), button);
+      showPoints(run, run.layer !== "images"); // they would hide them
+      run.setScene();
+    });
+  }
+  run.find(".show-points").addEventListener("click", () => {
+    showPoints(run, !run.view.showsPoints);
+    run.view.draw();
+  });
+  run.find(".draw-line").addEventListener("click", () => {
+    run.lineMode = !run.lineMode;
+    run.startLine(null);
+  });
+}
+
+function showPoints(run, on) {
+  run.view.showsPoints = on;
+  run.find(".show-points").setAttribute("aria-pressed", String(on));
+}
+
+function addLegend(run) {
+  run.find(".legend").replaceChildren(...run.facts.classes.map((name, c) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.setAttribute("aria-pressed", String(!run.view.hidden.has(c)));
+    button.append(run.chip(c));
+    button.title = name;
+    button.addEventListener("click", () => {
+      const { hidden } = run.view;
+      if (!hidden.delete(c)) hidden.add(c);
+      button.setAttribute("aria-pressed", String(!hidden.has(c)));
+      run.view.draw();
+    });
+    return button;
+  }));
+}
+
+function addEnds(run) {
+  const ends = [run.find(".from"), run.find(".to")];
+  const usable = run.facts.classes.map((_, c) => c).filter((c) => run.facts.typical[c] >= 0);
+  run.find(".ends").hidden = usable.length < 2;
+  for (const select of ends) {
+    select.replaceChildren(...usable.map((c) => {
+      const option = document.createElement("option");
+      option.value = c;
+      option.textContent = shortened(run.name(c), 30);
+      return option;
+    }));
+    select.addEventListener("change", () => run.between(+ends[0].value, +ends[1].value));
+  }
+  run.find(".play-morph").addEventListener("click", () => run.between(+ends[0].value, +ends[1].value, run.route));
+  for (const button of run.root.querySelectorAll(".route button")) {
+    button.addEventListener("click", () => run.between(+ends[0].value, +ends[1].value, button.dataset.route));
+  }
+  const usual = run.facts.pairs.find((pair) => pair.every((c) => usable.includes(c))) ?? usable;
+  if (usable.length > 1) run.choose(usual[0], usual[1], "straight");
+}
+
+function addPointer(run) {
+  let pressed = null;
+  const place = (event) => {
+    const box = run.element.getBoundingClientRect();
+    return run.view.toLatent(event.clientX - box.left, event.clientY - box.top);
+  };
+  const draws = (event) => event.pointerType === "mouse" || run.lineMode;
+  run.element.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    pressed = { x: event.clientX, y: event.clientY, place: place(event), far: false };
+    run.element.setPointerCapture(event.pointerId);
+    run.morph.stop();
+    run.pointAt(...pressed.place);
+  });
+  run.element.addEventListener("pointermove", (event) => {
+    if (run.morph.playing) return;
+    const here = place(event);
+    if (pressed) pressed.far ||= Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y) > 6;
+    if (pressed?.far && draws(event) && !run.past) {
+      run.view.marks.line = { corners: [pressed.place, here] };
+    } else if (run.lineFrom) {
+      run.view.marks.line = { corners: [run.lineFrom, here] };
+    }
+    run.pointAt(...here);
+  });
+  run.element.addEventListener("pointerup", (event) => {
+    if (!pressed) return;
+    const { place: from, far } = pressed;
+    pressed = null;
+    if (!far) run.pin();
+    else if (draws(event) && !run.past) run.join(from, run.pointer);
+  });
+  run.element.addEventListener("pointercancel", () => (pressed = null));
+}
+
+function addKeys(run) {
+  const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+  run.element.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const way = ways[event.key];
+    if (way) {
+      const [left, right, low, high] = run.view.scene.box;
+      const step = event.shiftKey ? 0.05 : 0.01;
+      const [x, y] = run.pointer;
+      run.morph.stop();
+      run.pointAt(x + way[0] * step * (right - left), y + way[1] * step * (high - low));
+      if (run.lineFrom) {
+        run.view.marks.line = { corners: [run.lineFrom, run.pointer] };
+        run.view.drawTop();
+      }
+      run.speak();
+    } else if (event.key === "Enter" || event.key === " ") {
+      run.pin();
+    } else if (event.key.toLowerCase() === "l" && !run.past) {
+      if (run.lineFrom) {
+        const from = run.lineFrom;
+        run.startLine(null);
+        run.join(from, run.pointer);
+      } else {
+        run.startLine(run.pointer);
+      }
+    } else if (event.key === "Escape") {
+      run.clear();
+    } else {
+      return;
+    }
+    event.preventDefault();
+  });
+}
+
+function press(group, chosen) {
+  for (const button of group.querySelectorAll("button")) {
+    button.setAttribute("aria-pressed", String(button === chosen));
+  }
+}

@@ -1,0 +1,49 @@
+// Puts the runs on the page, and links their pointers.
+
+const content = JSON.parse(document.getElementById("content").textContent);
+const runs = content.runs.map((facts, index) => new Run(facts, index));
+
+// The pointers follow each other from test image to test image, which lie elsewhere in each run.
+function link(runs) {
+  for (const run of runs) {
+    run.links.push((index) => {
+      for (const other of runs) {
+        const known = index >= 0 && other.facts.dataset === run.facts.dataset && other.slot.has(index);
+        if (known && other !== run && !other.past) other.pointAt(...other.placeOf(index), { linked: true });
+      }
+    });
+  }
+}
+
+// In the theme that holds now.
+function redraw() {
+  for (const run of runs) {
+    run.view.resize();
+    run.epochs.draw();
+    addLegend(run);
+    if (run.morph.path) {
+      run.morph.draw();
+      run.morph.tell();
+    } else {
+      run.pointAt(...run.pointer, { linked: true });
+    }
+  }
+}
+
+async function main() {
+  document.documentElement.classList.toggle("several", runs.length > 1);
+  document.getElementById("runs").replaceChildren(...runs.map((run) => run.root));
+  await Promise.all(runs.map((run) => run.start()));
+  if (runs.length > 1) link(runs);
+  if (content.live) for (const run of runs) new Live(run);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  for (const [event, on] of [["beforeprint", true], ["afterprint", false]]) {
+    window.addEventListener(event, () => {
+      document.documentElement.classList.toggle("printed", on);
+      redraw();
+    });
+  }
+  document.documentElement.dataset.ready = String(Math.round(performance.now()));
+}
+
+main();

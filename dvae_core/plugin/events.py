@@ -1,0 +1,60 @@
+"""Tells callbacks and plugins what happens to a run or a sweep. One that fails is switched off."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from dvae_core.plugin.hookspecs import EVENTS
+from dvae_core.plugin.kinds import Callback
+from dvae_core.plugin.registry import Registry
+
+
+class Events:
+    """Calls the events of the configured callbacks, and of plugins that implement them.
+
+    Args:
+        warn: told what a listener says by `warnings.warn`, and once about each that raised; that
+            one is not called again.
+    """
+
+    def __init__(
+        self, registry: Registry, callbacks: Iterable[Callback], warn: Callable[[str], None]
+    ) -> None:
+        self._warn = warn
+        self._off: set[int] = set()
+        self._listeners: dict[str, list[tuple[object, str, Callable[..., Any]]]] = {
+            event: [] for event in EVENTS
+        }
+        for event, listeners in self._listeners.items():
+            for impl in getattr(registry.manager.hook, event).get_hookimpls():
+                listeners.append((impl.plugin, f'plugin "{impl.plugin_name}"', impl.function))
+            for callback in callbacks:
+                label = f'callback "{callback.name}"'
+                listeners.append((callback, label, getattr(callback, event)))
+
+    def tell(self, event: str, **arguments: Any) -> None:
+        """Call everyone who listens to `event`, with the arguments that each one wants."""
+        for owner, label, function in self._listeners[event]:
+            if id(owner) in self._off:
+                continue
+            try:
+                wanted = inspect.signature(function).parameters
+                with self._heard(label):
+                    function(**{name: arguments[name] for name in wanted if name in arguments})
+            except Exception as error:
+                self._off.add(id(owner))
+                reason = f"{type(error).__name__}: {error}"
+                self._warn(f"{label} failed in {event} and is switched off: {reason}")
+
+    @contextlib.contextmanager
+    def _heard(self, label: str) -> Iterator[None]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            yield
+        for warning in caught:
+            if issubclass(warning.category, UserWarning):
+                self._warn(f"{label}: {warning.message}")

@@ -1,0 +1,351 @@
+"""TOML to a validated Recipe: all errors at once, each with its line and a hint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    model_validator,
+)
+
+from dvae_core.errors import RecipeError
+from dvae_core.plugin.kinds import (
+    KL,
+    Callback,
+    Component,
+    Dataset,
+    Decoder,
+    Encoder,
+    Head,
+    Metric,
+    Plot,
+    Reconstruction,
+    Term,
+)
+from dvae_core.plugin.registry import Registry, load_registry
+from dvae_core.recipe import goal, optimizers
+from dvae_core.recipe.slots import (
+    FROM_LIST,
+    Weighted,
+    as_error,
+    explain,
+    key_problem,
+    slot,
+    value_problem,
+    weighted_slot,
+)
+from dvae_core.recipe.source import Place, RecipeSource, inside, leaves, read_source
+from dvae_core.recipe.timeline import Timeline, Weight
+
+BUILT_IN_TERMS = ("reconstruction", "kl", "guidance")
+
+
+class Table(BaseModel):
+    """A table whose keys the core owns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _hints(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            raise explain(error, list(cls.model_fields)) from None
+
+
+class Latent(Table):
+    """The latent space."""
+
+    dim: int = Field(default=2, ge=1, le=4096)
+    """Dimensions."""
+
+
+class Optimizer(Table):
+    """Any torch.optim class by name, with its own keywords."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = "Adam"
+    """The class, such as "Adam" or "RMSprop"."""
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _known(self) -> Optimizer:
+        found = optimizers.problems(self.name, self.keywords)
+        if found:
+            pairs = [((key,), value_problem(text, "key")) for key, text in found]
+            raise as_error("optimizer", pairs)
+        return self
+
+
+class Train(Table):
+    """How to train."""
+
+    epochs: int = Field(default=10, ge=1)
+    """How many times every training image is seen."""
+    batch_size: int = Field(default=64, ge=1)
+    """Images in a step; the last step of an epoch takes what is left."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    """auto takes cuda or mps where there is one."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """bfloat16 computes the network in autocast; losses stay float32. auto takes the faster one."""
+    compile: Literal["auto", "on", "off"] = "off"
+    """on compiles the step, into CUDA graphs on a GPU. auto measures whether that pays."""
+    clip_grad_norm: float | None = Field(default=None, gt=0)
+    """Scale gradients down to this norm where theirs is larger."""
+    checkpoint_every: str | None = Field(default=None, pattern=r"^[1-9]\d{0,8} (steps|minutes)$")
+    """Checkpoints within an epoch, such as "200 steps" or "5 minutes"; each epoch ends in one."""
+    keep_best: str | None = Field(default=None, pattern=goal.PATTERN)
+    """Keep best.pt of the epoch with, for example, the "highest test/knn_accuracy"."""
+
+
+class Evaluate(Table):
+    """What to measure and draw, and how often."""
+
+    every: int = Field(default=1, ge=1)
+    """Epochs between evaluations; the last epoch always has one."""
+    train_limit: int = Field(default=20_000, ge=1)
+    """Training images that judges learn from, as many of each class; all if there are fewer."""
+    metrics: Annotated[tuple[Annotated[Metric, *slot("metric")], ...], FROM_LIST] = ()
+    plots: Annotated[tuple[Annotated[Plot, *slot("plot")], ...], FROM_LIST] = ()
+
+
+class Recipe(Table):
+    """Everything that makes a run. Load one with `load_recipe`."""
+
+    title: str = ""
+    """One line for people."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """The one source of every random number."""
+    dataset: Annotated[Dataset, *slot("dataset")]
+    encoder: Annotated[Encoder, *slot("encoder")]
+    decoder: Annotated[Decoder, *slot("decoder")]
+    """Where it is left out, the decoder with the encoder's name."""
+    latent: Latent = Latent()
+    reconstruction: Annotated[Weighted[Reconstruction], *weighted_slot("reconstruction")]
+    kl: Annotated[Weighted[KL], *weighted_slot("kl")]
+    guidance: Annotated[Weighted[Head], *weighted_slot("head")] | None = None
+    """Leave the table out for a plain VAE."""
+    terms: Annotated[tuple[Annotated[Weighted[Term], *weighted_slot("term")], ...], FROM_LIST] = ()
+    """Extra summands of the loss, each with a weight."""
+    optimizer: Optimizer = Optimizer()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    callbacks: Annotated[tuple[Annotated[Callback, *slot("callback")], ...], FROM_LIST] = ()
+    """What listens to the run, such as a logger."""
+
+    _name: str = PrivateAttr("recipe")
+    _source: RecipeSource = PrivateAttr(default_factory=RecipeSource)
+
+    @model_validator(mode="after")
+    def _distinct_terms(self) -> Recipe:
+        names = list(BUILT_IN_TERMS)
+        for index, term in enumerate(self.terms):
+            if term.component.name in names:
+                text = f'another term is called "{term.component.name}" already'
+                raise key_problem("terms", ("terms", index, "name"), text)
+            names.append(term.component.name)
+        return self
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Recipe:
+        reason = self.no_bound
+        for index, metric in enumerate(self.evaluate.metrics):
+            if reason and metric.needs_bound:
+                text = f'"{metric.name}" needs a bound on the likelihood, and {reason}'
+                raise key_problem("evaluate", ("evaluate", "metrics", index), text)
+        return self
+
+    @property
+    def name(self) -> str:
+        """The stem of the recipe's file."""
+        return self._name
+
+    @property
+    def weights(self) -> dict[str, Weight]:
+        """The weight of each term of the loss, by the term's name."""
+        weighted: dict[str, Weighted[Any] | None] = {
+            "reconstruction": self.reconstruction,
+            "kl": self.kl,
+            "guidance": self.guidance,
+            **{term.component.name: term for term in self.terms},
+        }
+        return {name: w.weight for name, w in weighted.items() if w is not None}
+
+    @property
+    def no_bound(self) -> str | None:
+        """Why reconstruction and KL give no bound on log p(image); None where they give one."""
+        if not self.kl.component.divergence:
+            return f'kl "{self.kl.component.name}" is no divergence'
+        if self.reconstruction.component.log_constant(1) is None:
+            return f'reconstruction "{self.reconstruction.component.name}" is no log-likelihood'
+        return None
+
+    @property
+    def components(self) -> list[Component]:
+        """Every component that the recipe names, schedules included."""
+        return list(_components_in(self))
+
+    def to_table(self) -> dict[str, Any]:
+        """The complete recipe as a TOML table: every default filled in."""
+        return _without_none(self.model_dump(mode="json"))
+
+    def origin(self, key: Place) -> str:
+        """Where a value of `to_table()` was set: path:line, --set, or "default"."""
+        origins = self._source.locate()
+        if key in origins:
+            return origins[key]
+        # A component's bare name, as in metrics = ["knn"], stands where its table would.
+        bare = key[:-1] in origins and key[-1] in ("name", "schedule")
+        return origins[key[:-1]] if bare else "default"
+
+    def check_schedules(self, train_images: int) -> None:
+        """Refuse schedules that have not settled when a run over so many images ends.
+
+        Raises:
+            RecipeError: one line for each.
+        """
+        problems = []
+        for (key, weight), at in zip(self.weights.items(), self._weight_keys(), strict=True):
+            problem = self.timeline(train_images).unsettled(weight)
+            if problem:
+                problems.append(f"{self._source.origin(at)}: [{key}] weight: {problem}")
+        if problems:
+            raise RecipeError(problems)
+
+    def timeline(self, train_images: int) -> Timeline:
+        """How long a run over so many images is."""
+        return Timeline(-(-train_images // self.train.batch_size), self.train.epochs)
+
+    def _weight_keys(self) -> Iterator[Place]:
+        yield from ((name, "weight") for name in self.weights if name in BUILT_IN_TERMS)
+        yield from (("terms", index, "weight") for index in range(len(self.terms)))
+
+
+def load_recipe(
+    path: str | Path, overrides: Sequence[str] = (), registry: Registry | None = None
+) -> Recipe:
+    """Read, merge and validate a recipe.
+
+    Args:
+        path: a TOML file.
+        overrides: `table.key=value` each, as for `--set`.
+        registry: the components to choose from; all installed ones by default.
+
+    Raises:
+        RecipeError: everything that is wrong, one line each.
+    """
+    path = Path(path)
+    return build_recipe(read_source(path, overrides), path.stem, registry)
+
+
+def build_recipe(
+    source: RecipeSource, name: str = "recipe", registry: Registry | None = None
+) -> Recipe:
+    """Validate a recipe that has been read; like `load_recipe` otherwise."""
+    table = dict(source.table)
+    if "decoder" not in table and isinstance(table.get("encoder"), dict | str):
+        encoder = table["encoder"]
+        named = encoder if isinstance(encoder, str) else encoder.get("name")
+        if isinstance(named, str):
+            table["decoder"] = {"name": named}
+    context = {
+        "registry": registry or load_registry(),
+        "folders": tuple(file.parent for file in source.files),
+    }
+    try:
+        text = json.dumps(table, default=str)
+        recipe = Recipe.model_validate_json(text, strict=True, context=context)
+    except ValidationError as error:
+        raise RecipeError(error_lines(error, source)) from None
+    recipe._name, recipe._source = name, source
+    known_size = recipe.dataset.size()
+    if known_size is not None:
+        recipe.check_schedules(min(known_size, recipe.dataset.train_limit or known_size))
+    return recipe
+
+
+MAY_CHANGE: tuple[Place, ...] = (
+    ("title",),
+    ("train", "epochs"),
+    ("train", "device"),
+    ("train", "checkpoint_every"),
+    ("train", "keep_best"),
+    ("evaluate",),
+    ("callbacks",),
+)
+"""What a run may change on its way and still be the same experiment."""
+
+
+def check_same_experiment(before: Recipe, after: Recipe) -> None:
+    """Raise RecipeError, one line for each value, where a resumed run would be another one."""
+    old, new = (dict(leaves(recipe.to_table(), inside)) for recipe in (before, after))
+    problems = []
+    for key in sorted({*old, *new}, key=str):
+        if old.get(key) != new.get(key) and not any(key[: len(k)] == k for k in MAY_CHANGE):
+            name, was, now = ".".join(map(str, key)), old.get(key), new.get(key)
+            problems.append(f"{after.origin(key)}: {name} is {now!r} and was {was!r}")
+    if problems:
+        raise RecipeError([*problems, "a run that goes on keeps its recipe; start a new one"])
+
+
+def error_lines(error: ValidationError, source: RecipeSource) -> list[str]:
+    """A line for each mistake, where it stands in the file before it."""
+    details = error.errors(include_url=False)
+    if "decoder" not in source.table and any(d["loc"][:1] == ("encoder",) for d in details):
+        # The decoder follows the encoder, and so do its errors.
+        details = [d for d in details if d["loc"][:1] != ("decoder",)]
+    lines = []
+    for detail in details:
+        at, text = detail["loc"], detail["msg"]
+        # The key is the last name; what stands behind it are places in a list.
+        split = max((i for i, part in enumerate(at) if isinstance(part, str)), default=0)
+        table, key = (".".join(map(str, part)) for part in (at[:split], at[split:]))
+        if detail["type"] == "value":
+            text = f"{key}: {text}"
+        elif detail["type"] == "missing":
+            text = f'missing key "{key}"' if table else f"missing table [{key}]"
+        place = f"[{table}] " if table else ""
+        lines.append((source.origin(at), f"{place}{text}"))
+    return [f"{origin}: {text}" for origin, text in sorted(lines, key=_by_line)]
+
+
+def _by_line(line: tuple[str, str]) -> tuple[str, int]:
+    file, _, number = line[0].rpartition(":")
+    return (file, int(number)) if number.isdecimal() else (line[0], 0)
+
+
+def _components_in(value: Any) -> Iterator[Component]:
+    if isinstance(value, Component):
+        yield value
+    elif isinstance(value, Weighted):
+        yield value.component
+        yield from _components_in(value.weight)
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _components_in(getattr(value, name))
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _components_in(item)
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null: a key that is not there says the same."""
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [_without_none(v) for v in value]
+    return value

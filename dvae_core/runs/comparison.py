@@ -1,0 +1,231 @@
+"""Runs beside each other: what their recipes differ in, and what came of it."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from dvae_core.errors import DvaeError, RecipeError, RunFolderError, did_you_mean
+from dvae_core.plugin.kinds import Metric
+from dvae_core.plugin.registry import Registry, load_registry
+from dvae_core.recipe.source import Dotted, read_source
+from dvae_core.runs.comparison_table import Comparison, Estimate, Row, Run, was_figures
+from dvae_core.runs.differences import differences, drop_unshared, settings
+from dvae_core.runs.folder import RunFolder
+
+CONFIDENCE = 0.95
+CORE_DIRECTIONS: dict[str, str] = {
+    "reconstruction": "lower",
+    "kl": "lower",
+    "train/loss": "lower",
+    "train/reconstruction": "lower",
+    "train/kl": "lower",
+    "train/guidance": "lower",
+    "train/guidance_accuracy": "higher",
+    "seconds": "lower",
+    "images_per_second": "higher",
+}
+"""Which way is better, of the metrics that no component gives."""
+OWN_MEASURE = ("reconstruction", "kl")
+"""Terms that measure themselves: two components of the kind have no common scale."""
+
+
+def compare_runs(
+    paths: Iterable[str | Path],
+    metrics: Sequence[str] = (),
+    *,
+    figures: Sequence[str] = (),
+    registry: Registry | None = None,
+) -> Comparison:
+    """Put runs beside each other, those that differ only in their seed in one row.
+
+    A metric's best is the row with the best mean, among finished runs. Another row counts as equal
+    where Welch's t-test of the two rows' runs gives p >= 0.05; with one run in either there is no
+    such test. The tests are not corrected for their number. Nothing is marked where nobody says
+    which way is better, and neither are the values of different reconstructions or KL terms.
+
+    Args:
+        paths: run folders, and folders of run folders.
+        metrics: names of metrics, `train/` before those of training; all of the test images if
+            left out.
+        figures: the old name of `metrics`.
+        registry: the metrics that say which way is better.
+
+    Raises:
+        RunFolderError: a path holds no run, or no run can be compared.
+        RecipeError: no run has a metric of that name.
+    """
+    if figures:
+        was_figures()
+    left_out: list[str] = []
+    runs = [run for folder in _folders(paths) if (run := _read(folder, left_out)) is not None]
+    groups = _groups(runs, left_out)
+    if not groups:
+        raise RunFolderError("\n".join([*left_out, "no run is left to compare"]))
+    places = differences([group[0].settings for group in groups])
+    names = _metric_names(runs, metrics or figures)
+    rows = [
+        Row(
+            tuple(group),
+            {".".join(p): group[0].settings[p] for p in places if p in group[0].settings},
+            {name: estimate for name in names if (estimate := _estimate(group, name)) is not None},
+        )
+        for group in groups
+    ]
+    for name, direction in _directions(names, places, registry or load_registry()).items():
+        _mark(rows, name, direction)
+    return Comparison(tuple(rows), tuple(map(".".join, places)), tuple(names), tuple(left_out))
+
+
+def _folders(paths: Iterable[str | Path]) -> list[Path]:
+    """The run folders, each once."""
+    found: dict[Path, Path] = {}
+    for path in map(Path, paths):
+        inside = [path] if (path / "run.json").exists() else sorted(path.glob("*/"))
+        folders = [folder for folder in inside if (folder / "run.json").exists()]
+        if not folders:
+            raise RunFolderError(f"{path}: neither a run folder nor a folder of run folders")
+        for folder in folders:
+            found.setdefault(folder.resolve(), folder)
+    return list(found.values())
+
+
+def _read(path: Path, left_out: list[str]) -> Run | None:
+    try:
+        folder = RunFolder.open(path)
+        recipe = read_source(path / "recipe.toml").table
+        rows = folder.metrics()
+    except (DvaeError, OSError, ValueError) as error:
+        problem = str(error)
+        left_out.append(problem if problem.startswith(str(path)) else f"{path}: {problem}")
+        return None
+    status = folder.info.get("status", "unknown")
+    if status == "failed":
+        left_out.append(f"{path}: failed: {folder.info.get('error', 'no reason is known')}")
+        return None
+    if not rows:
+        left_out.append(f"{path}: {status}, and no epoch has been finished")
+        return None
+    return Run(
+        path=path,
+        name=path.resolve().name,
+        seed=recipe.get("seed", 0),
+        status=status,
+        epoch=rows[-1]["epoch"],
+        started=str(folder.info.get("started", "")),
+        settings=settings(recipe),
+        metrics={
+            key.removeprefix("test/"): float(value)
+            for key, value in rows[-1].items()
+            if isinstance(value, int | float) and math.isfinite(value)
+        },
+    )
+
+
+def _groups(runs: list[Run], left_out: list[str]) -> list[list[Run]]:
+    """Finished runs of the same settings together, one a seed; every other run by itself."""
+    drop_unshared([run.settings for run in runs])
+    groups: list[list[Run]] = []
+    for run in sorted(runs, key=lambda run: run.started, reverse=True):
+        same = (g for g in groups if g[0].status == "finished" and g[0].settings == run.settings)
+        group = next(same, None) if run.status == "finished" else None
+        if group is None:
+            groups.append([run])
+            continue
+        newer = next((other for other in group if other.seed == run.seed), None)
+        if newer is None:
+            group.append(run)
+        else:
+            left_out.append(f"{run.path}: has the recipe and the seed of {newer.path}, a newer run")
+    order = {run.path: index for index, run in enumerate(runs)}
+    for group in groups:
+        group.sort(key=lambda run: run.seed)
+    return sorted(groups, key=lambda group: min(order[run.path] for run in group))
+
+
+def _metric_names(runs: list[Run], wanted: Sequence[str]) -> list[str]:
+    known = dict.fromkeys(name for run in runs for name in run.metrics)
+    if not wanted:
+        plain = ("epoch", "step", "seconds", "images_per_second")
+        return [name for name in known if "/" not in name and name not in plain]
+    names = list(dict.fromkeys(name.removeprefix("test/") for name in wanted))
+    problems = [
+        f'no run has a metric "{name}"{did_you_mean(name, known)}; known: {", ".join(known)}'
+        for name in names
+        if name not in known
+    ]
+    if problems:
+        raise RecipeError(problems)
+    return names
+
+
+def _estimate(runs: Sequence[Run], name: str) -> Estimate | None:
+    values = tuple(run.metrics[name] for run in runs if name in run.metrics)
+    if not values:
+        return None
+    n = len(values)
+    if n == 1:
+        return Estimate(values, None)
+    from scipy import stats
+
+    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
+    return Estimate(values, quantile * statistics.stdev(values) / math.sqrt(n))
+
+
+def _directions(
+    names: Sequence[str], places: Sequence[Dotted], registry: Registry
+) -> dict[str, str]:
+    """Which way is better, of the metrics that can be told."""
+    known = dict(CORE_DIRECTIONS)
+    for provider in registry.of_kind("metric"):
+        if issubclass(provider.component, Metric):
+            known |= provider.component.directions
+    for term in OWN_MEASURE:
+        if any(place[0] == term and place[1] != "weight" for place in places):
+            for name in (term, f"train/{term}", "train/loss"):
+                known.pop(name, None)
+    if any("weight" in place for place in places):
+        known.pop("train/loss", None)
+    directions = {}
+    for name in names:
+        pattern = next((p for p in known if fnmatch.fnmatchcase(name, p)), None)
+        if pattern is not None:
+            directions[name] = known[pattern]
+    return directions
+
+
+def _mark(rows: list[Row], name: str, direction: str) -> None:
+    found = [row.metrics[name] for row in rows if row.finished and name in row.metrics]
+    means = [estimate.mean for estimate in found]
+    if not means or min(means) == max(means):
+        return
+    goal = max(means) if direction == "higher" else min(means)
+    best = found[means.index(goal)]
+    for row in rows:
+        estimate = row.metrics.get(name)
+        if estimate is None or not row.finished:
+            continue
+        if estimate.mean == goal:
+            row.metrics[name] = Estimate(estimate.values, estimate.margin, "best")
+        elif _welch(estimate.values, best.values) >= 1 - CONFIDENCE:
+            row.metrics[name] = Estimate(estimate.values, estimate.margin, "equal")
+
+
+def _welch(one: Sequence[float], other: Sequence[float]) -> float:
+    """p of Welch's t-test (Biometrika 34, 1947); 0 where one run or no spread allows none."""
+    if min(len(one), len(other)) < 2:
+        return 0.0
+    spreads = [statistics.stdev(one), statistics.stdev(other)]
+    if not any(spreads):
+        return 0.0
+    from scipy import stats
+
+    result = stats.ttest_ind_from_stats(
+        statistics.fmean(one), spreads[0], len(one),
+        statistics.fmean(other), spreads[1], len(other),
+        equal_var=False,
+    )  # fmt: skip
+    return float(result.pvalue)

@@ -1,0 +1,273 @@
+"""The run folder: provenance, metrics, checkpoints. A run can be read without this program.
+
+runs/<recipe name>-<time>-<4 letters>/
+  recipe.toml      resolved, complete, runnable
+  run.json         status, versions, plugins, device, seed, what the loss weighs
+  metrics.jsonl    one line an epoch, flushed
+  checkpoints/     epoch-0010.pt and its SHA-256; the last two are kept
+  figures/         epoch-0010-latent.png
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import secrets
+import shutil
+import string
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from dvae_core.errors import RecipeError, RunFolderError
+from dvae_core.files import append_lines, locked, small_text, unwritable, write_atomically
+from dvae_core.plugin.labelled_images import LabelledImages
+from dvae_core.plugin.places import LISTED, remove
+from dvae_core.plugin.registry import Registry
+from dvae_core.recipe.balance import balance
+from dvae_core.recipe.recipe import Recipe, build_recipe, load_recipe
+from dvae_core.recipe.source import inside, leaves, read_source
+from dvae_core.runs.checkpoints import Checkpoints, Epoch
+from dvae_core.runs.provenance import check_info, provenance, provides, what_to_install
+
+
+class RunFolder:
+    """One run's folder. Make one with `create`, or `open` one that exists."""
+
+    def __init__(self, path: Path, info: dict[str, Any], registry: Registry | None = None) -> None:
+        self.path = path
+        """The folder."""
+        self.info = info
+        """What run.json holds."""
+        self.registry = registry
+        """Where the components of a run that goes on are looked up."""
+        self._checkpoints = Checkpoints(path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Modules of plugins, which a registry holds, cannot be sent to another process.
+        return self.__dict__ | {"registry": None}
+
+    # --- Making and finding.
+
+    @classmethod
+    def create(
+        cls,
+        recipe: Recipe,
+        registry: Registry,
+        out: Path,
+        data: LabelledImages,
+        facts: dict[str, Any],
+        name: str | None = None,
+    ) -> RunFolder:
+        """A new folder under `out`, with its recipe and provenance written; `facts` go with it.
+
+        Args:
+            name: the folder's; the recipe's name, the time and four letters if left out.
+
+        Raises:
+            RunFolderError: it cannot be written; nothing is left behind.
+        """
+        path = out / (name or new_name(recipe.name, "run"))
+        made: list[Path] = []
+        try:
+            for folder in (*reversed(path.parents), path, path / "checkpoints", path / "figures"):
+                if not folder.exists():
+                    folder.mkdir()
+                    made.append(folder)
+            run = cls(path, provenance(path.name, recipe, registry, data) | facts, registry)
+            run.set_recipe(recipe)
+        except (OSError, RunFolderError) as error:
+            shutil.rmtree(path, ignore_errors=True)
+            for folder in reversed(made):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            raise unwritable(path, error) from error
+        return run
+
+    @staticmethod
+    def check_space(out: Path, needed: int) -> None:
+        """Raise RunFolderError where the disk below `out` has fewer than `needed` bytes free."""
+        there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+        free = shutil.disk_usage(there).free
+        if free < needed:
+            raise RunFolderError(
+                f"{out}: the run needs about {needed / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are "
+                "free; free some space, or choose another --out"
+            )
+
+    @classmethod
+    def open(cls, path: str | Path, registry: Registry | None = None) -> RunFolder:
+        """The folder of an earlier run.
+
+        Raises:
+            RunFolderError: it is no run folder, or of a format that this version cannot read.
+        """
+        path = Path(path)
+        try:
+            info = json.loads(small_text(path / "run.json"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunFolderError(f"{path}: not a run folder: no readable run.json") from error
+        check_info(path, info)
+        return cls(path, info, registry)
+
+    # --- What callbacks may use.
+
+    @property
+    def name(self) -> str:
+        """The folder's name, which is the run's."""
+        return self.path.name
+
+    @property
+    def sweep(self) -> str | None:
+        """The name of the sweep that the run is part of."""
+        above = self.path.absolute().parent
+        return above.name if (above / "journal.jsonl").exists() else None
+
+    @property
+    def recipe_table(self) -> dict[str, Any]:
+        """The resolved recipe as a table."""
+        import tomllib
+
+        return tomllib.loads((self.path / "recipe.toml").read_text(encoding="utf-8"))
+
+    def set_recipe(self, recipe: Recipe) -> None:
+        """Write the recipe that the run follows from now on; what its loss weighs goes with it."""
+        text = tomli_w.dumps(recipe.to_table())
+        write_atomically(self.path / "recipe.toml", text.encode())
+        known = (self.info.get(key) for key in ("train_images", "image_shape"))
+        self.info["loss"] = asdict(balance(recipe, *known))
+        self._write_info()
+
+    def load_recipe(self, registry: Registry, overrides: Sequence[str] = ()) -> Recipe:
+        """The run's recipe, with changes laid over it.
+
+        Raises:
+            RecipeError: a component's plugin is missing, with what to install; or as load_recipe.
+        """
+        self._check_installed(self._missing(registry), registry)
+        return load_recipe(self.path / "recipe.toml", overrides, registry)
+
+    def load_recipe_to_look(self, registry: Registry) -> tuple[Recipe, list[str]]:
+        """The run's recipe, without metrics, plots, callbacks and terms that are not installed.
+
+        Returns:
+            The recipe, and a line about what was left out, if anything was.
+
+        Raises:
+            RecipeError: as `load_recipe`, for what is needed even to look.
+        """
+        missing = self._missing(registry)
+        source = read_source(self.path / "recipe.toml")
+        optional = [row for row in missing if row["kind"] in LISTED]
+        for row in optional:
+            remove(source.table, row["kind"], row["name"])
+        used = {str(v) for place, v in leaves(source.table, inside) if place[-1] == "schedule"}
+        needed = [r for r in missing if r not in optional and r["kind"] != "schedule"]
+        needed += [r for r in missing if r["kind"] == "schedule" and r["name"] in used]
+        self._check_installed(needed, registry)
+        left_out = ", ".join(f'{r["kind"]} "{r["name"]}" of {r["distribution"]}' for r in optional)
+        warnings = [f"{self.path}: looked at without what is not installed: {left_out}"]
+        return build_recipe(source, "recipe", registry), warnings if optional else []
+
+    def _missing(self, registry: Registry) -> list[dict[str, str]]:
+        return [row for row in self.info["components"] if not provides(registry, row)]
+
+    def _check_installed(self, missing: Sequence[dict[str, str]], registry: Registry) -> None:
+        if missing:
+            raise RecipeError([what_to_install(self.path, row, registry) for row in missing])
+
+    def version_warnings(self, registry: Registry) -> list[str]:
+        """A line for each plugin of the run that is installed in another version now."""
+        changed = {}
+        for row in self.info["components"]:
+            now = {p.version for p in provides(registry, row)}
+            if now and row["version"] not in now:
+                changed[row["distribution"]] = (row["version"], " or ".join(sorted(now)))
+        return [
+            f"{self.path}: the run used {name} {was}, and {now} is installed"
+            for name, (was, now) in changed.items()
+        ]
+
+    def remember(self, key: str, value: Any) -> None:
+        """Keep something (JSON) for a later resume, such as a logger's id."""
+        self.info.setdefault("memory", {})[key] = value
+        self._write_info()
+
+    def recall(self, key: str, default: Any = None) -> Any:
+        """What was remembered under a key."""
+        return self.info.get("memory", {}).get(key, default)
+
+    def lock(self) -> contextlib.AbstractContextManager[None]:
+        """Keep other processes from training in this folder, as `files.locked`."""
+        return locked(self.path, "another process is training in this folder")
+
+    # --- Status and metrics.
+
+    def set_status(self, status: str, **facts: Any) -> None:
+        """running, finished, interrupted or failed; `facts` go into run.json beside it."""
+        self.info |= {"status": status, **facts}
+        self._write_info()
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl; a last line that was cut off is left out."""
+        rows = []
+        file = self.path / "metrics.jsonl"
+        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                break
+            if not isinstance(row, dict) or not isinstance(row.get("epoch"), int):
+                break
+            rows.append(row)
+        return rows
+
+    def append_metrics(self, row: dict[str, Any]) -> None:
+        """Add an epoch's row, on disk before this returns."""
+        append_lines(self.path / "metrics.jsonl", [row])
+
+    def forget_after(self, epoch: int) -> None:
+        """Drop the rows of epochs after `epoch`, which a resume trains again."""
+        kept = [row for row in self.metrics() if row["epoch"] <= epoch]
+        text = "".join(json.dumps(row) + "\n" for row in kept)
+        write_atomically(self.path / "metrics.jsonl", text.encode())
+
+    def remove_leftovers(self) -> None:
+        """Remove what a killed process was writing; only under the lock."""
+        for file in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
+            with contextlib.suppress(OSError):
+                file.unlink()
+
+    def figure_path(self, epoch: int, name: str) -> Path:
+        """Where the figure of a plot after an epoch lies."""
+        return self.path / "figures" / f"epoch-{epoch:04d}-{name}.png"
+
+    # --- Checkpoints.
+
+    def save_checkpoint(self, state: dict[str, Any], name: str | None = None) -> Path:
+        """Write a checkpoint, as `Checkpoints.save`."""
+        return self._checkpoints.save(state, name)
+
+    def load_checkpoint(self, epoch: Epoch | None = None) -> tuple[dict[str, Any], list[str]]:
+        """The newest good checkpoint or that of an epoch, as `Checkpoints.load`."""
+        return self._checkpoints.load(epoch)
+
+    def last_checkpoint(self) -> Path | None:
+        """The newest checkpoint's file."""
+        return next(reversed(self._checkpoints.files()), None)
+
+    def _write_info(self) -> None:
+        text = json.dumps(self.info, indent=2) + "\n"
+        write_atomically(self.path / "run.json", text.encode())
+
+
+def new_name(recipe: str, otherwise: str) -> str:
+    """A name for a folder that no other has: <recipe>-<time>-<4 letters>."""
+    letters = "".join(secrets.choice(string.ascii_lowercase) for _ in range(4))
+    stem = re.sub(r"[^\w.-]+", "_", recipe).strip("._-")[:80] or otherwise
+    return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{letters}"

@@ -1,0 +1,151 @@
+"""What a run was made with: versions, components and their distributions, machine, commit."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, PositiveInt, ValidationError
+
+from dvae_core.errors import RunFolderError
+from dvae_core.plugin.kinds import Component
+from dvae_core.plugin.labelled_images import LabelledImages
+from dvae_core.plugin.registry import DISTRIBUTION, Provider, Registry
+from dvae_core.recipe.recipe import Recipe
+
+FORMAT = 1
+"""Of the run folder; a later program reads it or refuses it in words."""
+LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "matplotlib", "wandb")
+
+
+class _Component(BaseModel):
+    kind: str
+    name: str
+    plugin: str
+    distribution: str
+    version: str
+
+
+class _Info(BaseModel):
+    """What this program reads of run.json; the rest is for people."""
+
+    components: list[_Component]
+    image_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    classes: list[str]
+    memory: dict[str, Any] = {}
+
+
+def check_info(path: Path, info: Any) -> None:
+    """Raise RunFolderError where a run.json is of another format, or is not what was written."""
+    if not isinstance(info, dict) or "format" not in info:
+        raise RunFolderError(f"{path}: not a run folder: run.json says something else")
+    if info["format"] != FORMAT:
+        versions = info.get("versions")
+        made_by = versions.get(DISTRIBUTION) if isinstance(versions, dict) else "unknown"
+        raise RunFolderError(
+            f"{path}: run format {info['format']!r}, and this version reads {FORMAT}; "
+            f"it was made by {DISTRIBUTION} {made_by}"
+        )
+    try:
+        _Info.model_validate(info)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        raise RunFolderError(f"{path}: damaged: run.json: {key}: {first['msg']}") from None
+
+
+def provenance(
+    name: str, recipe: Recipe, registry: Registry, data: LabelledImages
+) -> dict[str, Any]:
+    """What run.json says when a run starts. Beside the recipe, only these can change the bits."""
+    import torch
+
+    return {
+        "format": FORMAT,
+        "name": name,
+        "title": recipe.title,
+        "status": "running",
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "seed": recipe.seed,
+        "image_shape": list(data.image_shape),
+        "classes": list(data.classes),
+        "train_images": len(data.train_images),
+        "test_images": len(data.test_images),
+        "threads": torch.get_num_threads(),
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "processor": platform.processor() or platform.machine(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: version_of(name) for name in (DISTRIBUTION, *LIBRARIES)},
+        "components": _components(recipe, registry),
+        "git_commit": _git_commit(),
+    }
+
+
+def _components(recipe: Recipe, registry: Registry) -> list[dict[str, str]]:
+    rows = []
+    for component in recipe.components:
+        provider = _provider(component, registry)
+        row = {
+            "kind": component.kind,
+            "name": component.name,
+            "plugin": provider.plugin,
+            "distribution": provider.distribution,
+            "version": provider.version,
+        }
+        if row not in rows:
+            rows.append(row)
+    return rows
+
+
+def _provider(component: Component, registry: Registry) -> Provider:
+    return next(p for p in registry.providers if p.component is type(component))
+
+
+def provides(registry: Registry, row: dict[str, str]) -> list[Provider]:
+    """Who provides a component that a run names, from the same distribution."""
+    return [
+        p
+        for p in registry.of_kind(row["kind"])
+        if (p.name, p.distribution) == (row["name"], row["distribution"])
+    ]
+
+
+def what_to_install(path: Path, row: dict[str, str], registry: Registry) -> str:
+    name, was = row["distribution"], row["version"]
+    text = f'{path}: the run uses {row["kind"]} "{row["name"]}" of {name} {was}, '
+    for broken in registry.broken:
+        if broken.distribution == name:
+            return f"{text}which is broken here: {broken.error}"
+    try:
+        now = version(name)
+    except PackageNotFoundError:
+        return f"{text}which is not installed: pip install {name}=={was}"
+    return f"{text}which {name} {now} does not provide: pip install {name}=={was}"
+
+
+def version_of(distribution: str) -> str | None:
+    """The installed version of a distribution, if there is one."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """The commit of the working directory, if it is in a git checkout."""
+    try:
+        result = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() or None

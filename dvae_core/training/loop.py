@@ -1,0 +1,169 @@
+"""The training loop. The only module that knows the order of things."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dvae_core.errors import DvaeError, Interrupted
+from dvae_core.files import write_atomically
+from dvae_core.latent.evaluation import measure
+from dvae_core.latent.png import png
+from dvae_core.plugin.events import Events
+from dvae_core.plugin.registry import Registry
+from dvae_core.randomness import set_aside
+from dvae_core.recipe.goal import Goal
+from dvae_core.runs.folder import RunFolder
+from dvae_core.runs.kept import save_details
+from dvae_core.runs.watch import Watch
+from dvae_core.stopping import StopRequest, stop_request
+from dvae_core.training.ranks.ranks import ALONE, Ranks
+from dvae_core.training.state import Training
+
+
+def train(training: Training, run: RunFolder, registry: Registry, watch: Watch) -> RunFolder:
+    """Run the loop, and make sure that the folder and the listeners learn how it ended."""
+    events = Events(registry, training.recipe.callbacks, watch.warn)
+    if not training.ranks.first:
+        with stop_request() as stop, training.ranks.together(run.path):
+            _loop(training, run, events, watch, stop)
+        return training.ranks.from_first(lambda: run)
+    run.set_status("running", ranks=training.ranks.count)
+    watch.started(run, training.timeline, training.step)
+    events.tell("run_started", run=run)
+    status = "failed"
+    try:
+        with stop_request() as stop, training.ranks.together(run.path):
+            _loop(training, run, events, watch, stop)
+        status = "finished"
+    except Interrupted:
+        status = "interrupted"
+        raise
+    except Exception as error:
+        with contextlib.suppress(DvaeError):
+            run.set_status("failed", error=str(error))
+        raise
+    finally:
+        if status != "failed":
+            run.set_status(status)
+        events.tell("run_finished", run=run, status=status)
+    return training.ranks.from_first(lambda: run)
+
+
+def _loop(
+    training: Training, run: RunFolder, events: Events, watch: Watch, stop: StopRequest
+) -> None:
+    ranks = training.ranks
+    checkpoint_due = _checkpoint_clock(training.recipe.train.checkpoint_every, ranks)
+    while training.epoch < training.recipe.train.epochs:
+        started = time.perf_counter()
+        first = training.epoch_step
+        for images, labels in training.batches.epoch(training.epoch, skip=first):
+            block_full = training.take_step(images, labels)
+            save = checkpoint_due(training.step)
+            if block_full or save:
+                training.check_finite(run)
+                watch.stepped(training.step, training.ledger.means())
+            if signal := ranks.max(stop.signal or 0, training.step):
+                _stop(training, run, signal)
+            if save and ranks.first:
+                run.save_checkpoint(training.state_dict())
+        training.check_finite(run)
+        trained = time.perf_counter() - started
+
+        training.finish_epoch()
+        if ranks.first:
+            watch.stage(f"evaluating epoch {training.epoch}")
+            row, figures = _evaluate(training, run, watch)
+            images_seen = training.images_in_epoch(first)
+            row |= {
+                "seconds": round(time.perf_counter() - started, 3),
+                "images_per_second": round(images_seen / trained, 1),
+            }
+            run.append_metrics(row)
+            run.save_checkpoint(training.state_dict())
+            if _is_best(Goal.of(training.recipe.train.keep_best), run):
+                run.save_checkpoint(training.state_dict(), "best")
+            events.tell("epoch_finished", run=run, metrics=row, figures=figures)
+            watch.epoch_finished(row)
+        signal = ranks.max(stop.signal or 0)
+        if signal and training.epoch < training.recipe.train.epochs:
+            _stop(training, run, signal)
+
+
+def _checkpoint_clock(every: str | None, ranks: Ranks = ALONE) -> Callable[[int], bool]:
+    """Whether a checkpoint is due after a step, as `train.checkpoint_every` says."""
+    if every is None:
+        return lambda step: False
+    number, unit = every.split()
+    if unit == "steps":
+        return lambda step: step % int(number) == 0
+    last = time.monotonic()
+
+    def due(step: int) -> bool:
+        nonlocal last
+        now = time.monotonic()
+        if not ranks.max(now - last >= 60 * int(number), step):
+            return False
+        last = now
+        return True
+
+    return due
+
+
+def _is_best(goal: Goal | None, run: RunFolder) -> bool:
+    """Whether the last epoch is the best so far by the goal; the first of equals wins."""
+    if goal is None:
+        return False
+    *before, last = run.metrics()
+    if goal.key not in last:
+        return False
+    return all(goal.better(last[goal.key], row.get(goal.key)) for row in before)
+
+
+def _stop(training: Training, run: RunFolder, number: int) -> None:
+    training.check_finite(run)
+    message = ""
+    if training.ranks.first:
+        file = run.save_checkpoint(training.state_dict())
+        message = (
+            f"interrupted after step {training.step:,}; checkpoint: {file}\n"
+            f"go on with: {training.ranks.command} run --resume {run.path}"
+        )
+    raise Interrupted(message, exit_code=128 + number)
+
+
+def _evaluate(
+    training: Training, run: RunFolder, watch: Watch
+) -> tuple[dict[str, Any], dict[str, Path]]:
+    """The epoch's row of metrics, and its figures by plot name.
+
+    A metric or a plot that fails is reported and left out; hours of training are worth more.
+    """
+    recipe, epoch = training.recipe, training.epoch
+    due = epoch % recipe.evaluate.every == 0 or epoch == recipe.train.epochs
+    row: dict[str, Any] = {"epoch": epoch, "step": training.step, **training.means}
+    figures: dict[str, Path] = {}
+    training.train(False)
+    snapshot = training.snapshot(run.metrics(), watch.stage)
+    measured = measure(snapshot, recipe.evaluate.metrics if due else (), watch)
+    row |= {f"test/{name}": value for name, value in measured.values.items()}
+    for name, details in measured.details.items():
+        save_details(run.path, epoch, name, details)
+    for failure in measured.failures:
+        watch.warn(failure)
+    with set_aside(recipe.seed, "plots"):
+        for plot in recipe.evaluate.plots if due else ():
+            path = run.figure_path(epoch, plot.name)
+            try:
+                image = png(plot.draw(snapshot))
+            except Exception as error:
+                watch.warn(f'plot "{plot.name}" failed: {type(error).__name__}: {error}')
+                continue
+            write_atomically(path, image)
+            figures[plot.name] = path
+    training.train()
+    return row, figures

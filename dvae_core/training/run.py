@@ -1,0 +1,160 @@
+"""Starts runs, and goes on with them."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from dvae_core.errors import NoCheckpoint, RecipeError
+from dvae_core.model.data import load_data
+from dvae_core.plugin.registry import Registry, load_registry
+from dvae_core.recipe.recipe import Recipe, check_same_experiment, load_recipe
+from dvae_core.runs.folder import RunFolder
+from dvae_core.runs.watch import Silence, Watch
+from dvae_core.training.loop import train
+from dvae_core.training.ranks.ranks import ALONE, Ranks, join
+from dvae_core.training.state import Training
+from dvae_core.training.tuning import autotune
+
+
+def run_recipe(
+    recipe: Recipe | str | Path,
+    out: str | Path = "runs",
+    *,
+    name: str | None = None,
+    watch: Watch | None = None,
+    registry: Registry | None = None,
+) -> RunFolder:
+    """Train a recipe from its start to its end, in a new run folder under `out`.
+
+    Where torchrun has started several processes, each calls this, and they train one run together.
+    If it starts them anew because one was lost, they go on with the run that they had begun.
+
+    Args:
+        recipe: the recipe, or its file.
+        out: where the run folder is made.
+        name: the run folder's; the recipe's name, the time and four letters if left out.
+        watch: who is told what goes on.
+        registry: where components are looked up.
+
+    Raises:
+        RecipeError: the recipe is wrong, or does not fit its data.
+        DataError: the data cannot be had.
+        Diverged: the loss stopped being finite.
+        Interrupted: SIGINT or SIGTERM; a checkpoint was written first.
+        RankLost: another process that trains the run is gone.
+    """
+    watch, registry = watch or Watch(), registry or load_registry()
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe, registry=registry)
+    with join() as ranks:
+        watch = watch if ranks.first else Silence()
+        begun = ranks.begun()
+        if begun is None:
+            return _start(recipe, Path(out), name, registry, watch, ranks)
+        run = RunFolder.open(begun, registry)
+        with _locked(run, ranks):
+            return _resume(run, None, registry, watch, ranks, or_start=True)
+
+
+def resume_run(
+    path: str | Path,
+    recipe: Recipe | None = None,
+    *,
+    watch: Watch | None = None,
+    registry: Registry | None = None,
+) -> RunFolder:
+    """Go on with a run from its newest good checkpoint.
+
+    Args:
+        path: the run folder.
+        recipe: the run's recipe, if something of it changes that a run may change on its way:
+            its length, its evaluation, its callbacks, its device.
+
+    Raises:
+        RunFolderError: there is nothing to resume from.
+        RecipeError: `recipe` is another experiment.
+        Others: as `run_recipe`.
+    """
+    watch, registry = watch or Watch(), registry or load_registry()
+    with join() as ranks:
+        watch = watch if ranks.first else Silence()
+        run = RunFolder.open(path, registry)
+        with _locked(run, ranks):
+            return _resume(run, recipe, registry, watch, ranks)
+
+
+def _start(
+    recipe: Recipe, out: Path, name: str | None, registry: Registry, watch: Watch, ranks: Ranks
+) -> RunFolder:
+    training = prepare(recipe, watch, ranks)
+
+    def create() -> RunFolder:
+        RunFolder.check_space(out, training.disk_space())
+        run = RunFolder.create(training.recipe, registry, out, training.data, training.facts, name)
+        ranks.begin(run.path)
+        return run
+
+    run = ranks.from_first(create)
+    with _locked(run, ranks):
+        return train(training, run, registry, watch)
+
+
+def _resume(
+    run: RunFolder,
+    recipe: Recipe | None,
+    registry: Registry,
+    watch: Watch,
+    ranks: Ranks,
+    *,
+    or_start: bool = False,
+) -> RunFolder:
+    """Go on from the last checkpoint; from the start if there is none and `or_start`."""
+    before = run.load_recipe(registry)
+    recipe = recipe or before
+    check_same_experiment(before, recipe)
+    state, warnings = ranks.from_first(lambda: _last_state(run, or_start))
+    for warning in [*run.version_warnings(registry), *warnings]:
+        watch.warn(warning)
+    training = prepare(recipe, watch, ranks)
+    try:
+        if state is not None:
+            training.load_state_dict(state)
+    except Exception as error:  # what is in a stranger's checkpoint may raise anything
+        raise RecipeError(f"{run.path}: the checkpoint does not fit the recipe: {error}") from error
+    if training.epoch >= recipe.train.epochs:
+        more = f"--set train.epochs={training.epoch + recipe.train.epochs}"
+        watch.warn(f"all {training.epoch} epochs are done already; {more} goes on")
+        return run
+    if ranks.first:
+        run.remove_leftovers()
+        run.forget_after(training.epoch)
+        run.set_recipe(recipe)
+    return train(training, run, registry, watch)
+
+
+def _last_state(run: RunFolder, or_start: bool) -> tuple[dict[str, Any] | None, list[str]]:
+    try:
+        return run.load_checkpoint()
+    except NoCheckpoint:
+        if or_start:
+            return None, []
+        raise
+
+
+def _locked(run: RunFolder, ranks: Ranks) -> contextlib.AbstractContextManager:
+    return run.lock() if ranks.first else contextlib.nullcontext()
+
+
+def prepare(recipe: Recipe, watch: Watch, ranks: Ranks = ALONE) -> Training:
+    """Load a recipe's data and put its parts together, if its callbacks can do their work here."""
+    for callback in recipe.callbacks:
+        callback.check()
+    recipe = ranks.fit(recipe)
+    watch.stage(f"loading {recipe.dataset.name}")
+    with ranks.after_first():
+        data = load_data(recipe.dataset)
+    recipe.check_schedules(len(data.train_images))
+    recipe, measured = ranks.from_first(lambda: autotune(recipe, data, watch))
+    return Training(recipe, data, measured, ranks)

@@ -1,0 +1,1 @@
+"""Faster steps, of the same results."""

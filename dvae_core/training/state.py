@@ -1,0 +1,262 @@
+"""The parts of a run, put together: a step, an epoch's end, and the state of a checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dvae_core.errors import Diverged, RecipeError
+from dvae_core.latent.networks import Networks
+from dvae_core.latent.snapshot import Snapshot
+from dvae_core.model.batches import Batches
+from dvae_core.model.data import guidance_labels
+from dvae_core.model.device import autocast, device_of, place
+from dvae_core.model.guided_vae import build_model
+from dvae_core.model.ledger import Ledger
+from dvae_core.model.objective import Objective
+from dvae_core.plugin.labelled_images import LabelledImages
+from dvae_core.randomness import (
+    derived_seed,
+    forked,
+    generator,
+    global_state,
+    seed_everything,
+    set_global_state,
+)
+from dvae_core.recipe import optimizers
+from dvae_core.recipe.recipe import Recipe
+from dvae_core.runs.folder import RunFolder
+from dvae_core.training.ranks.ranks import ALONE, Ranks
+from dvae_core.training.ranks.shared_loss import part_of, shared
+from dvae_core.training.speed.compiling import Loss, compiled
+from dvae_core.training.speed.memory import keep_freed_memory
+
+
+class Training:
+    """The parts of a run, put together, and the state that a checkpoint keeps."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: LabelledImages,
+        measured: Sequence[str] = (),
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.recipe = recipe
+        self.data = data
+        self.ranks = ranks
+        self.device = device_of(ranks.device(recipe.train.device))
+        self.measured = measured
+        """What was measured to settle the recipe's precision and compilation."""
+        self.timeline = recipe.timeline(len(data.train_images))
+        seed_everything(recipe.seed, "start")
+        self.model = build_model(recipe, data.image_shape, data.classes)
+        place(self.model, self.device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        self.objective = Objective(recipe, self.model, self.timeline).to(self.device)
+        # A term may hold the model itself; each parameter is trained once.
+        both = (*self.model.parameters(), *self.objective.parameters())
+        self.parameters = list(dict.fromkeys(both))
+        try:
+            self.optimizer = optimizers.build(
+                recipe.optimizer.name, recipe.optimizer.keywords, self.parameters
+            )
+        except ValueError as error:
+            raise RecipeError(
+                f"{recipe.origin(('optimizer', 'name'))}: [optimizer] {error}"
+            ) from error
+        fraction = recipe.dataset.labelled_fraction
+        visible = guidance_labels(
+            data.train_labels, fraction, derived_seed(recipe.seed, "hidden labels")
+        )
+        self.batches = Batches(
+            data.train_images,
+            visible,
+            batch_size=recipe.train.batch_size,
+            seed=recipe.seed,
+            device=self.device,
+            part=lambda size: part_of(size, ranks),
+        )
+        self.noise = generator(recipe.seed, "latent noise", device=self.device)
+        self.ledger = Ledger(self.objective.names, self.device, total=ranks.sum)
+        self.epoch = 0
+        """Epochs finished."""
+        self.epoch_step = 0
+        """Steps into the epoch at hand."""
+        self.means: dict[str, float] = {}
+        """The last finished epoch's means."""
+        self.loss: Loss = self._loss
+        if ranks.count > 1:
+            self.loss = shared(
+                self.model, self.objective, ranks, self.autocast, self._random_of_rank
+            )
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What run.json says of how the run trains: the device, and what was chosen for it."""
+        train, facts = self.recipe.train, {"device": str(self.device)}
+        if not self.measured:
+            return facts
+        chosen = {"precision": train.precision, "compile": train.compile}
+        return facts | {"chosen": chosen | {"measured": list(self.measured)}}
+
+    def _random_of_rank(self) -> contextlib.AbstractContextManager:
+        """Global random numbers of this rank's own, for a step."""
+        return forked(self.device, self.recipe.seed, "rank", self.ranks.rank, self.step)
+
+    @property
+    def step(self) -> int:
+        """Steps finished."""
+        return self.epoch * self.timeline.steps_per_epoch + self.epoch_step
+
+    def autocast(self) -> contextlib.AbstractContextManager:
+        """The precision of the networks."""
+        return autocast(self.device, self.recipe.train.precision)
+
+    def take_step(self, images: Tensor, labels: Tensor) -> bool:
+        """One optimizer step on a batch, as `Batches.epoch` gives it.
+
+        Returns:
+            Whether the ledger is due for reading.
+        """
+        size = len(labels)
+        noise = torch.randn(size, self.model.latent_dim, generator=self.noise, device=self.device)
+        weights = torch.tensor(self.objective.weights_at(self.step), device=self.device)
+        # The last batch of an epoch may be smaller, and is not worth compiling for.
+        whole = size == self.recipe.train.batch_size
+        loss, row = (self.fast_loss if whole else self.loss)(images, labels, noise, weights)
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.recipe.train.clip_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.recipe.train.clip_grad_norm)
+        self.optimizer.step()
+        self.epoch_step += 1
+        return self.ledger.add(row, size)
+
+    def _loss(
+        self, images: Tensor, labels: Tensor, noise: Tensor, weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The loss of a batch and its row for the ledger, from the networks on."""
+        with self.autocast():
+            outputs = self.model(images, noise)
+        loss, row = self.objective(outputs, labels, weights)
+        return loss, row
+
+    @cached_property
+    def fast_loss(self) -> Loss:
+        """`loss`, compiled if the recipe says so."""
+        return compiled(self.loss, self.device) if self.recipe.train.compile == "on" else self.loss
+
+    def train(self, mode: bool = True) -> None:
+        """Put the model and the terms into training mode, or into evaluation mode."""
+        self.model.train(mode)
+        self.objective.train(mode)
+
+    def check_finite(self, run: RunFolder) -> None:
+        """Read the ledger, and stop where a term or a parameter is not finite.
+
+        Raises:
+            Diverged: with the step, its terms and their weights, and what to do.
+        """
+        found = self.ledger.read()
+        what = "the loss is"
+        if found is None:
+            if all(bool(p.isfinite().all()) for p in self.parameters):
+                return
+            # The step before this one was sound, or its loss would not have been finite.
+            found, what = (0, self.ledger.last), "a gradient, and so the model, is"
+        ago, values = found
+        step = self.step - ago
+        weights = self.objective.weights_at(step - 1)
+        terms = ", ".join(
+            f"{name} {values[name]:g} (weight {weight:g})"
+            for name, weight in zip(self.objective.names, weights, strict=True)
+        )
+        checkpoint = run.last_checkpoint() or "none yet"
+        raise Diverged(
+            f"{what} no longer finite at step {step:,} (epoch {self.epoch + 1}): {terms}. "
+            "Try a smaller learning rate, smaller weights, or train.clip_grad_norm = 1.0. "
+            f"Last good checkpoint: {checkpoint}"
+        )
+
+    def finish_epoch(self) -> None:
+        """The epoch's last step is taken."""
+        self.means = self.ledger.means()
+        weights = self.objective.weights_at(self.step - 1)
+        for name, weight in zip(self.objective.names, weights, strict=True):
+            self.means[f"train/{name}_weight"] = weight
+        self.ledger.reset()
+        self.epoch, self.epoch_step = self.epoch + 1, 0
+
+    def images_in_epoch(self, first: int) -> int:
+        """Images of an epoch from batch number `first` on."""
+        return len(self.data.train_images) - first * self.recipe.train.batch_size
+
+    def disk_space(self) -> int:
+        """A generous estimate of what the run will write, in bytes."""
+        recipe = self.recipe
+        weights = sum(p.numel() * p.element_size() for p in self.parameters)
+        # An optimizer keeps up to three numbers for each weight; a third checkpoint is being
+        # written while two are kept, and there may be a best one.
+        checkpoints = 4 * weights * (3 + bool(recipe.train.keep_best))
+        evaluations = recipe.train.epochs // recipe.evaluate.every + 1
+        figures = evaluations * len(recipe.evaluate.plots) * 200_000
+        return checkpoints + figures * (2 if recipe.callbacks else 1) + 5_000_000
+
+    def snapshot(
+        self,
+        history: Sequence[dict[str, Any]] = (),
+        say: Callable[[str], None] = lambda text: None,
+    ) -> Snapshot:
+        """The state that metrics and plots look at, after the epochs in `history`.
+
+        `say` is told of what takes long.
+        """
+        networks = Networks(self.model, self.recipe, self.device)
+        return Snapshot(
+            self.recipe,
+            networks,
+            self.objective,
+            self.data,
+            epoch=self.epoch,
+            step=self.step,
+            history=history,
+            say=say,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a resumed run needs to go on as if it had never stopped."""
+        return {
+            "epoch": self.epoch,
+            "epoch_step": self.epoch_step,
+            "model": self.model.state_dict(),
+            "objective": self.objective.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "ledger": self.ledger.state_dict(),
+            "noise": self.noise.get_state(),
+            "global_random": global_state(),
+            "callbacks": [callback.state() for callback in self.recipe.callbacks],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The opposite of `state_dict`.
+
+        Raises:
+            KeyError, ValueError, RuntimeError, ...: the state is of another model, or of none.
+        """
+        self.model.load_state_dict(state["model"])
+        self.objective.load_state_dict(state["objective"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.ledger.load_state_dict(state["ledger"])
+        self.noise.set_state(state["noise"].cpu())
+        set_global_state(self.ranks.random_state(state["global_random"]))
+        self.epoch, self.epoch_step = state["epoch"], state["epoch_step"]
+        if len(state["callbacks"]) == len(self.recipe.callbacks):
+            for callback, kept in zip(self.recipe.callbacks, state["callbacks"], strict=True):
+                callback.restore(kept)

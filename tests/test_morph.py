@@ -1,0 +1,237 @@
+"""Walks between classes, the judge of images, and `dvae morph`."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from dvae_plugins.metrics import Morphs
+from PIL import Image
+
+from dvae_core.errors import DvaeError
+from dvae_core.latent.borders.image_judge import image_judge_of
+from dvae_core.latent.borders.judge import VOID
+from dvae_core.latent.borders.paths import is_direct
+from dvae_core.latent.morph import along, morph
+from dvae_core.latent.morph_picture import describe_morph
+from dvae_core.plugin.labelled_images import LabelledImages
+from dvae_core.recipe.recipe import load_recipe
+from dvae_core.training.run import run_recipe
+
+from .test_borders import Space
+from .test_snapshot import snapshot_of
+
+
+def seen(space, names, verdict_of_images=None):
+    """A snapshot of a latent space in which the decoded image of z shows z itself."""
+    snapshot = snapshot_of(space.train, space.train_labels, space.test, space.test_labels, names)
+
+    def probabilities(images):
+        labels = (verdict_of_images or space.label)(images[:, 0, 0])
+        return np.eye(len(names))[labels]
+
+    snapshot.__dict__ |= {
+        "_paths": {},
+        "named_pairs": ((0, 1),),
+        "latent_dim": 2,
+        "image_judge": SimpleNamespace(probabilities=probabilities),
+        "decode": lambda points: np.asarray(points)[:, None, None, :],
+    }
+    return snapshot
+
+
+def space_of(label, low, high, classes):
+    space = Space(label, low, high, classes)
+    space.label = label
+    return space
+
+
+@pytest.fixture(scope="module")
+def wedge():
+    """a on the left, b on the right, and c between them up to three quarters of the height."""
+
+    def label(points):
+        x, y = points.T
+        between = (np.abs(x - 2) < 0.4) & (y < 3)
+        return np.where(between, 2, (x > 2).astype(int))
+
+    return space_of(label, (0, 0), (4, 4), 3)
+
+
+def test_along_keeps_its_pace_around_corners():
+    corners = np.array([[0.0, 0], [3, 0], [3, 1]])
+    np.testing.assert_allclose(along(corners, 5), [[0, 0], [1, 0], [2, 0], [3, 0], [3, 1]])
+    np.testing.assert_allclose(along(np.zeros((2, 2)), 3), np.zeros((3, 2)))
+
+
+def test_a_straight_walk_meets_strangers_and_the_border_route_does_not(wedge):
+    snapshot = seen(wedge, ("a", "b", "c"))
+    seeds = range(10)
+    straight = [morph(snapshot, 0, 1, seed=seed) for seed in seeds]
+    met = next(seed for seed in seeds if straight[seed].strangers == [2])
+    way = straight[met]
+    assert not way.direct
+    assert describe_morph(snapshot, way).startswith("crosses c")
+    assert way.verdicts[0] == 0
+    assert way.verdicts[-1] == 1
+    assert way.realism < 1
+
+    around = morph(snapshot, 0, 1, seed=met, route="border")
+    np.testing.assert_array_equal(around.corners[[0, -1]], way.corners)
+    assert around.direct
+    assert around.strangers == []
+    x, y = around.corners[1]
+    assert x == pytest.approx(2, abs=0.1)
+    assert y >= 3
+    assert around.realism == 1
+    assert describe_morph(snapshot, around) == "direct"
+    np.testing.assert_array_equal(around.images[:, 0, 0], around.points)
+
+
+def test_the_way_over_the_border_is_the_shortest_direct_one(wedge):
+    snapshot = seen(wedge, ("a", "b", "c"))
+    places = snapshot.border_points(0, 1)
+    for seed in range(5):
+        way = morph(snapshot, 0, 1, seed=seed, route="border")
+        start, chosen, end = way.corners
+
+        def detour(place, start=start, end=end):
+            return np.linalg.norm(place - start) + np.linalg.norm(end - place)
+
+        shorter = [place for place in places if detour(place) < detour(chosen) - 1e-9]
+        for place in shorter:
+            seen_there = snapshot.judge.verdicts(along(np.stack([start, place, end]), 64))
+            assert not is_direct(seen_there, 0, 1)
+        assert way.direct
+
+
+def test_the_same_seed_walks_the_same_way(wedge):
+    snapshot = seen(wedge, ("a", "b", "c"))
+    one, two = (morph(snapshot, 0, 1, seed=3, steps=7) for _ in range(2))
+    np.testing.assert_array_equal(one.points, two.points)
+    assert len(one.points) == 7
+    assert not np.array_equal(one.points, morph(snapshot, 0, 1, seed=4, steps=7).points)
+
+
+def test_no_border_no_route():
+    space = space_of(lambda p: p[:, 0].astype(int), (0, 0), (3, 1), 3)
+    snapshot = seen(space, ("a", "b", "c"))
+    with pytest.raises(DvaeError, match="a and c share no border"):
+        morph(snapshot, 0, 2, route="border")
+
+
+def test_a_border_in_more_dimensions():
+    space = space_of(lambda p: p[:, 0].astype(int), (0, 0, 0), (2, 1, 1), 2)
+    snapshot = seen(space, ("a", "b"))
+    snapshot.__dict__["latent_dim"] = 3
+    around = morph(snapshot, 0, 1, route="border")
+    assert around.corners[1, 0] == pytest.approx(1, abs=0.1)
+    assert around.direct
+
+
+def test_morphs_on_images_that_show_where_they_are(wedge):
+    snapshot = seen(wedge, ("a", "b", "c"))
+    measured = Morphs().measure(snapshot)
+    assert measured["decoded_agreement"] > 0.97
+    # Where a judge of images sees the truth, strangers on the way are what the walk crosses.
+    paths = snapshot.paths()
+    points = paths.points(5, 16)[0].reshape(-1, 2)
+    expected = np.isin(wedge.label(points), (0, 1)).mean()
+    assert 0 < expected < 1
+    assert measured["morph_ends/a-b"] == pytest.approx(expected)
+    assert measured["morph_realism/a-b"] == pytest.approx(expected)
+    nothing = seen(wedge, ("a", "b", "c"), lambda points: np.full(len(points), 2))
+    measured = Morphs().measure(nothing)
+    assert measured["morph_ends/a-b"] == 0
+    verdicts = wedge.regions.grid.verdicts
+    share_of_c = (verdicts == 2).sum() / (verdicts != VOID).sum()
+    assert measured["decoded_agreement"] == pytest.approx(share_of_c, abs=0.03)
+
+
+# --- The judge of images.
+
+
+@pytest.fixture
+def stripes():
+    """Bright rows or bright columns, with noise, and some without a label."""
+    rng = np.random.default_rng(0)
+
+    def images(n):
+        labels = np.arange(n) % 2
+        made = rng.integers(0, 80, (n, 1, 9, 9))
+        for image, label, at in zip(made, labels, rng.integers(9, size=n), strict=True):
+            image[(0, at) if label == 0 else (0, slice(None), at)] += 150
+        return made.astype(np.uint8), labels
+
+    train, labels = images(200)
+    labels[:20] = -1
+    test, test_labels = images(50)
+    return LabelledImages(train, labels, test, test_labels, ("rows", "columns"))
+
+
+def test_the_image_judge_is_trained_once_and_kept(stripes):
+    device, said = torch.device("cpu"), []
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    judge = image_judge_of(stripes, device, said.append)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert said
+    assert judge.accuracy == 1.0
+    probabilities = judge.probabilities(stripes.test_images)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert (probabilities.argmax(axis=1) == stripes.test_labels).all()
+    as_floats = judge.probabilities(stripes.test_images.astype(np.float32) / 255)
+    np.testing.assert_allclose(as_floats, probabilities, atol=1e-5)
+
+    said.clear()
+    again = image_judge_of(stripes, device, said.append)
+    assert said == []
+    assert (again.accuracy, again.digest) == (1.0, judge.digest)
+    np.testing.assert_array_equal(again.probabilities(stripes.test_images), probabilities)
+
+
+def test_a_damaged_judge_is_trained_again(stripes, monkeypatch, tmp_path):
+    monkeypatch.setenv("DVAE_CACHE", str(tmp_path / "judges"))
+    device, said = torch.device("cpu"), []
+    image_judge_of(stripes, device)
+    (file,) = (tmp_path / "judges" / "image-judges").iterdir()
+    file.write_bytes(b"nothing")
+    assert image_judge_of(stripes, device, said.append).accuracy == 1.0
+    assert said
+
+
+def test_other_images_have_another_judge(stripes):
+    device = torch.device("cpu")
+    other = LabelledImages(
+        stripes.train_images[:, :, ::-1],
+        stripes.train_labels,
+        stripes.test_images,
+        stripes.test_labels,
+        stripes.classes,
+    )
+    assert image_judge_of(stripes, device).digest != image_judge_of(other, device).digest
+
+
+# --- The command.
+
+
+def test_morph_draws_a_walk(recipe_file, tmp_path, dvae):
+    run = run_recipe(load_recipe(recipe_file), tmp_path)
+    code, out, err = dvae("morph", str(run.path), "0", "2", "--steps", "5", "--animate")
+    assert code == 0, err
+    png, gif = out.split()
+    with Image.open(png) as picture:
+        assert picture.width > 500
+    with Image.open(gif) as movie:
+        assert movie.n_frames == 8  # there and back
+    own = str(tmp_path / "own.png")
+    assert dvae("morph", str(run.path), "0", "1", "--out", own)[:2] == (0, f"{own}\n")
+
+
+def test_morph_refuses_what_is_no_walk(recipe_file, tmp_path, dvae):
+    run = run_recipe(load_recipe(recipe_file), tmp_path)
+    for ends, reason in ((("0", "0"), "two classes"), (("0", "5"), "no class")):
+        code, out, err = dvae("morph", str(run.path), *ends)
+        assert (code, out) == (2, "")
+        assert reason in err
+        assert "Traceback" not in err
