@@ -11,23 +11,33 @@ import textwrap
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 import dvae_core
-from dvae_core.plugin import hookspecs
-from dvae_core.plugin.keys import field_help
+from dvae_core.plugin import given, hookspecs
+from dvae_core.plugin.keys import field_help, table_keys
 from dvae_core.plugin.kinds import KINDS, Component
+from dvae_core.recipe.recipe import TABLES
 
 PAGE = Path(__file__).with_name("plugins.md")
 MARK = "<!-- reference -->\n"
-NOT_FOR_CALLBACKS = {
-    "set_recipe", "load_recipe", "version_warnings", "set_status", "append_metrics",
-    "forget_after", "save_checkpoint", "load_checkpoint",
-}  # fmt: skip
+PYTHONS = ("__iter__", "__next__", "__len__")
+GIVEN = {
+    "What metrics and plots are given: `Snapshot`": dvae_core.Snapshot,
+    "What callbacks are given: `Run`": dvae_core.Run,
+    "What callbacks are given of a sweep: `Sweep`": dvae_core.Sweep,
+    "What terms are built on: `Model`": dvae_core.Model,
+    "What terms are called with: `Outputs`": dvae_core.Outputs,
+    "What launchers are given: `Jobs`": dvae_core.Jobs,
+    "What is in them: `Job`": dvae_core.Job,
+    "What data sets give: `LabelledImages`": dvae_core.LabelledImages,
+}
+"""What stands in the page; the rest of a run's folder, say, is the core's own."""
 
 
 def reference() -> str:
     """The part of the page below the mark."""
-    return "\n".join([*_kinds(), *_classes(), *_hooks()])
+    return "\n".join([*_kinds(), *_tables(), *_classes(), *_hooks()])
 
 
 def _kinds() -> Iterator[str]:
@@ -53,26 +63,34 @@ def _kinds() -> Iterator[str]:
                 yield _indented(method)
 
 
+def _tables() -> Iterator[str]:
+    """The keys that are the core's own."""
+    yield "## The core's tables\n"
+    for name, table in TABLES.items():
+        yield f"### `[{name}]`\n"
+        yield f"{inspect.cleandoc(table.__doc__ or '')}\n"
+        for key in table_keys(table):
+            yield f"- key `{key.name}`, {key.type}, default `{key.default}`: {key.help}"
+        yield ""
+
+
 def _classes() -> Iterator[str]:
-    """What metrics, plots and callbacks are given."""
-    for cls, title, internal in (
-        (dvae_core.Snapshot, "What metrics and plots are given: `Snapshot`", ()),
-        (dvae_core.RunFolder, "What callbacks are given: `RunFolder`", NOT_FOR_CALLBACKS),
-        (dvae_core.SweepFolder, "What callbacks are given of a sweep: `SweepFolder`", ()),
-        (dvae_core.Job, "What launchers are given: `Job`", ()),
-        (dvae_core.LabelledImages, "What data sets give: `LabelledImages`", ()),
-    ):
+    """What components are handed, and what data sets hand over."""
+    for title, cls in GIVEN.items():
         yield f"## {title}\n"
         yield f"{inspect.cleandoc(cls.__doc__ or '')}\n"
         yield from _attributes(cls)
         for name, member in vars(cls).items():
             function = getattr(member, "func", getattr(member, "fget", member))
             told = inspect.isfunction(function) and function.__doc__
-            if name.startswith("_") or name in internal or not told:
+            if (name.startswith("_") and name not in PYTHONS) or not told:
                 continue
             shown = f"{name}{_signature(member)}" if function is member else name
             yield f"- `{shown}`\n"
             yield _indented(function)
+
+    yield "## A row of metrics.jsonl: `Row`\n"
+    yield f"{_below(given, 'Row')}\n"
 
 
 def _attributes(cls: type) -> Iterator[str]:
@@ -85,6 +103,16 @@ def _attributes(cls: type) -> Iterator[str]:
             if told and isinstance(item, ast.Assign | ast.AnnAssign):
                 target = item.targets[0] if isinstance(item, ast.Assign) else item.target
                 yield f"- `{ast.unparse(target).removeprefix('self.')}`: {after.value.value}\n"
+
+
+def _below(module: ModuleType, name: str) -> str:
+    """The string below a name of a module."""
+    body = ast.parse(inspect.getsource(module)).body
+    for item, after in pairwise(body):
+        if isinstance(item, ast.AnnAssign) and ast.unparse(item.target) == name:
+            assert isinstance(after, ast.Expr)
+            return inspect.cleandoc(ast.literal_eval(after.value))
+    raise AssertionError(name)
 
 
 def _signature(function: Callable[..., object]) -> str:

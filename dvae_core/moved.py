@@ -6,7 +6,6 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -54,13 +53,16 @@ def attributes(package: str, module: str) -> Callable[[str], Any]:
     return __getattr__
 
 
-class _Finder(MetaPathFinder, Loader):
+class _Finder:
     """Finds the new module for an old name. Asked first, or a folder would be read twice."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return ModuleSpec(fullname, self) if _new(fullname) else None
+        return ModuleSpec(fullname, self) if _new(fullname) else None  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """An empty one, in whose place the new one comes."""
 
     def exec_module(self, module: ModuleType) -> None:
         old = module.__name__

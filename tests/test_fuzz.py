@@ -481,7 +481,7 @@ def taken_up_or_refused(run: Path) -> None:
     """The promise: the run can be looked at and gone on with, or words that name it."""
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")
-        patch.setattr(train, "_train", lambda training, run, *others: run)
+        patch.setattr(train, "train", lambda training, run, *others: run)
         for take_up in (load_run, resume_run):
             result = refused = None
             try:

@@ -122,11 +122,11 @@ def test_at_most_the_steps_between_checkpoints_are_lost(recipe_file, tmp_path):
 
 
 def test_checkpoints_by_the_minute(recipe_file, tmp_path, monkeypatch):
-    import dvae_core.training.run as train
+    import dvae_core.training.loop as loop
 
     clock = iter(range(0, 10_000, 7))
-    monkeypatch.setattr(train.time, "monotonic", lambda: next(clock))
-    due = train._checkpoint_clock("1 minutes")
+    monkeypatch.setattr(loop.time, "monotonic", lambda: next(clock))
+    due = loop._checkpoint_clock("1 minutes")
     assert [due(step) for step in range(20)] == ([False] * 8 + [True]) * 2 + [False] * 2
 
 

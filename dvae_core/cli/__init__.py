@@ -40,7 +40,10 @@ for module in (
     run, sweep, list_plugins, describe, validate, show, schema, evaluate, compare, morph, explore,
     report, export, new_plugin, check_plugin,
 ):  # fmt: skip
-    module.add_to(app)
+    # A verb is a module with a function of its name, and the examples that end its help.
+    verb = module.__name__.rpartition(".")[2]
+    epilog = "\n\n".join(["Examples:", *module.EXAMPLES])
+    app.command(verb.replace("_", "-"), epilog=epilog)(getattr(module, verb))
 
 ANYWHERE = ("--debug", "--no-plugins")
 """Options of `dvae` itself that may also stand after the verb."""

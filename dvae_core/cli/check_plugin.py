@@ -11,13 +11,10 @@ import typer
 
 from dvae_core.errors import DvaeError, RecipeError
 
-
-def add_to(app: typer.Typer) -> None:
-    app.command(
-        "check-plugin",
-        epilog="Examples:\n\ndvae check-plugin dvae-staircase\n\n"
-        "dvae check-plugin my_package.schedules",
-    )(check_plugin)
+EXAMPLES = (
+    "dvae check-plugin dvae-staircase",
+    "dvae check-plugin my_package.schedules",
+)
 
 
 def check_plugin(

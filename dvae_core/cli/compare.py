@@ -8,15 +8,11 @@ from typing import Annotated
 
 import typer
 
-
-def add_to(app: typer.Typer) -> None:
-    app.command(
-        "compare",
-        epilog="Examples:\n\ndvae compare runs\n\n"
-        "dvae compare runs/mnist_abs-20260101-120000-abcd "
-        "runs/mnist_square-20260101-121500-efgh\n\n"
-        "dvae compare runs --metric knn_accuracy --metric train/guidance_accuracy --markdown",
-    )(compare)
+EXAMPLES = (
+    "dvae compare runs",
+    "dvae compare runs/mnist_abs-20260101-120000-abcd runs/mnist_square-20260101-121500-efgh",
+    "dvae compare runs --metric knn_accuracy --metric train/guidance_accuracy --markdown",
+)
 
 
 def compare(

@@ -3,52 +3,75 @@
 from __future__ import annotations
 
 import inspect
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dvae_core.cli.kinds import check_kind
 from dvae_core.errors import RecipeError
 
+if TYPE_CHECKING:
+    from dvae_core.plugin.keys import Key
 
-def add_to(app: typer.Typer) -> None:
-    app.command(
-        "describe",
-        epilog="Examples:\n\ndvae describe schedule sigmoid\n\ndvae describe dataset npz",
-    )(describe)
+
+EXAMPLES = (
+    "dvae describe schedule sigmoid",
+    "dvae describe dataset npz",
+    "dvae describe train",
+)
 
 
 def describe(
-    kind: Annotated[str, typer.Argument(help="Such as schedule or dataset.")],
-    name: Annotated[str, typer.Argument(help="The component's name in recipes.")],
+    kind: Annotated[str, typer.Argument(help="Such as schedule or dataset; or train, a table.")],
+    name: Annotated[
+        str | None, typer.Argument(help="The component's name in recipes; none for a table.")
+    ] = None,
 ) -> None:
-    """Show a component: its help, its keys, who provides it, and a piece of recipe to paste."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    """Show a component: its help, its keys, who provides it, and a piece of recipe to paste.
 
-    from dvae_core.plugin.keys import keys, snippet
+    Without a name: the keys of the table latent, optimizer, train or evaluate.
+    """
+    from dvae_core.plugin.keys import keys, snippet, table_keys
+    from dvae_core.recipe.recipe import TABLES
+
+    if kind in TABLES:
+        if name is not None:
+            raise RecipeError(f"{kind} is a table: dvae describe {kind} shows all of it")
+        table = TABLES[kind]
+        _print(f"[{kind}]", "a table of the core", table.__doc__, table_keys(table))
+        return
     from dvae_core.plugin.registry import UnknownComponent, load_registry
 
-    check_kind(kind)
+    check_kind(kind, known=TABLES)
+    if name is None:
+        names = ", ".join(sorted({p.name for p in load_registry().of_kind(kind)}))
+        raise RecipeError(f"dvae describe {kind} needs a name: {names}")
     try:
         provider = load_registry().provider(kind, name)
     except UnknownComponent as error:
         raise RecipeError(str(error)) from None
     cls = provider.component
+    origin = f"from plugin {provider.plugin}, {provider.distribution} {provider.version}"
+    _print(f"{kind} {provider.name}", origin, cls.__doc__, keys(cls), snippet(cls, name))
+
+
+def _print(title: str, origin: str, text: str | None, rows: list[Key], paste: str = "") -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     console = Console(highlight=False, soft_wrap=True)
-    console.print(Text(f"{kind} {provider.name}", style="bold"))
-    origin = f"plugin {provider.plugin}, {provider.distribution} {provider.version}"
-    console.print(Text(f"from {origin}", style="dim"))
-    console.print(Text(f"\n{inspect.cleandoc(cls.__doc__ or '')}\n"))
+    console.print(Text(title, style="bold"))
+    console.print(Text(origin, style="dim"))
+    console.print(Text(f"\n{inspect.cleandoc(text or '')}\n"))
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for column in ("key", "type", "default", "what it is"):
         table.add_column(column, overflow="fold")
-    rows = keys(cls)
     for key in rows:
         table.add_row(*map(Text, (key.name, key.type, key.default, " ".join(key.help.split()))))
     if rows:
         Console(highlight=False).print(table)
     else:
         console.print("It has no keys.")
-    console.print(Text(f"\n{snippet(cls, name)}", style="green"))
+    if paste:
+        console.print(Text(f"\n{paste}", style="green"))

@@ -13,13 +13,11 @@ if TYPE_CHECKING:
     from dvae_core.runs.checkpoints import Epoch
 
 
-def add_to(app: typer.Typer) -> None:
-    app.command(
-        "evaluate",
-        epilog="Examples:\n\ndvae evaluate runs/mnist_abs-20260101-120000-abcd\n\n"
-        "dvae evaluate runs/mnist_abs-20260101-120000-abcd --epoch best --json\n\n"
-        "dvae evaluate runs/mnist_abs-20260101-120000-abcd --metric silhouette",
-    )(evaluate)
+EXAMPLES = (
+    "dvae evaluate runs/mnist_abs-20260101-120000-abcd",
+    "dvae evaluate runs/mnist_abs-20260101-120000-abcd --epoch best --json",
+    "dvae evaluate runs/mnist_abs-20260101-120000-abcd --metric silhouette",
+)
 
 
 def evaluate(

@@ -12,13 +12,11 @@ if TYPE_CHECKING:
     from dvae_core.pages.explore.server import Server
 
 
-def add_to(app: typer.Typer) -> None:
-    app.command(
-        "explore",
-        epilog="Examples:\n\ndvae explore runs/mnist_abs-20260101-120000-abcd\n\n"
-        "dvae explore runs/mnist_abs-20260101-120000-abcd --html page.html\n\n"
-        "dvae explore runs/a runs/b --plane pc1,pc2 --plane 0,8,3",
-    )(explore)
+EXAMPLES = (
+    "dvae explore runs/mnist_abs-20260101-120000-abcd",
+    "dvae explore runs/mnist_abs-20260101-120000-abcd --html page.html",
+    "dvae explore runs/a runs/b --plane pc1,pc2 --plane 0,8,3",
+)
 
 
 def explore(

@@ -7,13 +7,10 @@ from typing import Annotated
 
 import typer
 
-
-def add_to(app: typer.Typer) -> None:
-    app.command(
-        "export",
-        epilog="Examples:\n\ndvae export runs/mnist_abs-20260101-120000-abcd\n\n"
-        "dvae export runs/mnist_abs-20260101-120000-abcd --out model",
-    )(export)
+EXAMPLES = (
+    "dvae export runs/mnist_abs-20260101-120000-abcd",
+    "dvae export runs/mnist_abs-20260101-120000-abcd --out model",
+)
 
 
 def export(

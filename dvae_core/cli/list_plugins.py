@@ -17,12 +17,11 @@ UNWRAPPED = 10_000
 """Columns in a pipe: a row a line, good to grep."""
 
 
-def add_to(app: typer.Typer) -> None:
-    app.command(
-        "list-plugins",
-        epilog="Examples:\n\ndvae list-plugins\n\ndvae list-plugins --kind schedule\n\n"
-        "dvae list-plugins --json",
-    )(list_plugins)
+EXAMPLES = (
+    "dvae list-plugins",
+    "dvae list-plugins --kind schedule",
+    "dvae list-plugins --json",
+)
 
 
 def list_plugins(

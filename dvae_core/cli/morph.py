@@ -1,4 +1,4 @@
-"""`dvae morph`: walks from one class to another and shows what lies between them."""
+"""`dvae morph`: goes from one class to another and shows what lies between them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from typing import Annotated
 
 import typer
 
-
-def add_to(app: typer.Typer) -> None:
-    app.command(
-        "morph",
-        epilog="Examples:\n\ndvae morph runs/mnist_borders-20260101-120000-abcd 0 8\n\n"
-        "dvae morph runs/fashion_abs-20260101-120000-abcd sneaker 'ankle boot' --route border",
-    )(morph)
+EXAMPLES = (
+    "dvae morph runs/mnist_borders-20260101-120000-abcd 0 8",
+    "dvae morph runs/fashion_abs-20260101-120000-abcd sneaker 'ankle boot' --route border",
+)
 
 
 class Route(enum.StrEnum):
@@ -26,7 +23,7 @@ def morph(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     a: Annotated[str, typer.Argument(metavar="A", help="A class, by name or number.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
-    steps: Annotated[int, typer.Option(min=2, max=100, help="Images on the way.")] = 16,
+    steps: Annotated[int, typer.Option(min=2, max=100, help="Images on the path.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Chooses the image at each end.")] = 0,
     route: Annotated[
         Route, typer.Option(help="The straight line, or over the nearest shared border.")
@@ -36,13 +33,13 @@ def morph(
         Path | None, typer.Option(help="The PNG file; one in the run folder if left out.")
     ] = None,
 ) -> None:
-    """Draw the walk from one class to another: images, both judges' verdicts, the way."""
+    """Draw the path from one class to another: its images, both judges' verdicts, the map."""
     from dvae_core.cli.progress import patience
 
     with patience() as watcher:
         watcher.stage("loading the run")
         from dvae_core.latent.loaded_run import load_run
-        from dvae_core.latent.morph import morph
+        from dvae_core.latent.morph import morph as find
         from dvae_core.latent.morph_picture import animate_morph, describe_morph, draw_morph
         from dvae_core.latent.png import png
         from dvae_core.plugin.labelled_images import class_number
@@ -53,13 +50,13 @@ def morph(
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
         if start == end:
-            raise typer.BadParameter("a walk needs two classes")
-        watcher.stage("finding the way")
+            raise typer.BadParameter("a morph needs two classes")
+        watcher.stage("finding the path")
         snapshot = loaded.snapshot(watcher)
-        found = morph(snapshot, start, end, steps=steps, seed=seed, route=route.value)
+        found = find(snapshot, start, end, steps=steps, seed=seed, route=route.value)
         if not found.direct:
-            hint = "; --route border looks for a way" if route is Route.straight else ""
-            watcher.say(f"the way {describe_morph(snapshot, found)}{hint}")
+            hint = "; --route border looks for one" if route is Route.straight else ""
+            watcher.say(f"the path {describe_morph(snapshot, found)}{hint}")
         watcher.stage("drawing")
         file = out or run / "morphs" / f"{start}-{end}-{route}-{seed}.png"
         _write(file, png(draw_morph(snapshot, found)))

@@ -11,13 +11,10 @@ import typer
 from dvae_core.cli.kinds import check_kind
 from dvae_core.errors import RecipeError
 
-
-def add_to(app: typer.Typer) -> None:
-    app.command(
-        "new-plugin",
-        epilog="Examples:\n\ndvae new-plugin dvae-halving --kind schedule\n\n"
-        "dvae new-plugin dvae-shapes --kind dataset --kind metric",
-    )(new_plugin)
+EXAMPLES = (
+    "dvae new-plugin dvae-halving --kind schedule",
+    "dvae new-plugin dvae-shapes --kind dataset --kind metric",
+)
 
 
 def new_plugin(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -19,13 +19,36 @@ from dvae_core.training.ranks.torchrun import Process
 WONDER_AFTER = 2.0
 """Seconds."""
 
+L = TypeVar("L")
 
-class Lines(Watch):
+
+class Speaker:
+    """Says things on stderr, a line each."""
+
+    def warn(self, text: str) -> None:
+        self.say(f"warning: {text}")
+
+    def say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+class ConsoleSpeaker(Speaker):
+    """The same above a live display."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.console = Console(stderr=True, highlight=False)
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False)
+
+
+class Lines(Speaker, Watch):
     """A plain line for each epoch."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.epochs = 0
-        self.terms: tuple[str, ...] = ()
 
     def started(self, run: RunFolder, timeline: Timeline, step: int) -> None:
         self.epochs = timeline.epochs
@@ -37,12 +60,6 @@ class Lines(Watch):
 
     def epoch_finished(self, row: dict[str, Any]) -> None:
         self.say(epoch_line(row, self.epochs))
-
-    def warn(self, text: str) -> None:
-        self.say(f"warning: {text}")
-
-    def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
 
 
 class Patience(Lines):
@@ -65,13 +82,12 @@ class Patience(Lines):
         self.stage(self.text)
 
 
-class Display(Lines):
+class Display(ConsoleSpeaker, Lines):
     """A progress bar over the whole run, with the epochs' lines scrolling by above it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.console = Console(stderr=True, highlight=False)
-        self.progress = Progress(
+        self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -81,38 +97,36 @@ class Display(Lines):
             console=self.console,
             transient=True,
         )
-        self.task = self.progress.add_task("starting", total=None, means="")
+        self.task = self.bars.add_task("starting", total=None, means="")
         self.steps_per_epoch = 1
 
     def stage(self, text: str) -> None:
-        self.progress.update(self.task, description=text)
+        self.bars.update(self.task, description=text)
 
     def started(self, run: RunFolder, timeline: Timeline, step: int) -> None:
         super().started(run, timeline, step)
         self.steps_per_epoch = timeline.steps_per_epoch
-        self.progress.update(
-            self.task, total=timeline.total, completed=step, description="training"
-        )
+        self.bars.update(self.task, total=timeline.total, completed=step, description="training")
 
     def stepped(self, step: int, means: dict[str, float]) -> None:
         epoch = (step - 1) // self.steps_per_epoch + 1
         shown = f"loss {means['train/loss']:.2f}"
         description = f"epoch {epoch}/{self.epochs}"
-        self.progress.update(self.task, completed=step, description=description, means=shown)
-
-    def say(self, text: str) -> None:
-        self.console.print(text, markup=False)
+        self.bars.update(self.task, completed=step, description=description, means=shown)
 
 
 @contextmanager
-def watch() -> Iterator[Lines]:
-    """What suits stderr."""
-    if not sys.stderr.isatty() or Process.here().rank:
-        yield Lines()
-        return
-    display = Display()
-    with display.progress:
-        yield display
+def suited(lines: Callable[[], L], display: Callable[[], L]) -> Iterator[L]:
+    """What suits stderr: lines, or on a terminal a display with its `bars`."""
+    live = sys.stderr.isatty() and not Process.here().rank
+    chosen = display() if live else lines()
+    with getattr(chosen, "bars", nullcontext()):
+        yield chosen
+
+
+def watch() -> AbstractContextManager[Lines]:
+    """Progress of a run."""
+    return suited(Lines, Display)
 
 
 @contextmanager

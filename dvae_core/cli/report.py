@@ -9,14 +9,11 @@ import typer
 
 from dvae_core.errors import RunFolderError
 
-
-def add_to(app: typer.Typer) -> None:
-    app.command(
-        "report",
-        epilog="Examples:\n\ndvae report runs/mnist_abs-20260101-120000-abcd\n\n"
-        "dvae report runs/mnist_abs-20260101-120000-abcd --out mnist.html\n\n"
-        "dvae report sweeps/kl_variants-20260101-120000-abcd",
-    )(report)
+EXAMPLES = (
+    "dvae report runs/mnist_abs-20260101-120000-abcd",
+    "dvae report runs/mnist_abs-20260101-120000-abcd --out mnist.html",
+    "dvae report sweeps/kl_variants-20260101-120000-abcd",
+)
 
 
 def report(

@@ -19,14 +19,12 @@ Overrides = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    app.command(
-        "run",
-        epilog="Examples:\n\ndvae run recipes/mnist_abs.toml\n\n"
-        "dvae run recipes/mnist_abs.toml --set kl.weight=1.0 --set train.epochs=20\n\n"
-        "dvae run --resume runs/mnist_abs-20260101-120000-abcd\n\n"
-        "torchrun --nproc-per-node 2 -m dvae_core run recipes/mnist_abs.toml",
-    )(run)
+EXAMPLES = (
+    "dvae run recipes/mnist_abs.toml",
+    "dvae run recipes/mnist_abs.toml --set kl.weight=1.0 --set train.epochs=20",
+    "dvae run --resume runs/mnist_abs-20260101-120000-abcd",
+    "torchrun --nproc-per-node 2 -m dvae_core run recipes/mnist_abs.toml",
+)
 
 
 def run(

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 
-import typer
-
-
-def add_to(app: typer.Typer) -> None:
-    app.command("schema", epilog="Examples:\n\ndvae schema > dvae.schema.json")(schema)
+EXAMPLES = ("dvae schema > dvae.schema.json",)
 
 
 def schema() -> None:

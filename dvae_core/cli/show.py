@@ -19,12 +19,10 @@ COLUMNS = 60
 UNKNOWN = "?"
 
 
-def add_to(app: typer.Typer) -> None:
-    app.command(
-        "show",
-        epilog="Examples:\n\ndvae show recipes/mnist_abs.toml\n\n"
-        "dvae show recipes/mnist_abs.toml --set kl.name=square",
-    )(show)
+EXAMPLES = (
+    "dvae show recipes/mnist_abs.toml",
+    "dvae show recipes/mnist_abs.toml --set kl.name=square",
+)
 
 
 def show(

@@ -15,14 +15,11 @@ if TYPE_CHECKING:
     from dvae_core.cli.sweep_progress import Lines
 
 
-def add_to(app: typer.Typer) -> None:
-    app.command(
-        "sweep",
-        epilog="Examples:\n\ndvae sweep recipes/sweeps/kl_variants.toml\n\n"
-        "dvae sweep recipes/sweeps/kl_variants.toml --dry-run --set train.epochs=2\n\n"
-        "dvae sweep recipes/sweeps/kl_variants.toml "
-        "--resume sweeps/kl_variants-20260101-120000-abcd",
-    )(sweep)
+EXAMPLES = (
+    "dvae sweep recipes/sweeps/kl_variants.toml",
+    "dvae sweep recipes/sweeps/kl_variants.toml --dry-run --set train.epochs=2",
+    "dvae sweep recipes/sweeps/kl_variants.toml --resume sweeps/kl_variants-20260101-120000-abcd",
+)
 
 
 def sweep(

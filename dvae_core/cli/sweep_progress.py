@@ -2,47 +2,38 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich import progress as bars
 
-from dvae_core.sweep import watch as watching
-from dvae_core.sweep.watch import SweepWatch
+from dvae_core.cli.progress import ConsoleSpeaker, Speaker, suited
+from dvae_core.sweep.watch import Progress, SweepWatch
 
 
-class Lines(SweepWatch):
+class Lines(Speaker, SweepWatch):
     """A plain line for each run that ends."""
 
-    def started(self, folder: Path, progress: watching.Progress, at_once: int | None) -> None:
+    def started(self, folder: Path, progress: Progress, at_once: int | None) -> None:
         runs = f"{progress.runs} runs, {progress.epochs:,} epochs"
         many = f", {at_once} at once" if at_once else ""
         done = f", {progress.ended} done already" if progress.ended else ""
         self.say(f"{folder}: {runs}{many}{done}")
 
-    def ended(self, name: str, status: str, detail: str, progress: watching.Progress) -> None:
+    def ended(self, name: str, status: str, detail: str, progress: Progress) -> None:
         self.say(f"{name}: {status}: {detail} ({summary(progress)})")
 
-    def warn(self, text: str) -> None:
-        self.say(f"warning: {text}")
 
-    def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
-
-
-class Display(Lines):
+class Display(ConsoleSpeaker, Lines):
     """Bars for runs and epochs, the best run and the time left, below the lines of ended runs."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
-        self.bars = Progress(
-            TextColumn("{task.description:<7}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}", style="dim"),
+        super().__init__()
+        self.bars = bars.Progress(
+            bars.TextColumn("{task.description:<7}"),
+            bars.BarColumn(),
+            bars.MofNCompleteColumn(),
+            bars.TextColumn("{task.fields[note]}", style="dim"),
             console=self.console,
             transient=True,
         )
@@ -52,7 +43,7 @@ class Display(Lines):
     def stage(self, text: str) -> None:
         self.bars.update(self.runs, note=text)
 
-    def progressed(self, progress: watching.Progress) -> None:
+    def progressed(self, progress: Progress) -> None:
         best = best_so_far(progress) or ""
         self.bars.update(self.runs, total=progress.runs, completed=progress.ended, note=best)
         left = time_left(progress) or ""
@@ -60,25 +51,16 @@ class Display(Lines):
             self.epochs, total=progress.epochs, completed=progress.epochs_done, note=left
         )
 
-    def say(self, text: str) -> None:
-        self.console.print(text, markup=False)
+
+def watch() -> AbstractContextManager[Lines]:
+    """Progress of a sweep."""
+    return suited(Lines, Display)
 
 
-@contextmanager
-def watch() -> Iterator[Lines]:
-    """What suits stderr."""
-    if not sys.stderr.isatty():
-        yield Lines()
-        return
-    display = Display()
-    with display.bars:
-        yield display
-
-
-def summary(progress: watching.Progress) -> str:
+def summary(progress: Progress) -> str:
     """How far a sweep is, in a few words.
 
-    >>> summary(watching.Progress(runs=9, ended=3, failed=1, seconds_left=90.0))
+    >>> summary(Progress(runs=9, ended=3, failed=1, seconds_left=90.0))
     '3 of 9 runs, 1 failed, about 1:30 left'
     """
     parts = [f"{progress.ended} of {progress.runs} runs"]
@@ -88,14 +70,14 @@ def summary(progress: watching.Progress) -> str:
     return ", ".join([*parts, *(part for part in (best, left) if part)])
 
 
-def best_so_far(progress: watching.Progress) -> str | None:
+def best_so_far(progress: Progress) -> str | None:
     if progress.best is None or progress.goal is None:
         return None
     name, value = progress.best
     return f"best {progress.goal.name} {value:.4g} by {name}"
 
 
-def time_left(progress: watching.Progress) -> str | None:
+def time_left(progress: Progress) -> str | None:
     if progress.seconds_left is None or progress.ended == progress.runs:
         return None
     return f"about {duration(progress.seconds_left)} left"

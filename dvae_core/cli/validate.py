@@ -10,13 +10,10 @@ import typer
 
 from dvae_core.cli.run import Overrides
 
-
-def add_to(app: typer.Typer) -> None:
-    app.command(
-        "validate",
-        epilog="Examples:\n\ndvae validate recipes/mnist_abs.toml\n\n"
-        "dvae validate recipes/mnist_abs.toml --set train.epochs=3",
-    )(validate)
+EXAMPLES = (
+    "dvae validate recipes/mnist_abs.toml",
+    "dvae validate recipes/mnist_abs.toml --set train.epochs=3",
+)
 
 
 def validate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,14 +81,15 @@ def _regions(rows: list[Row]) -> Figure | None:
     from matplotlib.figure import Figure
 
     from dvae_core.latent.borders.drawing import draw_regions
-    from dvae_core.latent.borders.regions import Grid, regions_of
+    from dvae_core.latent.borders.kept_maps import kept_maps
+    from dvae_core.latent.borders.regions import regions_of
     from dvae_core.latent.colours import class_colours
 
     maps = []
     for row in rows:
-        kept = _kept_map(row.runs[0].path)
-        if kept is not None:
-            maps.append((row, *kept))
+        newest = next(kept_maps(row.runs[0].path, newest_first=True), None)
+        if newest is not None:
+            maps.append((row, newest[1]))
     maps = maps[:MOST_MAPS]
     if not maps:
         return None
@@ -97,30 +97,12 @@ def _regions(rows: list[Row]) -> Figure | None:
     lines = -(-len(maps) // columns)
     figure = Figure(figsize=(3.6 * columns, 3.5 * lines), layout="constrained")
     panels: Any = figure.subplots(lines, columns, squeeze=False)
-    for axes, (row, arrays, classes, pairs) in zip(panels.flat, maps, strict=False):
-        regions = regions_of(Grid(*arrays), len(classes))
-        draw_regions(axes, regions, classes, class_colours(len(classes)), pairs)
+    for axes, (row, kept) in zip(panels.flat, maps, strict=False):
+        regions = regions_of(kept.grid, len(kept.classes))
+        colours = class_colours(len(kept.classes))
+        draw_regions(axes, regions, kept.classes, colours, kept.pairs)
         axes.set_title(f"{row.recipe_name}, seed {row.runs[0].seed}", fontsize=10)
         axes.tick_params(labelsize=7)
     for axes in panels.flat[len(maps) :]:
         axes.set_visible(False)
     return figure
-
-
-def _kept_map(run: Path) -> tuple[list[Any], list[str], list[tuple[int, int]]] | None:
-    """The arrays, classes and named pairs of a run's last map."""
-    import numpy as np
-
-    for file in sorted((run / "evaluation").glob("epoch-*.npz"), reverse=True):
-        try:
-            with np.load(file, allow_pickle=False) as arrays:
-                if "region_map" not in arrays:
-                    continue
-                found = [arrays[key] for key in ("region_map", "region_x", "region_y")]
-            about = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-            classes = list(about["classes"])
-            pairs = [(classes.index(a), classes.index(b)) for a, b in about["named_pairs"]]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        return found, classes, pairs
-    return None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from dvae_core.plugin.labelled_images import ImageShape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor, nn
 
@@ -135,6 +135,18 @@ class Sweep(Protocol):
     @property
     def table(self) -> dict[str, Any]:
         """The sweep's file as a table; empty if it cannot be read."""
+
+    @property
+    def goal(self) -> tuple[str, str] | None:
+        """highest or lowest, and the metric's name in the comparison; None without a goal."""
+
+    @property
+    def best_first(self) -> Sequence[Any]:
+        """The finished rows of the comparison, sorted by the goal if there is one."""
+
+    @property
+    def best_run(self) -> Any:
+        """The finished run that is best by the goal; None without a goal."""
 
     def remember(self, key: str, value: Any) -> None:
         """Keep something (JSON) for when the sweep goes on, such as a logger's id."""

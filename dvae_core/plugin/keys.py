@@ -71,9 +71,18 @@ def json_schema(model: type[BaseModel]) -> dict[str, Any]:
 
 def keys(cls: type[Component]) -> list[Key]:
     """The component's own keys, and the `weight` that the core gives to its kind."""
-    schema = json_schema(cls)
+    # Its own keys first, then those that every component of the kind has.
+    found = sorted(table_keys(cls), key=lambda key: key.name in KINDS[cls.kind].model_fields)
+    if "weight" in cls.core_keys:
+        found.append(Key("weight", "number or schedule", "1.0", "The weight of its term."))
+    return found
+
+
+def table_keys(model: type[BaseModel]) -> list[Key]:
+    """The keys of a table, in the order of its fields."""
+    schema = json_schema(model)
     required = schema.get("required", [])
-    found = [
+    return [
         Key(
             name,
             _type(part, schema.get("$defs", {})),
@@ -82,11 +91,6 @@ def keys(cls: type[Component]) -> list[Key]:
         )
         for name, part in schema.get("properties", {}).items()
     ]
-    # Its own keys first, then those that every component of the kind has.
-    found.sort(key=lambda key: key.name in KINDS[cls.kind].model_fields)
-    if "weight" in cls.core_keys:
-        found.append(Key("weight", "number or schedule", "1.0", "The weight of its term."))
-    return found
 
 
 def snippet(cls: type[Component], name: str | None = None) -> str:

@@ -120,7 +120,18 @@ class Evaluate(Table):
     train_limit: int = Field(default=20_000, ge=1)
     """Training images that judges learn from, as many of each class; all if there are fewer."""
     metrics: Annotated[tuple[Annotated[Metric, *slot("metric")], ...], FROM_LIST] = ()
+    """Metrics by name, or as tables with their keys."""
     plots: Annotated[tuple[Annotated[Plot, *slot("plot")], ...], FROM_LIST] = ()
+    """Plots by name, or as tables with their keys."""
+
+
+TABLES: dict[str, type[Table]] = {
+    "latent": Latent,
+    "optimizer": Optimizer,
+    "train": Train,
+    "evaluate": Evaluate,
+}
+"""The core's own tables, by the name that a recipe gives them."""
 
 
 class Recipe(Table):

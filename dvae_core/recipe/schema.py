@@ -9,7 +9,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from dvae_core.plugin.keys import json_schema
 from dvae_core.plugin.kinds import KINDS
 from dvae_core.plugin.registry import Provider, Registry
-from dvae_core.recipe.recipe import Evaluate, Latent, Optimizer, Recipe, Train
+from dvae_core.recipe.recipe import TABLES, Recipe
 from dvae_core.recipe.slots import KIND_MARK
 
 
@@ -19,7 +19,7 @@ def recipe_schema(registry: Registry) -> dict[str, Any]:
     A recipe that extends another may leave out what stands there: tables, and their names.
     """
     schema = _filled(json_schema(Recipe))
-    for table in (Latent, Optimizer, Train, Evaluate):
+    for table in TABLES.values():
         schema["$defs"][table.__name__] = _filled(json_schema(table))
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "dvae recipe"

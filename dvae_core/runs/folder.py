@@ -30,8 +30,8 @@ from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.plugin.places import LISTED, remove
 from dvae_core.plugin.registry import Registry
 from dvae_core.recipe.balance import balance
-from dvae_core.recipe.recipe import Recipe, build_recipe, load_recipe
-from dvae_core.recipe.source import inside, leaves, read_source
+from dvae_core.recipe.recipe import BUILT_IN_TERMS, Recipe, build_recipe, load_recipe
+from dvae_core.recipe.source import read_source
 from dvae_core.runs.checkpoints import Checkpoints, Epoch
 from dvae_core.runs.provenance import check_info, provenance, provides, what_to_install
 
@@ -153,7 +153,9 @@ class RunFolder:
         return load_recipe(self.path / "recipe.toml", overrides, registry)
 
     def load_recipe_to_look(self, registry: Registry) -> tuple[Recipe, list[str]]:
-        """The run's recipe, without metrics, plots, callbacks and terms that are not installed.
+        """The run's recipe, without what is not installed and not needed to look.
+
+        Metrics, plots, callbacks and terms are left out; a schedule becomes the last weight.
 
         Returns:
             The recipe, and a line about what was left out, if anything was.
@@ -162,17 +164,27 @@ class RunFolder:
             RecipeError: as `load_recipe`, for what is needed even to look.
         """
         missing = self._missing(registry)
-        source = read_source(self.path / "recipe.toml")
-        optional = [row for row in missing if row["kind"] in LISTED]
-        for row in optional:
-            remove(source.table, row["kind"], row["name"])
-        used = {str(v) for place, v in leaves(source.table, inside) if place[-1] == "schedule"}
-        needed = [r for r in missing if r not in optional and r["kind"] != "schedule"]
-        needed += [r for r in missing if r["kind"] == "schedule" and r["name"] in used]
+        needed = [row for row in missing if row["kind"] not in (*LISTED, "schedule")]
         self._check_installed(needed, registry)
-        left_out = ", ".join(f'{r["kind"]} "{r["name"]}" of {r["distribution"]}' for r in optional)
+        source = read_source(self.path / "recipe.toml")
+        for row in missing:
+            if row["kind"] == "schedule":
+                self._fix_weights(source.table, row["name"])
+            else:
+                remove(source.table, row["kind"], row["name"])
+        left_out = ", ".join(f'{r["kind"]} "{r["name"]}" of {r["distribution"]}' for r in missing)
         warnings = [f"{self.path}: looked at without what is not installed: {left_out}"]
-        return build_recipe(source, "recipe", registry), warnings if optional else []
+        return build_recipe(source, "recipe", registry), warnings if missing else []
+
+    def _fix_weights(self, table: dict[str, Any], schedule: str) -> None:
+        """Put the last epoch's weights in the place of a schedule."""
+        last = (self.metrics() or [{}])[-1]
+        terms = {name: table[name] for name in BUILT_IN_TERMS if name in table}
+        terms |= {term["name"]: term for term in table.get("terms", ())}
+        for name, term in terms.items():
+            weight = term.get("weight")
+            if isinstance(weight, dict) and weight.get("schedule") == schedule:
+                term["weight"] = last.get(f"train/{name}_weight", 1.0)
 
     def _missing(self, registry: Registry) -> list[dict[str, str]]:
         return [row for row in self.info["components"] if not provides(registry, row)]

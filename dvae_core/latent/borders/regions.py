@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from scipy import ndimage, sparse
@@ -24,6 +24,9 @@ Segments = list[list[tuple[float, float]]]
 class Grid:
     """The judge's map of a latent plane (or line)."""
 
+    KEPT: ClassVar = ("region_map", "region_x", "region_y")
+    """The names under which a run folder keeps verdicts, x and y."""
+
     verdicts: np.ndarray
     """int [rows, columns]: a class or VOID; row 0 is the lowest z₂. One row for a line."""
     x: np.ndarray
@@ -34,6 +37,10 @@ class Grid:
     def points(self, dim: int) -> np.ndarray:
         """The centres [rows * columns, D] in a latent space of one or two dimensions."""
         return cell_points(self.x, self.y, dim)
+
+    def kept(self) -> dict[str, np.ndarray]:
+        """The map as details of a metric: the pages show what a run folder keeps of it."""
+        return dict(zip(self.KEPT, (self.verdicts, self.x, self.y), strict=True))
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
-import zipfile
-import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dvae_core.latent.borders.judge import VOID
+from dvae_core.latent.borders.kept_maps import kept_maps
+from dvae_core.latent.borders.regions import Grid, cell_edges
 from dvae_core.latent.snapshot import Snapshot
 from dvae_core.pages.explore.packing import pack
 from dvae_core.runs.folder import RunFolder
 
 MOST = 60
 """Maps on a page; of a longer run they are spread evenly."""
-PARTS = ("region_map", "region_x", "region_y")
 NO_CLASS = 255
 """VOID in a packed map of up to 255 classes; 65535 in one of more."""
 
@@ -36,13 +33,11 @@ def epoch_maps(run: RunFolder, snapshot: Snapshot) -> list[dict[str, Any]]:
     """
     if snapshot.latent_dim > 2:
         return []
-    found = {}
-    for file in sorted((run.path / "evaluation").glob("epoch-*.npz")):
-        match = re.match(r"epoch-(\d+)-", file.name)
-        if match and int(match[1]) <= snapshot.epoch:
-            read = _read(file, len(snapshot.classes))
-            if read:
-                found[int(match[1])] = read
+    found = {
+        epoch: {"box": _box(kept.grid), "map": pack_map(kept.grid.verdicts, len(kept.classes))}
+        for epoch, kept in kept_maps(run.path)
+        if epoch <= snapshot.epoch and kept.classes == snapshot.classes
+    }
     epochs = sorted(found)
     if len(epochs) > MOST:
         epochs = [epochs[i] for i in np.linspace(0, len(epochs) - 1, MOST).round().astype(int)]
@@ -68,24 +63,9 @@ def weight_curves(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _read(file: Path, classes: int) -> dict[str, Any] | None:
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            if not set(PARTS) <= set(arrays.files):
-                return None
-            verdicts, x, y = (arrays[part] for part in PARTS)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None
-    fits = verdicts.shape == (len(y), len(x)) and verdicts.dtype.kind == "i" and len(x) > 1
-    if not fits or verdicts.min() < VOID or verdicts.max() >= classes:
-        return None
-    (left, right), (low, high) = _ends(x), _ends(y)
-    return {"box": [left, right, low, high], "map": pack_map(verdicts, classes)}
-
-
-def _ends(centres: np.ndarray) -> tuple[float, float]:
-    """Where the first cell starts and the last one ends; -1 to 1 for a single cell."""
-    if len(centres) == 1:
-        return -1.0, 1.0
-    half = float(centres[1] - centres[0]) / 2
-    return float(centres[0]) - half, float(centres[-1]) + half
+def _box(grid: Grid) -> list[float]:
+    """Left, right, low and high; -1 to 1 for a single row."""
+    (left, right, _), (low, high, _) = cell_edges(grid.x), cell_edges(grid.y)
+    flat = len(grid.y) == 1
+    height = (-1.0, 1.0) if flat else (float(low[0]), float(high[-1]))
+    return [float(left[0]), float(right[-1]), *height]

@@ -83,11 +83,7 @@ class Borders(Metric):
         if len(paths.pairs):
             kept["direct_path_mean_95"] = list(paths.direct_path_mean_interval)
         if regions.grid:
-            kept |= {
-                "region_map": regions.grid.verdicts,
-                "region_x": regions.grid.x,
-                "region_y": regions.grid.y,
-            }
+            kept |= regions.grid.kept()
         return kept
 
     def _named(self, snapshot: Snapshot) -> list[tuple[int, int]]:

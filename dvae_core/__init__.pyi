@@ -1,0 +1,49 @@
+"""The public face: what a plugin author needs, and what a notebook needs."""
+
+from .errors import DataError as DataError
+from .errors import DvaeError as DvaeError
+from .errors import RecipeError as RecipeError
+from .latent.borders.drawing import draw_regions as draw_regions
+from .latent.loaded_run import load_run as load_run
+from .latent.morph import morph as morph
+from .latent.morph_picture import draw_morph as draw_morph
+from .latent.snapshot import Snapshot as Snapshot
+from .pages.explore.page import explore_page as explore_page
+from .pages.run_report import run_report as run_report
+from .pages.sweep_report import sweep_report as sweep_report
+from .plugin.given import Job as Job
+from .plugin.given import Jobs as Jobs
+from .plugin.given import Model as Model
+from .plugin.given import Outputs as Outputs
+from .plugin.given import Run as Run
+from .plugin.given import Sweep as Sweep
+from .plugin.hookspecs import hookimpl as hookimpl
+from .plugin.kinds import KL as KL
+from .plugin.kinds import Callback as Callback
+from .plugin.kinds import Dataset as Dataset
+from .plugin.kinds import Decoder as Decoder
+from .plugin.kinds import Encoder as Encoder
+from .plugin.kinds import Head as Head
+from .plugin.kinds import Launcher as Launcher
+from .plugin.kinds import Metric as Metric
+from .plugin.kinds import Plot as Plot
+from .plugin.kinds import RecipePath as RecipePath
+from .plugin.kinds import Reconstruction as Reconstruction
+from .plugin.kinds import Schedule as Schedule
+from .plugin.kinds import Term as Term
+from .plugin.labelled_images import LabelledImages as LabelledImages
+from .plugin.labelled_images import class_number as class_number
+from .plugin.labelled_images import short_name as short_name
+from .recipe.recipe import load_recipe as load_recipe
+from .runs.comparison import compare_runs as compare_runs
+from .runs.comparison_table import Comparison as Comparison
+from .runs.folder import RunFolder as RunFolder
+from .runs.sweep_folder import SweepFolder as SweepFolder
+from .stopping import request_stop as request_stop
+from .sweep.driver import run_sweep as run_sweep
+from .sweep.jobs import keep_busy as keep_busy
+from .sweep.jobs import run_job as run_job
+from .training.run import resume_run as resume_run
+from .training.run import run_recipe as run_recipe
+
+__version__: str

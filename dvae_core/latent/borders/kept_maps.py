@@ -1,0 +1,53 @@
+"""Region maps that a metric has kept in a run folder's evaluation/, read back."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dvae_core.files import small_text
+from dvae_core.latent.borders.judge import VOID
+from dvae_core.latent.borders.regions import Grid
+
+
+@dataclass(frozen=True)
+class KeptMap:
+    """The map of an epoch."""
+
+    grid: Grid
+    classes: tuple[str, ...]
+    pairs: tuple[tuple[int, int], ...]
+    """Those that the recipe's terms named."""
+
+
+def kept_maps(run: Path, *, newest_first: bool = False) -> Iterator[tuple[int, KeptMap]]:
+    """The maps of a run, each after its epoch; what is no map, or a damaged one, is passed over."""
+    for file in sorted((run / "evaluation").glob("epoch-*.npz"), reverse=newest_first):
+        match = re.match(r"epoch-(\d+)-", file.name)
+        if match and (found := _read(file)) is not None:
+            yield int(match[1]), found
+
+
+def _read(file: Path) -> KeptMap | None:
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            if "region_map" not in arrays:
+                return None
+            grid = Grid(*(arrays[key] for key in Grid.KEPT))
+        about = json.loads(small_text(file.with_suffix(".json")))
+        classes = tuple(map(str, about["classes"]))
+        pairs = tuple((classes.index(a), classes.index(b)) for a, b in about["named_pairs"])
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+    seen = grid.verdicts
+    fits = seen.shape == (len(grid.y), len(grid.x)) and seen.dtype.kind == "i" and len(grid.x) > 1
+    if not fits or seen.min() < VOID or seen.max() >= len(classes):
+        return None
+    return KeptMap(grid, classes, pairs)
