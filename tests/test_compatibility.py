@@ -52,7 +52,7 @@ def test_components_of_old_wheels_keep_the_contract(dvae_beside):
     code, out, _ = dvae_beside("list-plugins", "--json")
     assert code == 0
     rows = json.loads(out)
-    assert not [row for row in rows if row["status"] != "ok"]
+    assert {row["status"] for row in rows} <= {"ok", "slow"}
     everything = {row["kind"] for row in rows if row["distribution"] == "dvae-everything"}
     assert everything == set(KINDS)
     for distribution in ("dvae-everything", "dvae-staircase"):
