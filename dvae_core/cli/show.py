@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dvae_core.cli.run import Overrides
-from dvae_core.plugin.keys import inline, toml_key
 
 if TYPE_CHECKING:
     from dvae_core.recipe.recipe import Recipe
@@ -50,6 +49,8 @@ def show(
 
 def _table_lines(recipe: Recipe, table: dict[str, Any], at: tuple) -> Iterator[tuple[str, str]]:
     """Lines of TOML, each with the origin of its value."""
+    from dvae_core.plugin.keys import inline, toml_key
+
     tables = {k: v for k, v in table.items() if isinstance(v, dict)}
     lists = {k: v for k, v in table.items() if v and isinstance(v, list) and isinstance(v[0], dict)}
     for key, value in table.items():
