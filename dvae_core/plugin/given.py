@@ -81,14 +81,12 @@ class Run(Protocol):
 
     path: Path
     """The run folder. A callback may add files and folders of its own."""
+    info: dict[str, Any]
+    """What run.json holds."""
 
     @property
     def name(self) -> str:
         """The folder's name, which is the run's."""
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """What run.json holds."""
 
     @property
     def sweep(self) -> str | None:

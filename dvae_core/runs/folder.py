@@ -26,6 +26,7 @@ import tomli_w
 
 from dvae_core.errors import RecipeError, RunFolderError
 from dvae_core.files import append_lines, locked, small_text, unwritable, write_atomically
+from dvae_core.plugin.given import Run
 from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.plugin.places import LISTED, remove
 from dvae_core.plugin.registry import Registry
@@ -36,14 +37,12 @@ from dvae_core.runs.checkpoints import Checkpoints, Epoch
 from dvae_core.runs.provenance import check_info, provenance, provides, what_to_install
 
 
-class RunFolder:
+class RunFolder(Run):
     """One run's folder. Make one with `create`, or `open` one that exists."""
 
     def __init__(self, path: Path, info: dict[str, Any], registry: Registry | None = None) -> None:
         self.path = path
-        """The folder."""
         self.info = info
-        """What run.json holds."""
         self.registry = registry
         """Where the components of a run that goes on are looked up."""
         self._checkpoints = Checkpoints(path)
@@ -119,18 +118,15 @@ class RunFolder:
 
     @property
     def name(self) -> str:
-        """The folder's name, which is the run's."""
         return self.path.name
 
     @property
     def sweep(self) -> str | None:
-        """The name of the sweep that the run is part of."""
         above = self.path.absolute().parent
         return above.name if (above / "journal.jsonl").exists() else None
 
     @property
     def recipe_table(self) -> dict[str, Any]:
-        """The resolved recipe as a table."""
         import tomllib
 
         return tomllib.loads((self.path / "recipe.toml").read_text(encoding="utf-8"))
@@ -206,12 +202,10 @@ class RunFolder:
         ]
 
     def remember(self, key: str, value: Any) -> None:
-        """Keep something (JSON) for a later resume, such as a logger's id."""
         self.info.setdefault("memory", {})[key] = value
         self._write_info()
 
     def recall(self, key: str, default: Any = None) -> Any:
-        """What was remembered under a key."""
         return self.info.get("memory", {}).get(key, default)
 
     def lock(self) -> contextlib.AbstractContextManager[None]:
@@ -226,7 +220,6 @@ class RunFolder:
         self._write_info()
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The rows of metrics.jsonl; a last line that was cut off is left out."""
         rows = []
         file = self.path / "metrics.jsonl"
         for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
@@ -256,7 +249,6 @@ class RunFolder:
                 file.unlink()
 
     def figure_path(self, epoch: int, name: str) -> Path:
-        """Where the figure of a plot after an epoch lies."""
         return self.path / "figures" / f"epoch-{epoch:04d}-{name}.png"
 
     # --- Checkpoints.
@@ -270,7 +262,6 @@ class RunFolder:
         return self._checkpoints.load(epoch)
 
     def last_checkpoint(self) -> Path | None:
-        """The newest checkpoint's file."""
         return next(reversed(self._checkpoints.files()), None)
 
     def _write_info(self) -> None:

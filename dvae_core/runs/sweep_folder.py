@@ -13,6 +13,7 @@ from typing import Any
 
 from dvae_core.errors import RunFolderError
 from dvae_core.files import small_text, write_atomically
+from dvae_core.plugin.given import Sweep
 from dvae_core.plugin.registry import Registry
 from dvae_core.recipe.goal import Goal
 from dvae_core.runs.comparison import compare_runs
@@ -20,7 +21,7 @@ from dvae_core.runs.comparison_table import Comparison, Row, Run
 from dvae_core.runs.journal import read_journal
 
 
-class SweepFolder:
+class SweepFolder(Sweep):
     """A sweep's folder, with what its runs have come to.
 
     Args:
@@ -33,22 +34,17 @@ class SweepFolder:
 
     def __init__(self, path: str | Path, registry: Registry | None = None) -> None:
         self.path = Path(path)
-        """The folder."""
         self.journal = read_journal(self.path / "journal.jsonl")
-        """The rows of its journal.jsonl: sessions, variants, and how each run ended."""
         self.comparison: Comparison | None = None
-        """The runs beside each other; None where none has anything to compare."""
         with contextlib.suppress(RunFolderError):
             self.comparison = compare_runs([self.path], registry=registry)
 
     @property
     def name(self) -> str:
-        """The folder's name, which is the sweep's."""
         return self.path.resolve().name
 
     @cached_property
     def table(self) -> dict[str, Any]:
-        """The sweep's file as a table; empty if it cannot be read."""
         try:
             return tomllib.loads(small_text(self.path / "sweep.toml"))
         except (OSError, ValueError):
@@ -56,24 +52,20 @@ class SweepFolder:
 
     @property
     def title(self) -> str:
-        """The title in the sweep's file, or else the folder's name."""
         return str(self.table.get("title") or self.name)
 
     @property
     def goal(self) -> tuple[str, str] | None:
-        """highest or lowest, and the metric's name in a `Comparison`; None without a goal."""
         goal = self._goal
         return None if goal is None else (goal.direction, goal.name)
 
     @property
     def best_first(self) -> list[Row]:
-        """The finished rows of the comparison, sorted by the goal if there is one."""
         rows = [row for row in self.comparison.rows if row.finished] if self.comparison else []
         return sorted(rows, key=lambda row: self._rank(*row.runs))
 
     @property
     def best_run(self) -> Run | None:
-        """The finished run that is best by the goal; None without a goal."""
         runs = [run for row in self.best_first for run in row.runs]
         best = min(runs, key=self._rank, default=None)
         return best if best is not None and self.goal and self._rank(best) < math.inf else None
@@ -90,12 +82,10 @@ class SweepFolder:
         return Goal.of(self.table.get("goal"))
 
     def remember(self, key: str, value: Any) -> None:
-        """Keep something (JSON) for when the sweep goes on, such as a logger's id."""
         memory = self._memory() | {key: value}
         write_atomically(self.path / "memory.json", json.dumps(memory).encode())
 
     def recall(self, key: str, default: Any = None) -> Any:
-        """What was remembered under a key."""
         return self._memory().get(key, default)
 
     def _memory(self) -> dict[str, Any]:
