@@ -55,6 +55,23 @@ class Interrupted(DvaeError):
         self.exit_code = exit_code
 
 
+def text_of(error: BaseException) -> str:
+    """What an error says, even where it fails to say it."""
+    try:
+        return str(error)
+    except Exception:
+        return "it cannot say what"
+
+
+def reason(error: BaseException) -> str:
+    """What an error is and says, in a line.
+
+    >>> reason(ValueError("too  much")), reason(SystemExit())
+    ('ValueError: too much', 'SystemExit')
+    """
+    return f"{type(error).__name__}: {' '.join(text_of(error).split())}".rstrip(": ")
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint to append to a message, or nothing.
 

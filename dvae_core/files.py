@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -60,9 +62,15 @@ def append_lines(file: Path, rows: Iterable[Any]) -> None:
         raise unwritable(file, error) from error
 
 
+NO_LOCKS = {getattr(errno, name, None) for name in ("ENOLCK", "ENOSYS", "EOPNOTSUPP", "ENOTSUP")}
+"""What a file system says that has no locks."""
+
+
 @contextlib.contextmanager
 def locked(folder: Path, refusal: str) -> Iterator[None]:
     """Keep other processes out of a folder. A killed process leaves no lock.
+
+    Where the file system has no locks, nobody is kept out, with a warning.
 
     Raises:
         RunFolderError: another process holds it, with `refusal`; or the lock cannot be had.
@@ -72,12 +80,32 @@ def locked(folder: Path, refusal: str) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise RunFolderError(f"{folder}: {refusal}; wait for it, or end it") from error
-    except OSError as error:
-        raise unwritable(folder, error) from error
+    except (OSError, NotImplementedError) as error:
+        if not isinstance(error, NotImplementedError) and error.errno not in NO_LOCKS:
+            raise unwritable(folder, error) from error
+        text = "this file system has no locks; see to it that no other process uses the folder"
+        warnings.warn(f"{folder}: {text}", stacklevel=3)
     try:
         yield
     finally:
         lock.release()
+
+
+def write_out(file: Path, data: bytes) -> None:
+    """Write a file that a user has named: into what a link points to, or into a device or pipe.
+
+    Raises:
+        RunFolderError: it cannot be written, or is a folder.
+    """
+    try:
+        file = file.resolve() if file.is_symlink() else file
+        if not file.exists() or file.is_file():
+            write_atomically(file, data)
+            return
+        with file.open("wb") as stream:
+            stream.write(data)
+    except OSError as error:
+        raise unwritable(file, error) from error
 
 
 def make_folder(folder: Path, *, parents: bool = False) -> None:

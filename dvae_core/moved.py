@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -44,7 +45,9 @@ def attributes(package: str, module: str) -> Callable[[str], Any]:
     """A `__getattr__` for a package with the name of a module of old, which is inside it now."""
 
     def __getattr__(name: str) -> Any:  # noqa: N807
-        if not name.startswith("_") and hasattr(found := import_module(module), name):
+        # The import system asks for modules too, and must find those that there are by itself.
+        own = name.startswith("_") or find_spec(f"{package}.{name}") is not None
+        if not own and hasattr(found := import_module(module), name):
             text = f"{package}.{name} is {module}.{name} now"
             warnings.warn(text, DeprecationWarning, stacklevel=2)
             return getattr(found, name)

@@ -17,6 +17,9 @@ class StopRequest:
     signal: int | None = None
 
 
+STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""SIGHUP says that the terminal is gone."""
+
 _open: list[StopRequest] = []
 
 
@@ -28,7 +31,9 @@ def request_stop(number: int) -> None:
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Note the first SIGINT or SIGTERM; a second one acts as usual, at once.
+    """Note the first SIGINT, SIGTERM or SIGHUP; a second one acts as usual, at once.
+
+    A signal that this process was started to ignore, as nohup has it, stays ignored.
 
     Outside the main thread Python allows no handlers, and only `request_stop` is heard.
     """
@@ -46,7 +51,8 @@ def _handlers() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in STOPS}
+    before = {n: handler for n, handler in handlers.items() if handler != signal.SIG_IGN}
 
     def note(number: int, frame: FrameType | None) -> None:
         request_stop(number)

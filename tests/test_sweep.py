@@ -723,15 +723,15 @@ def test_figures_and_a_dry_run(inline, write, tmp_path, dvae):
 def test_the_region_maps_are_those_that_the_runs_kept(inline, write, tmp_path):
     import numpy as np
 
-    from dvae_core.latent.borders.regions import Grid, regions_of
-    from dvae_core.pages.sweep_figures import _kept_map
+    from dvae_core.latent.borders.kept_maps import kept_maps
+    from dvae_core.latent.borders.regions import regions_of
 
     done = run_sweep(write(), tmp_path / "sweeps", overrides=['evaluate.metrics=["borders"]'])
     run = done.path / "kl-abs-seed-0"
-    arrays, classes, pairs = _kept_map(run)
-    assert (classes, pairs) == (["0", "1", "2"], [])
+    epoch, kept = next(kept_maps(run, newest_first=True))
+    assert (epoch, kept.classes, kept.pairs) == (2, ("0", "1", "2"), ())
     about = json.loads((run / "evaluation" / "epoch-0002-borders.json").read_text())
-    regions = regions_of(Grid(*arrays), 3)
+    regions = regions_of(kept.grid, 3)
     assert np.allclose(regions.area_share, about["area_share"])
     assert regions.borders.tolist() == about["border"]
 

@@ -22,10 +22,11 @@ from dvae_core.cli import (
     run,
     schema,
     show,
+    streams,
     sweep,
     validate,
 )
-from dvae_core.errors import DvaeError
+from dvae_core.errors import DvaeError, reason, text_of
 from dvae_core.training.ranks.torchrun import Process
 
 app = typer.Typer(
@@ -68,6 +69,7 @@ def options(
 
 def main() -> None:
     """Run the command, and turn every error into a message and an exit code."""
+    streams.prepare()
     arguments = sys.argv[1:]
     if arguments == ["--version"]:
         from importlib.metadata import version
@@ -77,20 +79,22 @@ def main() -> None:
     first = [a for a in arguments if a in ANYWHERE]
     arguments = [*first, *(a for a in arguments if a not in ANYWHERE)]
     try:
-        app(arguments)
+        try:
+            app(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        streams.leave_unread()
     except Exception as error:
         if "--debug" in first:
             raise
         rank = Process.here().rank
         who = f"rank {rank}: " if rank else ""
         if isinstance(error, DvaeError):
-            if str(error):
-                print(f"{who}{error}", file=sys.stderr)
+            if text_of(error):
+                print(f"{who}{text_of(error)}", file=sys.stderr)
             sys.exit(error.exit_code)
-        print(
-            f"{who}dvae failed: {type(error).__name__}: {error} (--debug shows where)",
-            file=sys.stderr,
-        )
+        print(f"{who}dvae failed: {reason(error)} (--debug shows where)", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

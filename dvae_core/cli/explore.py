@@ -52,7 +52,7 @@ def explore(
 
     with patience() as watcher:
         watcher.stage("loading")
-        from dvae_core.files import write_atomically
+        from dvae_core.files import write_out
         from dvae_core.latent.loaded_run import load_run
         from dvae_core.pages.explore.content import Explored
         from dvae_core.pages.explore.page import explore_page
@@ -64,7 +64,7 @@ def explore(
         else:
             file = html or runs[0] / "explore.html"
             text = explore_page(*loaded, planes=plane or (), watch=watcher)
-            write_atomically(file, text.encode())
+            write_out(file, text.encode())
     if serve:
         _serve(server)
         return

@@ -36,6 +36,10 @@ def morph(
     """Draw the path from one class to another: its images, both judges' verdicts, the map."""
     from dvae_core.cli.progress import patience
 
+    if out is not None and out.suffix.lower() not in (".png", ""):
+        text = f"{out}: the picture is a PNG; name a file that ends in .png"
+        raise typer.BadParameter(text, param_hint="--out")
+
     with patience() as watcher:
         watcher.stage("loading the run")
         from dvae_core.latent.loaded_run import load_run
@@ -68,7 +72,7 @@ def morph(
 
 
 def _write(file: Path, data: bytes) -> None:
-    from dvae_core.files import make_folder, write_atomically
+    from dvae_core.files import make_folder, write_out
 
     make_folder(file.parent, parents=True)
-    write_atomically(file, data)
+    write_out(file, data)

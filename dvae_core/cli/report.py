@@ -33,7 +33,7 @@ def report(
     file = out or folder / "report.html"
     with patience() as watcher:
         watcher.stage("loading")
-        from dvae_core.files import write_atomically
+        from dvae_core.files import write_out
 
         if (folder / "run.json").exists():
             from dvae_core.latent.loaded_run import load_run
@@ -47,7 +47,7 @@ def report(
             text = sweep_report(SweepFolder(folder), file, watcher.stage)
         else:
             raise RunFolderError(f"{folder}: {_what_it_is(folder)}")
-        write_atomically(file, text.encode())
+        write_out(file, text.encode())
     print(file)
 
 

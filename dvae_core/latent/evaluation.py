@@ -11,10 +11,12 @@ from pydantic import ValidationError
 
 from dvae_core.errors import RecipeError
 from dvae_core.latent.snapshot import Snapshot
+from dvae_core.plugin.guard import guarded
 from dvae_core.plugin.kinds import Metric
 from dvae_core.plugin.registry import Registry, UnknownComponent
 from dvae_core.randomness import set_aside
 from dvae_core.recipe.recipe import Recipe
+from dvae_core.runs.kept import check_details
 from dvae_core.runs.watch import Watch
 
 
@@ -40,20 +42,22 @@ def measure(snapshot: Snapshot, metrics: Iterable[Metric], watch: Watch) -> Eval
     Each metric finds the global random generators seeded alike, so that its figures depend on
     neither the order nor the company.
     """
-    details, failures = {}, []
+    details: dict[str, dict[str, Any]] = {}
+    failures: list[str] = []
     with set_aside(snapshot.seed, "evaluation"):
         values = snapshot.test_losses()
     for metric in metrics:
         watch.stage(f"measuring {metric.name} after epoch {snapshot.epoch}")
-        try:
-            with set_aside(snapshot.seed, "evaluation"):
-                for name, value in metric.measure(snapshot).items():
-                    if not math.isfinite(value):
-                        raise ValueError(f"{name} is {value}")
-                    values[name] = float(value)
-                details[metric.name] = metric.details(snapshot)
-        except Exception as error:
-            failures.append(f'metric "{metric.name}" failed: {type(error).__name__}: {error}')
+        aside = set_aside(snapshot.seed, "evaluation")
+        with guarded(f'metric "{metric.name}" failed', failures.append), aside:
+            measured = {str(name): float(v) for name, v in metric.measure(snapshot).items()}
+            for name, value in measured.items():
+                if not math.isfinite(value):
+                    raise ValueError(f"{name} is {value}")
+            values |= measured
+            kept = metric.details(snapshot)
+            check_details(kept)
+            details[metric.name] = kept
     return Evaluation(snapshot.epoch, snapshot.step, values, details, tuple(failures))
 
 

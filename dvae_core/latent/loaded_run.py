@@ -13,7 +13,7 @@ from dvae_core.errors import RunFolderError
 from dvae_core.latent.evaluation import Evaluation, choose_metrics, measure
 from dvae_core.latent.networks import Networks
 from dvae_core.latent.snapshot import Snapshot
-from dvae_core.model.data import load_data
+from dvae_core.model.data import difference, load_data
 from dvae_core.model.device import device_of, is_available, place
 from dvae_core.model.guided_vae import build_model
 from dvae_core.model.objective import Objective
@@ -79,7 +79,11 @@ class LoadedRun:
             DataError: the data cannot be had.
         """
         if self._snapshot is None:
+            watch = watch or Watch()
             data = load_data(self.recipe.dataset)
+            other = difference(self.folder.info, data)
+            if other is not None:
+                watch.warn(f"{self.folder.path}: looked at with other data: {other}")
             timeline = self.recipe.timeline(len(data.train_images))
             self._snapshot = Snapshot(
                 self.recipe,
@@ -89,7 +93,7 @@ class LoadedRun:
                 epoch=self.epoch,
                 step=self.epoch * timeline.steps_per_epoch + self._state["epoch_step"],
                 history=[row for row in self.metrics() if row["epoch"] < self.epoch],
-                say=(watch or Watch()).stage,
+                say=watch.stage,
             )
         return self._snapshot
 

@@ -67,7 +67,7 @@ class Networks:
             return scaled(to_device(inputs, self.device))
         if inputs.ndim == 4:
             return to_device(inputs.astype(np.float32), self.device)
-        return torch.from_numpy(np.asarray(inputs, dtype=np.float32)).to(self.device)
+        return torch.from_numpy(np.require(inputs, np.float32, ["C", "W"])).to(self.device)
 
     def _in_pieces(self, network: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
         with autocast(self.device, self._precision):

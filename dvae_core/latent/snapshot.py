@@ -27,9 +27,9 @@ from dvae_core.recipe.recipe import Recipe
 class Snapshot:
     """The model, the data and their place in latent space after an epoch.
 
-    Everything is a NumPy array, computed when first asked for. A snapshot is good until
-    training goes on. N training images, no more than the recipe's evaluate.train_limit, and M test
-    images, D latent dimensions, K classes.
+    Everything is a NumPy array, read-only and computed when first asked for. A snapshot is good
+    until training goes on. N training images, no more than the recipe's evaluate.train_limit, and
+    M test images, D latent dimensions, K classes.
     """
 
     def __init__(
@@ -57,9 +57,9 @@ class Snapshot:
         self.image_shape: ImageShape = data.image_shape
         """(C, H, W)"""
         self._placed = first_of_each(data.train_labels, recipe.evaluate.train_limit)
-        self.train_labels = data.train_labels[self._placed]
+        self.train_labels = _read_only(data.train_labels[self._placed])
         """[N]; -1 is unlabelled."""
-        self.test_labels = data.test_labels
+        self.test_labels = _read_only(data.test_labels)
         """[M]; -1 is unlabelled."""
         self.history = history
         """The rows of metrics.jsonl of the epochs before this one."""
@@ -76,22 +76,22 @@ class Snapshot:
     @cached_property
     def train_means(self) -> np.ndarray:
         """[N, D]"""
-        return self.encode(self._data.train_images[self._placed])[0]
+        return _read_only(self.encode(self._data.train_images[self._placed])[0])
 
     @cached_property
     def test_means(self) -> np.ndarray:
         """[M, D]"""
-        return self._test_posterior[0]
+        return _read_only(self._test_posterior[0])
 
     @cached_property
     def test_log_vars(self) -> np.ndarray:
         """[M, D]"""
-        return self._test_posterior[1]
+        return _read_only(self._test_posterior[1])
 
     @cached_property
     def test_images(self) -> np.ndarray:
         """float32 [M, C, H, W] in [0, 1]."""
-        return self._data.test_images.astype(np.float32) / 255
+        return _read_only(self._data.test_images.astype(np.float32) / 255)
 
     def test_sample(self, most: int) -> np.ndarray:
         """Indices [P] of `most` test images, or of all there are; as many of each class alike."""
@@ -173,7 +173,7 @@ class Snapshot:
 
     def test_losses(self) -> dict[str, float]:
         """Means of reconstruction and kl over the test images, at one sample of z each."""
-        means, log_vars = self.test_means, self.test_log_vars
+        means, log_vars = self._test_posterior
         noise = torch.randn(means.shape, generator=generator(self.seed, "test noise")).numpy()
         z = (means + noise * np.exp(0.5 * log_vars)).astype(np.float32)
         images = to_device(self._data.test_images, self._networks.device)
@@ -263,3 +263,10 @@ class Snapshot:
     @cached_property
     def _test_posterior(self) -> tuple[np.ndarray, np.ndarray]:
         return self.encode(self._data.test_images)
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    """A view that nobody writes through: what several look at, and training goes on with."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

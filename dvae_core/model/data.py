@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dvae_core.errors import DataError, DvaeError
 from dvae_core.plugin.kinds import Dataset
@@ -48,6 +50,40 @@ def load_data(dataset: Dataset) -> LabelledImages:
         data.test_labels[test],
         data.classes,
     )
+
+
+HASHED = 100_000_000
+"""Bytes of images that a fingerprint looks at, at most: all of MNIST."""
+
+
+def fingerprint(data: LabelledImages) -> str:
+    """A digest of a data set's images and labels: of all of them, or evenly spread ones of many."""
+    digest = hashlib.sha256(repr((data.classes, data.image_shape)).encode())
+    for images, labels in (
+        (data.train_images, data.train_labels),
+        (data.test_images, data.test_labels),
+    ):
+        step = max(1, -(-images.nbytes // HASHED))
+        digest.update(f"{len(images)} {step}".encode())
+        digest.update(labels.tobytes())
+        digest.update(images[::step].tobytes())
+    return digest.hexdigest()[:32]
+
+
+def difference(info: Mapping[str, Any], data: LabelledImages) -> str | None:
+    """What tells data from those that run.json speaks of; None if they are the same."""
+    facts = {
+        "classes": list(data.classes),
+        "image_shape": list(data.image_shape),
+        "train_images": len(data.train_images),
+        "test_images": len(data.test_images),
+    }
+    for key, now in facts.items():
+        if key in info and info[key] != now:
+            return f"{key} were {info[key]} and are {now}"
+    if info.get("data", found := fingerprint(data)) != found:
+        return "the images or labels are not those that the run was started with"
+    return None
 
 
 def first_of_each(labels: np.ndarray, limit: int | None) -> np.ndarray | slice:

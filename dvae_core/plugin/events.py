@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from dvae_core.plugin.guard import guarded
 from dvae_core.plugin.hookspecs import EVENTS
 from dvae_core.plugin.kinds import Callback
 from dvae_core.plugin.registry import Registry
@@ -41,14 +42,18 @@ class Events:
         for owner, label, function in self._listeners[event]:
             if id(owner) in self._off:
                 continue
-            try:
+            with guarded(f"{label} failed in {event} and is switched off", self._switch_off(owner)):
                 wanted = inspect.signature(function).parameters
+                given = {name: _own(arguments[name]) for name in wanted if name in arguments}
                 with self._heard(label):
-                    function(**{name: arguments[name] for name in wanted if name in arguments})
-            except Exception as error:
-                self._off.add(id(owner))
-                reason = f"{type(error).__name__}: {error}"
-                self._warn(f"{label} failed in {event} and is switched off: {reason}")
+                    function(**given)
+
+    def _switch_off(self, owner: object) -> Callable[[str], None]:
+        def report(text: str) -> None:
+            self._off.add(id(owner))
+            self._warn(text)
+
+        return report
 
     @contextlib.contextmanager
     def _heard(self, label: str) -> Iterator[None]:
@@ -58,3 +63,8 @@ class Events:
         for warning in caught:
             if issubclass(warning.category, UserWarning):
                 self._warn(f"{label}: {warning.message}")
+
+
+def _own(argument: Any) -> Any:
+    """A row or a table as a copy, so that what one listener changes no other sees."""
+    return dict(argument) if isinstance(argument, dict) else argument

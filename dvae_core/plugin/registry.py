@@ -17,8 +17,9 @@ from typing import Any, cast
 
 import pluggy
 
-from dvae_core.errors import did_you_mean
+from dvae_core.errors import did_you_mean, reason
 from dvae_core.plugin import hookspecs
+from dvae_core.plugin.guard import preserved
 from dvae_core.plugin.kinds import KINDS, Component
 
 DISTRIBUTION = "dvae-core"
@@ -77,7 +78,7 @@ class Registry:
         for point in sorted(points, key=lambda p: (p.name, _distribution(p))):
             try:
                 # What a plugin prints is talk, and stdout is for data.
-                with contextlib.redirect_stdout(sys.stderr), _patience(point):
+                with contextlib.redirect_stdout(sys.stderr), _patience(point), preserved():
                     started = time.perf_counter()
                     loaded = self._load(point)
                 seconds = time.perf_counter() - started
@@ -240,7 +241,7 @@ def _name_and_version(distribution: Distribution | None) -> tuple[str, str]:
 
 
 def _reason(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".removeprefix("BadPlugin: ").strip().rstrip(":")
+    return reason(error).removeprefix("BadPlugin: ")
 
 
 def _clash(kind: str, name: str, found: list[Provider]) -> str:

@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
-from dvae_core.errors import NoCheckpoint, RunFolderError
+from dvae_core.errors import NoCheckpoint, RunFolderError, reason
 from dvae_core.files import small_text, unwritable, write_atomically
 
 KEPT = 2
@@ -28,19 +28,17 @@ class Checkpoints:
     def save(self, state: dict[str, Any], name: str | None = None) -> Path:
         """Write a checkpoint and drop all but the last two, and those that have a `name`.
 
+        It is read back before anything older goes.
+
         `state` has `epoch` (finished ones), `epoch_step` (steps into the next one), and what
         torch.load reads with weights_only.
         """
-        import torch
-
         if name is None:
             name = f"epoch-{state['epoch']:04d}"
             if state["epoch_step"]:
                 name += f"-step-{state['epoch_step']:07d}"
         file = self.folder / f"{name}.pt"
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        data = buffer.getvalue()
+        data = packed(state)
         digest = hashlib.sha256(data).hexdigest()
         # The hash first: a checkpoint is only looked at when its name is there.
         write_atomically(_hash_file(file), f"{digest}  {file.name}\n".encode())
@@ -82,6 +80,10 @@ class Checkpoints:
         files = self.folder.glob("epoch-*.pt")
         return sorted(files, key=lambda file: [int(n) for n in re.findall(r"\d+", file.stem)])
 
+    def has(self, epoch: int) -> bool:
+        """Whether the checkpoint of an epoch's end is there."""
+        return (self.folder / f"epoch-{epoch:04d}.pt").exists()
+
     def _load_one(self, epoch: Epoch) -> dict[str, Any]:
         name = "best" if epoch == "best" else f"epoch-{epoch:04d}"
         file = self.folder / f"{name}.pt"
@@ -104,6 +106,28 @@ class Checkpoints:
             f"kept: {listed}. A run keeps the last {KEPT}; a recipe with "
             'train.keep_best = "highest test/knn_accuracy", for example, keeps the best one too'
         )
+
+
+def packed(state: Any) -> bytes:
+    """A state as a checkpoint's file holds it, read back to be sure.
+
+    Raises:
+        RunFolderError: torch does not read it back without unpickling; the message says why.
+    """
+    import torch
+
+    buffer = io.BytesIO()
+    try:
+        torch.save(state, buffer)
+        buffer.seek(0)
+        torch.load(buffer, "cpu", weights_only=True)
+    except Exception as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"holds {found[1]}, which is" if found else f"is ({reason(error)[:200]})"
+        raise RunFolderError(
+            f"{what} not among what a checkpoint keeps: numbers, strings, lists, dicts and tensors"
+        ) from error
+    return buffer.getvalue()
 
 
 def _read(file: Path) -> dict[str, Any]:

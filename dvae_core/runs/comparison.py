@@ -6,7 +6,9 @@ import fnmatch
 import math
 import statistics
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from dvae_core.errors import DvaeError, RecipeError, RunFolderError, did_you_mean
 from dvae_core.plugin.kinds import Metric
@@ -15,6 +17,7 @@ from dvae_core.recipe.source import Dotted, read_source
 from dvae_core.runs.comparison_table import Comparison, Estimate, Row, Run, was_figures
 from dvae_core.runs.differences import differences, drop_unshared, settings
 from dvae_core.runs.folder import RunFolder
+from dvae_core.runs.provenance import TIME
 
 CONFIDENCE = 0.95
 CORE_DIRECTIONS: dict[str, str] = {
@@ -102,7 +105,7 @@ def _read(path: Path, left_out: list[str]) -> Run | None:
         problem = str(error)
         left_out.append(problem if problem.startswith(str(path)) else f"{path}: {problem}")
         return None
-    status = folder.info.get("status", "unknown")
+    status = folder.status
     if status == "failed":
         left_out.append(f"{path}: failed: {folder.info.get('error', 'no reason is known')}")
         return None
@@ -115,7 +118,7 @@ def _read(path: Path, left_out: list[str]) -> Run | None:
         seed=recipe.get("seed", 0),
         status=status,
         epoch=rows[-1]["epoch"],
-        started=str(folder.info.get("started", "")),
+        started=_moment(folder.info.get("started")),
         settings=settings(recipe),
         metrics={
             key.removeprefix("test/"): float(value)
@@ -123,6 +126,14 @@ def _read(path: Path, left_out: list[str]) -> Run | None:
             if isinstance(value, int | float) and math.isfinite(value)
         },
     )
+
+
+def _moment(started: Any) -> float:
+    """Seconds since 1970 of a time with its zone; 0 for what is none."""
+    try:
+        return datetime.strptime(str(started), TIME).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _groups(runs: list[Run], left_out: list[str]) -> list[list[Run]]:

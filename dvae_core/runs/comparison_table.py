@@ -46,7 +46,8 @@ class Run(_WithMetrics):
     status: str
     epoch: int
     """Epochs finished."""
-    started: str
+    started: float
+    """In seconds since 1970."""
     settings: Settings
     metrics: dict[str, float]
     """The last epoch's row of metrics.jsonl, those of the test images without `test/`."""

@@ -11,6 +11,7 @@ runs/<recipe name>-<time>-<4 letters>/
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 import secrets
@@ -25,7 +26,14 @@ from typing import Any
 import tomli_w
 
 from dvae_core.errors import RecipeError, RunFolderError
-from dvae_core.files import append_lines, locked, small_text, unwritable, write_atomically
+from dvae_core.files import (
+    append_lines,
+    locked,
+    make_folder,
+    small_text,
+    unwritable,
+    write_atomically,
+)
 from dvae_core.plugin.given import Run
 from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.plugin.places import LISTED, remove
@@ -34,7 +42,18 @@ from dvae_core.recipe.balance import balance
 from dvae_core.recipe.recipe import BUILT_IN_TERMS, Recipe, build_recipe, load_recipe
 from dvae_core.recipe.source import read_source
 from dvae_core.runs.checkpoints import Checkpoints, Epoch
-from dvae_core.runs.provenance import check_info, provenance, provides, what_to_install
+from dvae_core.runs.provenance import (
+    TIME,
+    changes,
+    check_info,
+    environment,
+    provenance,
+    provides,
+    what_to_install,
+)
+
+PARTS = ("checkpoints", "figures")
+"""Folders that each run has."""
 
 
 class RunFolder(Run):
@@ -69,20 +88,27 @@ class RunFolder(Run):
             name: the folder's; the recipe's name, the time and four letters if left out.
 
         Raises:
-            RunFolderError: it cannot be written; nothing is left behind.
+            RunFolderError: it is there already, or cannot be written; nothing is left behind.
         """
+        if name is not None and (name in ("", ".", "..") or Path(name).name != name):
+            raise RunFolderError(f"{name!r} cannot name a run: it must be a folder's name alone")
         path = out / (name or new_name(recipe.name, "run"))
-        made: list[Path] = []
+        made: list[Path] = []  # nothing else is removed if this fails
         try:
-            for folder in (*reversed(path.parents), path, path / "checkpoints", path / "figures"):
-                if not folder.exists():
+            for folder in (*reversed(path.parents), path, *(path / part for part in PARTS)):
+                if folder == path or not folder.exists():
                     folder.mkdir()
                     made.append(folder)
             run = cls(path, provenance(path.name, recipe, registry, data) | facts, registry)
             run.set_recipe(recipe)
+        except FileExistsError as error:
+            raise RunFolderError(
+                f"{path}: is there already, and nothing is overwritten; choose another name"
+            ) from error
         except (OSError, RunFolderError) as error:
-            shutil.rmtree(path, ignore_errors=True)
             for folder in reversed(made):
+                if folder == path:
+                    shutil.rmtree(path, ignore_errors=True)
                 with contextlib.suppress(OSError):
                     folder.rmdir()
             raise unwritable(path, error) from error
@@ -202,7 +228,12 @@ class RunFolder(Run):
         ]
 
     def remember(self, key: str, value: Any) -> None:
-        self.info.setdefault("memory", {})[key] = value
+        try:
+            kept = json.loads(json.dumps(value))
+        except (TypeError, ValueError, RecursionError) as error:
+            kind = type(value).__name__
+            raise TypeError(f'remember("{key}") cannot keep a {kind} as JSON: {error}') from error
+        self.info.setdefault("memory", {})[key] = kept
         self._write_info()
 
     def recall(self, key: str, default: Any = None) -> Any:
@@ -219,37 +250,93 @@ class RunFolder(Run):
         self.info |= {"status": status, **facts}
         self._write_info()
 
+    @property
+    def status(self) -> str:
+        """As run.json has it; finished too where a kill came after all that there was to train."""
+        said = str(self.info.get("status", "unknown"))
+        if said in ("failed", "finished"):
+            return said
+        try:
+            epochs = self.recipe_table["train"]["epochs"]
+            done = self.metrics()[-1]["epoch"] >= epochs
+        except (OSError, ValueError, LookupError, TypeError):
+            return said
+        return "finished" if done and self._checkpoints.has(epochs) else said
+
     def metrics(self) -> list[dict[str, Any]]:
-        rows = []
+        return self._read_rows()[0]
+
+    def _read_rows(self) -> tuple[list[dict[str, Any]], int]:
+        """The rows of metrics.jsonl that can be read, and how many whole lines cannot."""
+        rows, damaged = [], 0
         file = self.path / "metrics.jsonl"
-        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+        *lines, last = file.read_bytes().split(b"\n") if file.exists() else [b""]
+        for line in (*lines, last):
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError):
-                break
-            if not isinstance(row, dict) or not isinstance(row.get("epoch"), int):
-                break
-            rows.append(row)
-        return rows
+                row = None
+            if isinstance(row, dict) and type(row.get("epoch")) is int:
+                rows.append(row)
+            elif line is not last:  # which a kill has cut off, or is empty
+                damaged += 1
+        return rows, damaged
 
     def append_metrics(self, row: dict[str, Any]) -> None:
         """Add an epoch's row, on disk before this returns."""
         append_lines(self.path / "metrics.jsonl", [row])
 
-    def forget_after(self, epoch: int) -> None:
-        """Drop the rows of epochs after `epoch`, which a resume trains again."""
-        kept = [row for row in self.metrics() if row["epoch"] <= epoch]
-        text = "".join(json.dumps(row) + "\n" for row in kept)
-        write_atomically(self.path / "metrics.jsonl", text.encode())
+    def forget_after(self, epoch: int) -> list[str]:
+        """Drop the rows of epochs after `epoch`, which a resume trains again.
 
-    def remove_leftovers(self) -> None:
-        """Remove what a killed process was writing; only under the lock."""
+        Returns:
+            A line where some of the file could not be read; all of it is put aside first then.
+        """
+        rows, damaged = self._read_rows()
+        warnings = []
+        file = self.path / "metrics.jsonl"
+        if damaged:
+            number = next(n for n in itertools.count(1) if not self._aside(n).exists())
+            write_atomically(self._aside(number), file.read_bytes())
+            warnings.append(
+                f"{file}: {damaged} lines are damaged and left out; "
+                f"the file as it was is {self._aside(number).name}"
+            )
+        text = "".join(json.dumps(row) + "\n" for row in rows if row["epoch"] <= epoch)
+        write_atomically(file, text.encode())
+        return warnings
+
+    def _aside(self, number: int) -> Path:
+        return self.path / f"metrics.damaged-{number}.jsonl"
+
+    def note_resume(self, epoch: int, step: int) -> None:
+        """Keep in run.json when the run went on, from where and with what."""
+        at = {"time": time.strftime(TIME), "epoch": epoch, "step": step}
+        self.info.setdefault("resumed", []).append(at | environment())
+        self._write_info()
+
+    def environment_warnings(self) -> list[str]:
+        """A line if the run goes on with something else than it was trained with last."""
+        before = {**self.info, **(self.info.get("resumed") or [{}])[-1]}
+        found = changes(before, environment())
+        text = f"{self.path}: the bits of a run depend on what it is trained with"
+        return [f"{text}: {', '.join(found)}"] if found else []
+
+    def tidy(self) -> None:
+        """Remove what a killed process was writing, and make what is missing; under the lock."""
+        for part in PARTS:
+            make_folder(self.path / part)
         for file in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
             with contextlib.suppress(OSError):
                 file.unlink()
 
     def figure_path(self, epoch: int, name: str) -> Path:
         return self.path / "figures" / f"epoch-{epoch:04d}-{name}.png"
+
+    def figures(self, epoch: int) -> dict[str, Path]:
+        """The figures that were drawn after an epoch, by plot."""
+        files = sorted((self.path / "figures").glob(f"epoch-{epoch:04d}-*.png"))
+        return {file.stem.split("-", 2)[2]: file for file in files}
 
     # --- Checkpoints.
 

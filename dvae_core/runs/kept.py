@@ -15,6 +15,20 @@ READABLE = 10_000
 """Arrays of more numbers than this stand in the npz file alone."""
 
 
+def check_details(details: Any) -> None:
+    """Raise TypeError where `save_details` could not keep what a metric gave, naming the key."""
+    if not isinstance(details, dict):
+        raise TypeError(f"details gave {type(details).__name__}, not a dict")
+    for key, value in details.items():
+        if isinstance(value, np.ndarray) and value.dtype != object:
+            continue
+        try:
+            json.dumps(_plain(value))
+        except (TypeError, ValueError, RecursionError) as error:
+            kind = type(value).__name__
+            raise TypeError(f'details: "{key}" is {kind}, which cannot be kept') from error
+
+
 def save_details(run: Path, epoch: int, name: str, details: dict[str, Any]) -> None:
     """Write `epoch-0010-<name>.npz` with all arrays, and `.json` with all that one might read.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import time
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.plugin.registry import DISTRIBUTION, Provider, Registry
 from dvae_core.recipe.recipe import Recipe
 
+TIME = "%Y-%m-%dT%H:%M:%S%z"
+"""How a time is written."""
 FORMAT = 1
 """Of the run folder; a later program reads it or refuses it in words."""
 LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "matplotlib", "wandb")
@@ -62,28 +65,47 @@ def provenance(
     name: str, recipe: Recipe, registry: Registry, data: LabelledImages
 ) -> dict[str, Any]:
     """What run.json says when a run starts. Beside the recipe, only these can change the bits."""
-    import torch
-
     return {
         "format": FORMAT,
         "name": name,
         "title": recipe.title,
         "status": "running",
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "started": time.strftime(TIME),
         "seed": recipe.seed,
         "image_shape": list(data.image_shape),
         "classes": list(data.classes),
         "train_images": len(data.train_images),
         "test_images": len(data.test_images),
+        **environment(),
+        "components": _components(recipe, registry),
+        "git_commit": _git_commit(),
+    }
+
+
+def environment() -> dict[str, Any]:
+    """What a run is trained on and with, here and now."""
+    import torch
+
+    return {
         "threads": torch.get_num_threads(),
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
         "processor": platform.processor() or platform.machine(),
         "platform": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: version_of(name) for name in (DISTRIBUTION, *LIBRARIES)},
-        "components": _components(recipe, registry),
-        "git_commit": _git_commit(),
     }
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two environments and can change the bits, a few words each."""
+    found = [
+        f"{name} {before[name]} before, {now[name]} now"
+        for name in ("threads", "deterministic_algorithms", "processor", "python")
+        if name in before and before[name] != now[name]
+    ]
+    old, new = before.get("versions") or {}, now["versions"]
+    found += [f"{n} {old[n]} before, {new[n]} now" for n in new if n in old and old[n] != new[n]]
+    return found
 
 
 def _components(recipe: Recipe, registry: Registry) -> list[dict[str, str]]:

@@ -18,7 +18,8 @@ from dvae_core.recipe.goal import Goal
 from dvae_core.recipe.recipe import Recipe, check_same_experiment
 from dvae_core.runs.comparison_table import Comparison
 from dvae_core.runs.folder import RunFolder, new_name
-from dvae_core.runs.journal import FORMAT, Journal
+from dvae_core.runs.journal import FORMAT, Journal, read_journal
+from dvae_core.runs.provenance import TIME
 from dvae_core.stopping import StopRequest, stop_request
 from dvae_core.sweep.jobs import session_file
 from dvae_core.sweep.plan import Plan, Variant, digest, run_name
@@ -65,7 +66,8 @@ def run_sweep(
     Args:
         sweep: the sweep file.
         out: where the sweep's folder is made.
-        overrides: `table.key=value` each, for the recipe that all runs have in common.
+        overrides: `table.key=value` each, for the recipe that all runs have in common; those that
+            the sweep had last if it goes on and none are given.
         launcher: the name of the launcher, in place of the file's.
         resume: the folder of this sweep, to go on with it; more runs may be planned since.
         retry: run failed runs again.
@@ -80,6 +82,8 @@ def run_sweep(
     """
     watch, registry = watch or SweepWatch(), registry or load_registry()
     sweep_file = load_sweep(Path(sweep), registry, launcher)
+    if resume is not None and not overrides:
+        overrides = _last_overrides(Path(resume))
     plan = Plan(sweep_file, overrides, registry)
     watch.stage("checking every recipe")
     variants = list(plan.variants()) if sweep_file.search is None else plan.corners()
@@ -108,6 +112,14 @@ def run_sweep(
         watch.stage("telling callbacks")
         Events(registry, _callbacks(recipes), watch.warn).tell("sweep_finished", sweep=found)
     return SweepOutcome(folder, dict(journal.errors), found.comparison)
+
+
+def _last_overrides(folder: Path) -> tuple[str, ...]:
+    """What the sweep was started with, or gone on with, the last time."""
+    if not (folder / "journal.jsonl").exists():
+        return ()
+    sessions = [row for row in read_journal(folder / "journal.jsonl") if "session" in row]
+    return tuple(map(str, sessions[-1].get("set", ()))) if sessions else ()
 
 
 def _callbacks(recipes: Sequence[Recipe]) -> list[Callback]:
@@ -144,7 +156,7 @@ def _plan(
                 "format": FORMAT,
                 "session": tracker.session,
                 "host": platform.node(),
-                "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+                "time": time.strftime(TIME),
                 "launcher": plan.sweep.launcher.name,
                 "set": list(plan.overrides),
             },

@@ -178,7 +178,7 @@ def is_finished(folder: Path, epochs: int) -> bool:
     except DvaeError:
         return False
     rows = run.metrics()
-    return run.info.get("status") == "finished" and bool(rows) and rows[-1]["epoch"] >= epochs
+    return run.status == "finished" and bool(rows) and rows[-1]["epoch"] >= epochs
 
 
 def _misfit(job: Job) -> str | None:

@@ -119,7 +119,12 @@ class Search(Table):
         return self._dimensions
 
 
+MOST_SEEDS = 100_000
+
+
 def _seeds(value: Any) -> tuple[int, ...]:
+    if type(value) is int and value > MOST_SEEDS:
+        raise value_problem(f"must be {MOST_SEEDS:,} at most")
     seeds = range(value) if type(value) is int else value
     good = isinstance(seeds, list | range) and all(type(n) is int and n >= 0 for n in seeds)
     if not good or not seeds or len(set(seeds)) < len(seeds):

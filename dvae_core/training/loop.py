@@ -4,47 +4,64 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dvae_core.errors import DvaeError, Interrupted
+from dvae_core.errors import DvaeError, Interrupted, did_you_mean, text_of
 from dvae_core.files import write_atomically
 from dvae_core.latent.evaluation import measure
 from dvae_core.latent.png import png
 from dvae_core.plugin.events import Events
+from dvae_core.plugin.guard import guarded
+from dvae_core.plugin.kinds import Callback
 from dvae_core.plugin.registry import Registry
 from dvae_core.randomness import set_aside
 from dvae_core.recipe.goal import Goal
 from dvae_core.runs.folder import RunFolder
 from dvae_core.runs.kept import save_details
 from dvae_core.runs.watch import Watch
-from dvae_core.stopping import StopRequest, stop_request
+from dvae_core.stopping import StopRequest
+from dvae_core.training.callback_states import restore, states_of
 from dvae_core.training.ranks.ranks import ALONE, Ranks
 from dvae_core.training.state import Training
 
 
-def train(training: Training, run: RunFolder, registry: Registry, watch: Watch) -> RunFolder:
-    """Run the loop, and make sure that the folder and the listeners learn how it ended."""
-    events = Events(registry, training.recipe.callbacks, watch.warn)
+def train(
+    training: Training,
+    run: RunFolder,
+    registry: Registry,
+    watch: Watch,
+    stop: StopRequest,
+    state: Mapping[str, Any] | None = None,
+) -> RunFolder:
+    """Run the loop, and make sure that the folder and the listeners learn how it ended.
+
+    `state` is the checkpoint that the run goes on from.
+    """
+    callbacks = training.recipe.callbacks
+    events = Events(registry, callbacks, watch.warn)
+    told = _restore(callbacks, state or {}, training.epoch, watch.warn)
     if not training.ranks.first:
-        with stop_request() as stop, training.ranks.together(run.path):
+        with training.ranks.together(run.path):
             _loop(training, run, events, watch, stop)
         return training.ranks.from_first(lambda: run)
-    run.set_status("running", ranks=training.ranks.count)
-    watch.started(run, training.timeline, training.step)
-    events.tell("run_started", run=run)
     status = "failed"
     try:
-        with stop_request() as stop, training.ranks.together(run.path):
+        run.set_status("running", ranks=training.ranks.count)
+        watch.started(run, training.timeline, training.step)
+        events.tell("run_started", run=run)
+        if not told:
+            _tell_again(run, training.epoch, events)
+        with training.ranks.together(run.path):
             _loop(training, run, events, watch, stop)
         status = "finished"
-    except Interrupted:
+    except (Interrupted, KeyboardInterrupt):
         status = "interrupted"
         raise
-    except Exception as error:
+    except BaseException as error:
         with contextlib.suppress(DvaeError):
-            run.set_status("failed", error=str(error))
+            run.set_status("failed", error=text_of(error))
         raise
     finally:
         if status != "failed":
@@ -56,7 +73,7 @@ def train(training: Training, run: RunFolder, registry: Registry, watch: Watch) 
 def _loop(
     training: Training, run: RunFolder, events: Events, watch: Watch, stop: StopRequest
 ) -> None:
-    ranks = training.ranks
+    ranks, goal = training.ranks, Goal.of(training.recipe.train.keep_best)
     checkpoint_due = _checkpoint_clock(training.recipe.train.checkpoint_every, ranks)
     while training.epoch < training.recipe.train.epochs:
         started = time.perf_counter()
@@ -68,9 +85,9 @@ def _loop(
                 training.check_finite(run)
                 watch.stepped(training.step, training.ledger.means())
             if signal := ranks.max(stop.signal or 0, training.step):
-                _stop(training, run, signal)
+                _stop(training, run, watch, signal)
             if save and ranks.first:
-                run.save_checkpoint(training.state_dict())
+                run.save_checkpoint(_state(training, watch))
         training.check_finite(run)
         trained = time.perf_counter() - started
 
@@ -84,14 +101,46 @@ def _loop(
                 "images_per_second": round(images_seen / trained, 1),
             }
             run.append_metrics(row)
-            run.save_checkpoint(training.state_dict())
-            if _is_best(Goal.of(training.recipe.train.keep_best), run):
-                run.save_checkpoint(training.state_dict(), "best")
+            state = _state(training, watch, told=False)
+            # The best one first: what a kill leaves undone here, the next start does again.
+            if _is_best(goal, run):
+                run.save_checkpoint(state, "best")
+            run.save_checkpoint(state)
             events.tell("epoch_finished", run=run, metrics=row, figures=figures)
+            state = _state(training, watch)
+            if any(kept["state"] for kept in state["callbacks"]):
+                run.save_checkpoint(state)
             watch.epoch_finished(row)
         signal = ranks.max(stop.signal or 0)
         if signal and training.epoch < training.recipe.train.epochs:
-            _stop(training, run, signal)
+            _stop(training, run, watch, signal)
+
+
+def _state(training: Training, watch: Watch, *, told: bool = True) -> dict[str, Any]:
+    """A checkpoint; `told` is whether the callbacks' states are those of after the last epoch."""
+    callbacks = states_of(training.recipe.callbacks, watch.warn)
+    return training.state_dict() | {"callbacks": callbacks, "told": told}
+
+
+def _restore(
+    callbacks: Sequence[Callback],
+    state: Mapping[str, Any],
+    epoch: int,
+    warn: Callable[[str], None],
+) -> bool:
+    """Hand the callbacks their states; whether they have been told of all finished epochs."""
+    kept = state.get("callbacks", ())
+    restore(callbacks, kept, warn)
+    has_states = any(isinstance(one, dict) and one.get("state") for one in kept)
+    return bool(state.get("told", True)) or not has_states or epoch == 0
+
+
+def _tell_again(run: RunFolder, epoch: int, events: Events) -> None:
+    """A kill came between an epoch's checkpoint and the callbacks: they hear of the epoch now."""
+    row = next((row for row in reversed(run.metrics()) if row["epoch"] == epoch), None)
+    if row is not None:
+        figures = run.figures(epoch)
+        events.tell("epoch_finished", run=run, metrics=row, figures=figures)
 
 
 def _checkpoint_clock(every: str | None, ranks: Ranks = ALONE) -> Callable[[int], bool]:
@@ -124,11 +173,11 @@ def _is_best(goal: Goal | None, run: RunFolder) -> bool:
     return all(goal.better(last[goal.key], row.get(goal.key)) for row in before)
 
 
-def _stop(training: Training, run: RunFolder, number: int) -> None:
+def _stop(training: Training, run: RunFolder, watch: Watch, number: int) -> None:
     training.check_finite(run)
     message = ""
     if training.ranks.first:
-        file = run.save_checkpoint(training.state_dict())
+        file = run.save_checkpoint(_state(training, watch))
         message = (
             f"interrupted after step {training.step:,}; checkpoint: {file}\n"
             f"go on with: {training.ranks.command} run --resume {run.path}"
@@ -155,15 +204,17 @@ def _evaluate(
         save_details(run.path, epoch, name, details)
     for failure in measured.failures:
         watch.warn(failure)
+    goal = Goal.of(recipe.train.keep_best)
+    if due and goal is not None and goal.key not in row:
+        hint = did_you_mean(goal.key, row) or f"; there are {', '.join(row)}"
+        watch.warn(f'train.keep_best: there is no metric "{goal.key}"{hint}')
     with set_aside(recipe.seed, "plots"):
         for plot in recipe.evaluate.plots if due else ():
-            path = run.figure_path(epoch, plot.name)
-            try:
+            image = None
+            with guarded(f'plot "{plot.name}" failed', watch.warn):
                 image = png(plot.draw(snapshot))
-            except Exception as error:
-                watch.warn(f'plot "{plot.name}" failed: {type(error).__name__}: {error}')
-                continue
-            write_atomically(path, image)
-            figures[plot.name] = path
+            if image is not None:
+                figures[plot.name] = run.figure_path(epoch, plot.name)
+                write_atomically(figures[plot.name], image)
     training.train()
     return row, figures

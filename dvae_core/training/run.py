@@ -6,12 +6,14 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from dvae_core.errors import NoCheckpoint, RecipeError
-from dvae_core.model.data import load_data
+from dvae_core.errors import DvaeError, RecipeError, reason
+from dvae_core.model.data import difference, load_data
+from dvae_core.plugin.kinds import Callback
 from dvae_core.plugin.registry import Registry, load_registry
 from dvae_core.recipe.recipe import Recipe, check_same_experiment, load_recipe
 from dvae_core.runs.folder import RunFolder
 from dvae_core.runs.watch import Silence, Watch
+from dvae_core.stopping import stop_request
 from dvae_core.training.loop import train
 from dvae_core.training.ranks.ranks import ALONE, Ranks, join
 from dvae_core.training.state import Training
@@ -55,7 +57,7 @@ def run_recipe(
             return _start(recipe, Path(out), name, registry, watch, ranks)
         run = RunFolder.open(begun, registry)
         with _locked(run, ranks):
-            return _resume(run, None, registry, watch, ranks, or_start=True)
+            return _resume(run, None, registry, watch, ranks)
 
 
 def resume_run(
@@ -96,9 +98,11 @@ def _start(
         ranks.begin(run.path)
         return run
 
-    run = ranks.from_first(create)
-    with _locked(run, ranks):
-        return train(training, run, registry, watch)
+    # From here on there is a folder, which is to say how the run ended.
+    with stop_request() as stop:
+        run = ranks.from_first(create)
+        with _locked(run, ranks):
+            return train(training, run, registry, watch, stop)
 
 
 def _resume(
@@ -107,40 +111,43 @@ def _resume(
     registry: Registry,
     watch: Watch,
     ranks: Ranks,
-    *,
-    or_start: bool = False,
 ) -> RunFolder:
-    """Go on from the last checkpoint; from the start if there is none and `or_start`."""
+    """Go on from the last checkpoint; from the start if there was none yet."""
     before = run.load_recipe(registry)
     recipe = recipe or before
     check_same_experiment(before, recipe)
-    state, warnings = ranks.from_first(lambda: _last_state(run, or_start))
-    for warning in [*run.version_warnings(registry), *warnings]:
+    state, warnings = ranks.from_first(lambda: _last_state(run))
+    for warning in [*run.version_warnings(registry), *run.environment_warnings(), *warnings]:
         watch.warn(warning)
     training = prepare(recipe, watch, ranks)
+    other = difference(run.info, training.data)
+    if other is not None:
+        raise RecipeError(f"{run.path}: a run goes on with its own data: {other}")
     try:
         if state is not None:
             training.load_state_dict(state)
     except Exception as error:  # what is in a stranger's checkpoint may raise anything
         raise RecipeError(f"{run.path}: the checkpoint does not fit the recipe: {error}") from error
-    if training.epoch >= recipe.train.epochs:
+    done = training.epoch >= recipe.train.epochs
+    if done and run.info.get("status") == "finished":
         more = f"--set train.epochs={training.epoch + recipe.train.epochs}"
         watch.warn(f"all {training.epoch} epochs are done already; {more} goes on")
         return run
-    if ranks.first:
-        run.remove_leftovers()
-        run.forget_after(training.epoch)
-        run.set_recipe(recipe)
-    return train(training, run, registry, watch)
+    with stop_request() as stop:
+        if ranks.first:
+            run.tidy()
+            for warning in run.forget_after(training.epoch):
+                watch.warn(warning)
+            run.set_recipe(recipe)
+            run.note_resume(training.epoch, training.step)
+        return train(training, run, registry, watch, stop, state or {})
 
 
-def _last_state(run: RunFolder, or_start: bool) -> tuple[dict[str, Any] | None, list[str]]:
-    try:
-        return run.load_checkpoint()
-    except NoCheckpoint:
-        if or_start:
-            return None, []
-        raise
+def _last_state(run: RunFolder) -> tuple[dict[str, Any] | None, list[str]]:
+    """The last checkpoint; none where the run was ended before its first one."""
+    if run.last_checkpoint() is None:
+        return None, [f"{run.path}: there is no checkpoint yet, so the run starts again"]
+    return run.load_checkpoint()
 
 
 def _locked(run: RunFolder, ranks: Ranks) -> contextlib.AbstractContextManager:
@@ -150,7 +157,7 @@ def _locked(run: RunFolder, ranks: Ranks) -> contextlib.AbstractContextManager:
 def prepare(recipe: Recipe, watch: Watch, ranks: Ranks = ALONE) -> Training:
     """Load a recipe's data and put its parts together, if its callbacks can do their work here."""
     for callback in recipe.callbacks:
-        callback.check()
+        _check(callback)
     recipe = ranks.fit(recipe)
     watch.stage(f"loading {recipe.dataset.name}")
     with ranks.after_first():
@@ -158,3 +165,12 @@ def prepare(recipe: Recipe, watch: Watch, ranks: Ranks = ALONE) -> Training:
     recipe.check_schedules(len(data.train_images))
     recipe, measured = ranks.from_first(lambda: autotune(recipe, data, watch))
     return Training(recipe, data, measured, ranks)
+
+
+def _check(callback: Callback) -> None:
+    try:
+        callback.check()
+    except (DvaeError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # SystemExit too: a run that does not start says so
+        raise DvaeError(f'callback "{callback.name}" cannot be used: {reason(error)}') from error

@@ -14,7 +14,7 @@ from dvae_core.errors import Diverged, RecipeError
 from dvae_core.latent.networks import Networks
 from dvae_core.latent.snapshot import Snapshot
 from dvae_core.model.batches import Batches
-from dvae_core.model.data import guidance_labels
+from dvae_core.model.data import fingerprint, guidance_labels
 from dvae_core.model.device import autocast, device_of, place
 from dvae_core.model.guided_vae import build_model
 from dvae_core.model.ledger import Ledger
@@ -99,8 +99,9 @@ class Training:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What run.json says of how the run trains: the device, and what was chosen for it."""
-        train, facts = self.recipe.train, {"device": str(self.device)}
+        """What run.json says of how the run trains: where, with which data, and what was chosen."""
+        train = self.recipe.train
+        facts = {"device": str(self.device), "data": fingerprint(self.data)}
         if not self.measured:
             return facts
         chosen = {"precision": train.precision, "compile": train.compile}
@@ -196,7 +197,7 @@ class Training:
 
     def images_in_epoch(self, first: int) -> int:
         """Images of an epoch from batch number `first` on."""
-        return len(self.data.train_images) - first * self.recipe.train.batch_size
+        return max(0, len(self.data.train_images) - first * self.recipe.train.batch_size)
 
     def disk_space(self) -> int:
         """A generous estimate of what the run will write, in bytes."""
@@ -231,7 +232,7 @@ class Training:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a resumed run needs to go on as if it had never stopped."""
+        """All but the callbacks' part of what a run needs to go on as if it had never stopped."""
         return {
             "epoch": self.epoch,
             "epoch_step": self.epoch_step,
@@ -241,7 +242,6 @@ class Training:
             "ledger": self.ledger.state_dict(),
             "noise": self.noise.get_state(),
             "global_random": global_state(),
-            "callbacks": [callback.state() for callback in self.recipe.callbacks],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -257,6 +257,3 @@ class Training:
         self.noise.set_state(state["noise"].cpu())
         set_global_state(self.ranks.random_state(state["global_random"]))
         self.epoch, self.epoch_step = state["epoch"], state["epoch_step"]
-        if len(state["callbacks"]) == len(self.recipe.callbacks):
-            for callback, kept in zip(self.recipe.callbacks, state["callbacks"], strict=True):
-                callback.restore(kept)
