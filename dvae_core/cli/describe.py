@@ -63,8 +63,7 @@ def _print(title: str, origin: str, text: str | None, rows: list[Key], paste: st
     console = Console(highlight=False, soft_wrap=True)
     console.print(Text(title, style="bold"))
     console.print(Text(origin, style="dim"))
-    told = inspect.cleandoc(text) if isinstance(text, str) else ""
-    console.print(Text(f"\n{told}\n"))
+    console.print(Text(f"\n{inspect.cleandoc(text or '')}\n"))
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for column in ("key", "type", "default", "what it is"):
         table.add_column(column, overflow="fold")

@@ -73,9 +73,7 @@ class Component(BaseModel):
     @classmethod
     def summary(cls) -> str:
         """The first line of the docstring."""
-        own = cls.__dict__.get("__doc__")
-        if not isinstance(own, str):
-            return ""
+        own = cls.__dict__.get("__doc__") or ""
         return inspect.cleandoc(own).split("\n\n")[0].replace("\n", " ").strip()
 
     @classmethod

@@ -185,6 +185,8 @@ def check_component(kind: str, component: Any, hook: str) -> None:
     if inspect.isabstract(component):
         missing = ", ".join(sorted(component.__abstractmethods__))
         raise BadPlugin(f"{label} does not define {missing}")
+    if not isinstance(component.__doc__, str | None):
+        raise BadPlugin(f"{label}: its docstring is a {type(component.__doc__).__name__}, no text")
     if "name" in component.model_fields:
         raise BadPlugin(f'{label}: name is annotated, which makes it a key; write name = "halving"')
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", str(getattr(component, "name", ""))):

@@ -164,7 +164,9 @@ def prepare(recipe: Recipe, watch: Watch, ranks: Ranks = ALONE) -> Training:
         data = load_data(recipe.dataset)
     recipe.check_schedules(len(data.train_images))
     recipe, measured = ranks.from_first(lambda: autotune(recipe, data, watch))
-    return Training(recipe, data, measured, ranks)
+    training = Training(recipe, data, measured, ranks)
+    training.check_batches()
+    return training
 
 
 def _check(callback: Callback) -> None:

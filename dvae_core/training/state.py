@@ -97,6 +97,21 @@ class Training:
                 self.model, self.objective, ranks, self.autocast, self._random_of_rank
             )
 
+    def check_batches(self) -> None:
+        """Refuse, before the first step, a batch that the last one of an epoch would fail with.
+
+        Raises:
+            RecipeError: the model has batch normalization, and the last batch a single image.
+        """
+        batch_size, images = self.recipe.train.batch_size, len(self.data.train_images)
+        normed = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.model.modules())
+        if normed and 1 in (batch_size, images % batch_size):
+            raise RecipeError(
+                f"{self.recipe.origin(('train', 'batch_size'))}: [train] batch_size: {images:,} "
+                f"images in batches of {batch_size} make a last batch of one image, which batch "
+                "normalization cannot take; choose another"
+            )
+
     @property
     def facts(self) -> dict[str, Any]:
         """What run.json says of how the run trains: where, with which data, and what was chosen."""
