@@ -101,7 +101,12 @@ def _start(
     # From here on there is a folder, which is to say how the run ended.
     with stop_request() as stop:
         run = ranks.from_first(create)
-        with _locked(run, ranks):
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(_locked(run, ranks))
+            except DvaeError as error:
+                run.set_status("failed", error=str(error))
+                raise
             return train(training, run, registry, watch, stop)
 
 
