@@ -9,7 +9,7 @@ import numpy as np
 
 from dvae_core.errors import DvaeError
 from dvae_core.latent.borders.judge import VOID, Judge
-from dvae_core.latent.borders.paths import STEPS, is_direct, straight
+from dvae_core.latent.borders.paths import STEPS, amiss, is_direct, straight
 
 if TYPE_CHECKING:
     from dvae_core.latent.snapshot import Snapshot
@@ -43,7 +43,7 @@ class Morph:
 
     @property
     def direct(self) -> bool:
-        """Whether the path is judged a ... a b ... b and nothing else."""
+        """Whether the path is judged a ... a b ... b and nothing else, but for a flicker."""
         return bool(is_direct(self.between, self.a, self.b))
 
     @property
@@ -133,14 +133,13 @@ def _over_the_border(snapshot: Snapshot, a: int, b: int, ends: np.ndarray) -> np
 def _first_direct(judge: Judge, paths: np.ndarray, a: int, b: int) -> int:
     """The index of the first of the paths [P, 64, D] that is direct, or 0 if none is."""
 
-    def direct(some: np.ndarray) -> np.ndarray:
-        seen = judge.verdicts(some.reshape(-1, some.shape[-1]))
-        return is_direct(seen.reshape(some.shape[:-1]), a, b)
+    def judged(some: np.ndarray) -> np.ndarray:
+        return judge.verdicts(some.reshape(-1, some.shape[-1])).reshape(some.shape[:-1])
 
     for start in range(0, len(paths), AT_ONCE):
         some = paths[start : start + AT_ONCE]
-        left = np.flatnonzero(direct(some[:, ::SIEVE]))
-        found = left[direct(some[left])] if len(left) else left
+        left = np.flatnonzero(amiss(judged(some[:, ::SIEVE]), a, b) <= 1)
+        found = left[is_direct(judged(some[left]), a, b)] if len(left) else left
         if len(found):
             return start + int(found[0])
     return 0

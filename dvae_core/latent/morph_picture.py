@@ -68,11 +68,11 @@ def animate_morph(snapshot: Snapshot, morph: Morph) -> bytes:
 
 def describe_morph(snapshot: Snapshot, morph: Morph) -> str:
     """In words, what the path crosses."""
+    if morph.direct:
+        return "direct"
     met = [snapshot.classes[c] for c in morph.strangers]
     met += ["void"] if morph.crosses_void else []
-    if met:
-        return "crosses " + ", ".join(met)
-    return "direct" if morph.direct else "crosses the border more than once"
+    return "crosses " + ", ".join(met) if met else "crosses the border more than once"
 
 
 def _title(snapshot: Snapshot, morph: Morph) -> str:

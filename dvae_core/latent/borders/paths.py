@@ -12,6 +12,8 @@ LINES = 100
 """Lines between two classes."""
 STEPS = 64
 """Points along a line, its ends included."""
+FLICKER = 1 / 64
+"""The share of a direct path that may be judged otherwise."""
 RESAMPLES = 1000
 """Of the bootstrap."""
 
@@ -42,7 +44,7 @@ class Paths:
 
     @property
     def direct(self) -> np.ndarray:
-        """bool [Q, L]: lines that are judged a ... a b ... b and nothing else."""
+        """bool [Q, L]: lines that are judged a ... a b ... b and nothing else (see `is_direct`)."""
         return is_direct(self.verdicts, self.pairs[:, :1], self.pairs[:, 1:])
 
     @property
@@ -93,12 +95,24 @@ class Paths:
 
 
 def is_direct(verdicts: np.ndarray, a: np.ndarray | int, b: np.ndarray | int) -> np.ndarray:
-    """Whether verdicts [..., S] are a ... a b ... b and nothing else; a and b are [...]."""
+    """Whether verdicts [..., S] are a ... a b ... b and nothing else; a and b are [...].
+
+    They start with a and end with b, and all but 1/64 of them agree with a single crossing, wherever
+    it fits best: where two classes meet, a vote may flicker. So the answer does not hang on how
+    finely one looks: a stretch counts by its share of the path, not by being met by a step.
+    """
+    ends = (verdicts[..., 0] == a) & (verdicts[..., -1] == b)
+    direct: np.ndarray = ends & (amiss(verdicts, a, b) <= verdicts.shape[-1] * FLICKER)
+    return direct
+
+
+def amiss(verdicts: np.ndarray, a: np.ndarray | int, b: np.ndarray | int) -> np.ndarray:
+    """How many of the verdicts [..., S] differ from a ... a b ... b at the best place to cross."""
     a, b = np.asarray(a)[..., None], np.asarray(b)[..., None]
-    at_b = verdicts == b
-    only_two = (at_b | (verdicts == a)).all(axis=-1)
-    once = (at_b[..., 1:] >= at_b[..., :-1]).all(axis=-1)
-    return only_two & once & ~at_b[..., 0] & at_b[..., -1]
+    before, after = (verdicts != a).cumsum(axis=-1), (verdicts != b).cumsum(axis=-1)
+    crossings = before + after[..., -1:] - after
+    fewest: np.ndarray = crossings[..., :-1].min(axis=-1)
+    return fewest
 
 
 def straight(start: np.ndarray, end: np.ndarray, steps: int = STEPS) -> np.ndarray:

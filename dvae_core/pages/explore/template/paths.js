@@ -41,20 +41,29 @@ class Path {
     return this.latent.filter((c, i) => c !== this.latent[i - 1]);
   }
 
+  // One crossing from the first class to the last one, but for a flicker of 1/64: is_direct in Python.
   get direct() {
-    const met = this.met;
-    return met.length === 2 && met[0] === this.from && met[1] === this.to && !met.includes(-1);
+    const { latent, from, to } = this;
+    if (from === to || from < 0 || to < 0 || latent[0] !== from || latent.at(-1) !== to) return false;
+    let amiss = latent.filter((c) => c !== to).length;
+    let fewest = Infinity;
+    for (const c of latent.slice(0, -1)) {
+      amiss += (c !== from) - (c !== to);
+      fewest = Math.min(fewest, amiss);
+    }
+    return fewest <= latent.length / 64;
   }
 
   // In the words of `dvae morph`.
   say(name) {
     const { met, from, to } = this;
+    if (this.direct) return "The way is direct";
     if (met.length === 1) return met[0] < 0 ? "Void all the way" : "Stays in one region";
     const others = [...new Set(met)].filter((c) => c >= 0 && c !== from && c !== to).sort((a, b) => a - b);
     if (met.includes(-1)) others.push(-1);
     if (others.length) return `The way crosses ${others.map(name).join(", ")}`;
     if (from === to) return "Leaves its region and comes back";
-    return this.direct ? "The way is direct" : "The way crosses the border more than once";
+    return "The way crosses the border more than once";
   }
 }
 
