@@ -11,7 +11,7 @@ from benchmarks.contenders import in_turn
 from benchmarks.peers.same_model import model_of, usual_model_of
 from benchmarks.training import job_of
 
-from .conftest import ROOT
+from .helpers import ROOT
 
 
 def test_every_topic_runs(tmp_path):

@@ -16,7 +16,7 @@ from dvae_core.plugin.kinds import KINDS
 from dvae_core.recipe.recipe import build_recipe
 from dvae_core.recipe.source import RecipeSource, read_source
 
-from .conftest import RECIPES, ROOT
+from .helpers import RECIPES, ROOT
 
 PLUGINS = ROOT / "docs" / "plugins.md"
 

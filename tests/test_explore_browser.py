@@ -256,10 +256,10 @@ def test_keys_move_pin_and_draw(visit, file):
     for _ in range(4):
         page.keyboard.press("Shift+ArrowDown")
     page.keyboard.press("l")
-    assert page.locator(".walk").is_visible()
+    assert page.locator(".path").is_visible()
     expect(page.locator(".spoken")).to_contain_text("latent judge")
     page.keyboard.press("Escape")
-    assert not page.locator(".walk").is_visible()
+    assert not page.locator(".path").is_visible()
     assert not page.locator(".pinned").is_visible()
 
 

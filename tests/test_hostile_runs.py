@@ -22,15 +22,9 @@ from dvae_core.runs.watch import Watch
 from dvae_core.training import run as running
 from dvae_core.training.run import resume_run, run_recipe
 
+from .helpers import Heard
+
 DVAE = [sys.executable, "-m", "dvae_core"]
-
-
-class Heard(Watch):
-    def __init__(self):
-        self.warnings = []
-
-    def warn(self, text):
-        self.warnings.append(text)
 
 
 @pytest.fixture

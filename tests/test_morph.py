@@ -18,8 +18,7 @@ from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.training.run import run_recipe
 
-from .test_borders import Space
-from .test_snapshot import snapshot_of
+from .spaces import Space, snapshot_of
 
 
 def seen(space, names, verdict_of_images=None):

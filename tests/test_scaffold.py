@@ -13,8 +13,7 @@ from dvae_core.sweep.sweep_file import load_sweep
 from dvae_core.testing import check
 from dvae_core.training.run import run_recipe
 
-from .conftest import ROOT
-from .test_registry import forget_plugins
+from .helpers import HALVING, ROOT, forget_plugins
 
 
 @pytest.fixture
@@ -141,8 +140,6 @@ def test_the_example_package_conforms_and_runs(as_installed, tmp_path):
 
 def test_fifty_plugins_do_not_slow_the_list(install, dvae):
     """All fifty are listed; what they cost is measured by benchmarks/start_up.py."""
-    from .test_registry import HALVING
-
     for n in range(50):
         install(f"dvae-many-{n}", HALVING.replace('"halving"', f'"halving_{n}"'))
     code, out, _ = dvae("list-plugins", "--kind", "schedule")

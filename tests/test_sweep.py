@@ -20,23 +20,9 @@ from dvae_core.sweep.driver import run_sweep
 from dvae_core.sweep.jobs import Job, Record, record_file, run_job, session_file
 from dvae_core.sweep.plan import Plan
 from dvae_core.sweep.sweep_file import load_sweep
-from dvae_core.sweep.watch import SweepWatch
 from dvae_core.training.run import run_recipe
 
-from .conftest import INLINE, RECIPES
-from .test_train import rows
-
-GRID = """\
-recipe = "small.toml"
-seeds = 2
-goal = "highest test/knn_accuracy"
-
-[grid]
-"kl.name" = ["square", "abs"]
-
-[launcher]
-name = "inline"
-"""
+from .helpers import GRID, INLINE, RECIPES, SweepHeard, rows, runs_in
 
 
 @pytest.fixture
@@ -52,23 +38,8 @@ def write(recipe_file):
     return write
 
 
-class Heard(SweepWatch):
-    def __init__(self):
-        self.ends, self.warnings = [], []
-
-    def ended(self, name, status, detail, progress):
-        self.ends.append((name, status))
-
-    def warn(self, text):
-        self.warnings.append(text)
-
-
 def plan_of(file, overrides=()):
     return Plan(load_sweep(file, load_registry()), overrides, load_registry())
-
-
-def runs_in(folder):
-    return sorted(file.parent.name for file in folder.glob("*/run.json"))
 
 
 # --- The plan.
@@ -204,7 +175,7 @@ def test_every_recipe_is_checked_before_the_first_run(inline, write, tmp_path):
 
 
 def test_its_runs_are_those_that_dvae_run_would_give(inline, write, tmp_path):
-    heard = Heard()
+    heard = SweepHeard()
     done = run_sweep(write(), tmp_path / "sweeps", watch=heard)
     names = [f"kl-{kl}-seed-{seed}" for seed in (0, 1) for kl in ("square", "abs")]
     assert heard.ends == [(name, "finished") for name in names]
@@ -229,7 +200,7 @@ def test_its_runs_are_those_that_dvae_run_would_give(inline, write, tmp_path):
 def test_finished_runs_are_never_run_again_and_a_longer_plan_adds_to_them(inline, write, tmp_path):
     done = run_sweep(write(), tmp_path / "sweeps")
     before = {f: f.stat().st_mtime_ns for f in done.path.glob("*/*.json*")}
-    heard = Heard()
+    heard = SweepHeard()
     run_sweep(write(), resume=done.path, watch=heard)
     assert heard.ends == []
     file = write(GRID.replace("seeds = 2", "seeds = 3").replace('"abs"]', '"abs", "laplace"]'))
@@ -304,7 +275,7 @@ def test_the_command_prints_a_line_a_run_and_the_table_and_the_folder(
 def test_a_run_that_is_done_twice_is_counted_once(install, write, tmp_path):
     twice = "run_job(job); yield; __import__('time').sleep(0.3); run_job(job)"
     install("dvae-inline", INLINE.replace("run_job(job)", twice))
-    heard = Heard()
+    heard = SweepHeard()
     run_sweep(write(GRID.replace("goal", "# goal")), tmp_path / "sweeps", watch=heard)
     assert len(heard.ends) == len(set(heard.ends)) == 4
 
@@ -663,7 +634,7 @@ def sweep_finished(sweep):
 def test_callbacks_hear_of_the_end_and_one_that_fails_is_reported(inline, install, write, tmp_path):
     install("dvae-listeners", LISTENERS)
     flags = ['callbacks=[{name = "grumpy"}, {name = "quiet"}]']
-    heard = Heard()
+    heard = SweepHeard()
     done = run_sweep(write(f'title = "Mine"\n{GRID}'), tmp_path, overrides=flags, watch=heard)
     assert heard.warnings == [
         'callback "grumpy" failed in sweep_finished and is switched off: RuntimeError: enough'
@@ -690,7 +661,7 @@ def test_each_different_callback_of_the_variants_hears_once(inline, install, wri
     ]
     launcher = { name = "inline" }
     """
-    heard = Heard()
+    heard = SweepHeard()
     done = run_sweep(write(text), tmp_path, watch=heard)
     said = [warning.rpartition(" ")[2] for warning in heard.warnings]
     assert said == ["enough", "no"]

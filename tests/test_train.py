@@ -18,26 +18,7 @@ from dvae_core.recipe.recipe import load_recipe
 from dvae_core.runs.watch import Watch
 from dvae_core.training.run import resume_run, run_recipe
 
-TIMES = ("seconds", "images_per_second")
-
-
-def rows(run):
-    return [{k: v for k, v in row.items() if k not in TIMES} for row in run.metrics()]
-
-
-def same_state(a, b):
-    """Whether two checkpoints hold the same values, tensors bit for bit."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same_state(a[k], b[k]) for k in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same_state, a, b))
-    return a == b
-
-
-def state(run):
-    return run.load_checkpoint()[0]
+from .helpers import Heard, rows, same_state, state
 
 
 def test_training_learns_and_leaves_a_complete_folder(recipe_file, tmp_path):
@@ -264,30 +245,22 @@ def run_finished(status):
 """
 
 
-class Listen(Watch):
-    def __init__(self):
-        self.heard = []
-
-    def warn(self, text):
-        self.heard.append(text)
-
-
 def test_listeners_metrics_and_plots_that_fail_do_not_end_a_run(
     recipe_file, tmp_path, install, capsys
 ):
     install("dvae-listeners", LISTENERS)
     text = recipe_file.read_text().replace('["knn"]', '["bad", "knn"]\nplots = ["ugly"]')
     recipe_file.write_text(text + '[[callbacks]]\nname = "grumpy"\n')
-    watch = Listen()
+    watch = Heard()
     run = run_recipe(load_recipe(recipe_file, ["evaluate.every=2"]), tmp_path, watch=watch)
     out = capsys.readouterr().out
     assert out == "epoch 1\nepoch 2\nthe run has finished\n"
-    grumpy = [w for w in watch.heard if "grumpy" in w]
+    grumpy = [w for w in watch.warnings if "grumpy" in w]
     assert grumpy == [
         'callback "grumpy" failed in epoch_finished and is switched off: RuntimeError: enough'
     ]
-    assert 'metric "bad" failed: ValueError: bad is nan' in watch.heard
-    assert 'plot "ugly" failed: ZeroDivisionError: no ink' in watch.heard
+    assert 'metric "bad" failed: ValueError: bad is nan' in watch.warnings
+    assert 'plot "ugly" failed: ZeroDivisionError: no ink' in watch.warnings
     assert [row.get("test/knn_accuracy") is not None for row in run.metrics()] == [
         False,
         True,
