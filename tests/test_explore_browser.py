@@ -23,6 +23,8 @@ from dvae_core.recipe.recipe import load_recipe
 from dvae_core.runs.watch import Watch
 from dvae_core.training.run import run_recipe
 
+pytestmark = pytest.mark.slow
+
 POINTS = 10_000
 CLASSES = (
     "</script><b>one</b>",

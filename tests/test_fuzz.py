@@ -44,6 +44,8 @@ from dvae_core.training.run import resume_run
 
 from .helpers import OLD_RUN, RECIPES
 
+pytestmark = pytest.mark.slow
+
 # --- Recipes.
 
 WORDS = sorted(

@@ -23,6 +23,8 @@ from dvae_core.sweep.driver import run_sweep
 
 from .helpers import ROOT, SweepHeard, rows, runs_in
 
+pytestmark = pytest.mark.slow
+
 SMALL = """\
 recipe = "small.toml"
 seeds = 2

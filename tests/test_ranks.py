@@ -21,6 +21,8 @@ from dvae_core.training.run import resume_run, run_recipe
 
 from .helpers import rows, same_state, state
 
+pytestmark = pytest.mark.slow
+
 EVERY_TERM = [
     "dataset.labelled_fraction=0.7",
     "dataset.train_limit=186",  # five batches of 37, and one of a single image

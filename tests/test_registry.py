@@ -253,6 +253,7 @@ def test_resuming_with_another_version_warns_and_without_the_plugin_says_what_to
     assert "which is not installed: pip install dvae-halving==2.1" in err
 
 
+@pytest.mark.slow
 def test_a_slow_plugin_is_announced_and_shown(install, dvae):
     install("dvae-slow", "import time; time.sleep(2.2)" + HALVING)
     code, out, err = dvae("list-plugins", "--json")

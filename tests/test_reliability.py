@@ -22,6 +22,8 @@ from dvae_core.training.run import resume_run, run_recipe
 
 from .helpers import OLD_RUN, ROOT, rows, same_state, state
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def long_recipe(recipe_file, monkeypatch):

@@ -50,6 +50,7 @@ def test_these_ship():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_short_run(path, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")  # it has tests of its own

@@ -21,6 +21,8 @@ from dvae_core.sweep.driver import run_sweep
 
 from .helpers import GRID, SweepHeard
 
+pytestmark = pytest.mark.slow
+
 TITLE = "</script><script>window.stolen = 1</script> ${title} <i>mine</i>"
 BROKEN = """\
 [[variants]]

@@ -21,6 +21,7 @@ from dvae_core.training.run import resume_run, run_recipe
 from .helpers import Heard, rows, same_state, state
 
 
+@pytest.mark.slow
 def test_training_learns_and_leaves_a_complete_folder(recipe_file, tmp_path):
     recipe = load_recipe(
         recipe_file,
@@ -66,6 +67,7 @@ def test_training_learns_and_leaves_a_complete_folder(recipe_file, tmp_path):
     assert resolved.to_table() == recipe.to_table()
 
 
+@pytest.mark.slow
 def test_the_same_recipe_gives_the_same_bits_whatever_is_evaluated(recipe_file, tmp_path):
     bare = run_recipe(load_recipe(recipe_file, ["evaluate.metrics=[]"]), tmp_path)
     full = run_recipe(
@@ -371,6 +373,7 @@ def test_an_out_that_cannot_be_written_leaves_nothing_behind(recipe_file, tmp_pa
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.slow
 def test_the_command_survives_being_killed(recipe_file, tmp_path):
     """The real thing: SIGKILL at some moment, resume, the same bits as never killed."""
     overrides = ["train.epochs=40", "guidance.weight.length=100"]
@@ -391,6 +394,7 @@ def test_the_command_survives_being_killed(recipe_file, tmp_path):
     assert rows(whole) == rows(again)
 
 
+@pytest.mark.slow
 def test_a_terminated_command_says_how_to_go_on(recipe_file, tmp_path):
     command = [sys.executable, "-m", "dvae_core", "run", str(recipe_file)]
     command += ["--set", "train.epochs=100000", "--out", str(tmp_path)]
@@ -408,6 +412,7 @@ def test_a_terminated_command_says_how_to_go_on(recipe_file, tmp_path):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_an_animation_shows_every_epoch_of_a_plot(recipe_file, tmp_path):
     from PIL import Image
 
