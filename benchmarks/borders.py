@@ -177,7 +177,7 @@ def train(recipe: Any, out: Path) -> Path:
 
 
 def pictures(folder: Path, name: str) -> str:
-    """Writes the region map and the first named walk of a run; the lines that show them."""
+    """Writes the region map and the first named morph of a run; the lines that show them."""
     from dvae_core import load_run
     from dvae_core.latent.morph import morph
     from dvae_core.latent.morph_picture import draw_morph
@@ -186,10 +186,10 @@ def pictures(folder: Path, name: str) -> str:
     regions = newest_figure(folder, "regions").read_bytes()
     save_picture(regions, f"{name}-regions")
     a, b = snapshot.named_pairs[0]
-    save_picture(draw_morph(snapshot, morph(snapshot, a, b)), f"{name}-walk")
+    save_picture(draw_morph(snapshot, morph(snapshot, a, b)), f"{name}-morph")
     names = f"{snapshot.classes[a]} to {snapshot.classes[b]}"
     return (
-        f"![regions](images/{name}-regions.png)\n\n![a walk from {names}](images/{name}-walk.png)"
+        f"![regions](images/{name}-regions.png)\n\n![a morph from {names}](images/{name}-morph.png)"
     )
 
 

@@ -24,7 +24,7 @@ FIGURES = {
     "fashion_borders": ("regions", "direct_paths", "manifold"),
 }
 """What is shown of each recipe's run, from its last epoch."""
-WALKS = {"mnist_borders": ("0", "8"), "fashion_borders": ("trouser", "dress")}
+MORPHS = {"mnist_borders": ("0", "8"), "fashion_borders": ("trouser", "dress")}
 SCREENS = {
     "explore-desktop": {"width": 1280, "height": 1000, "scheme": "light"},
     "explore-dark": {"width": 1280, "height": 1000, "scheme": "dark"},
@@ -59,23 +59,23 @@ def section(name: str, folder: Path) -> str:
         f"## `recipes/{name}.toml`\n\n| {' | '.join(names)} |\n{'|---' * len(names)}|\n"
         f"| {' | '.join(shown)} |"
     ]
-    if name in WALKS:
-        lines.append(walked(name, folder, *WALKS[name]))
+    if name in MORPHS:
+        lines.append(morphed(name, folder, *MORPHS[name]))
     return "\n\n".join(lines)
 
 
-def walked(name: str, folder: Path, a: str, b: str) -> str:
+def morphed(name: str, folder: Path, a: str, b: str) -> str:
     from dvae_core import class_number, draw_morph, load_run, morph
 
     loaded = load_run(folder)
     snapshot = loaded.snapshot()
     found = morph(snapshot, class_number(a, loaded.classes), class_number(b, loaded.classes))
-    save_picture(draw_morph(snapshot, found), f"{name}-walk")
-    return f"`dvae morph RUN {a} {b}`:\n\n![a walk from {a} to {b}](images/{name}-walk.png)"
+    save_picture(draw_morph(snapshot, found), f"{name}-morph")
+    return f"`dvae morph RUN {a} {b}`:\n\n![a morph from {a} to {b}](images/{name}-morph.png)"
 
 
 def screenshots(folder: Path) -> None:
-    """The explore page of a run, with the walk between the first named pair."""
+    """The explore page of a run, with the morph between the first named pair."""
     from playwright.sync_api import sync_playwright
 
     from dvae_core import explore_page, load_run

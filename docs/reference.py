@@ -18,6 +18,7 @@ from dvae_core.plugin import given, hookspecs
 from dvae_core.plugin.keys import field_help, table_keys
 from dvae_core.plugin.kinds import KINDS, Component
 from dvae_core.recipe.recipe import TABLES
+from dvae_core.runs import comparison_table
 
 PAGE = Path(__file__).with_name("plugins.md")
 MARK = "<!-- reference -->\n"
@@ -26,6 +27,10 @@ GIVEN = {
     "What metrics and plots are given: `Snapshot`": dvae_core.Snapshot,
     "What callbacks are given: `Run`": dvae_core.Run,
     "What callbacks are given of a sweep: `Sweep`": dvae_core.Sweep,
+    "A sweep's `comparison`, which `compare_runs` gives: `Comparison`": dvae_core.Comparison,
+    "What is in its `rows`: `Row`": comparison_table.Row,
+    "What is in a row's `runs`: `Run`": comparison_table.Run,
+    "What is in a row's `metrics`: `Estimate`": comparison_table.Estimate,
     "What terms are built on: `Model`": dvae_core.Model,
     "What terms are called with: `Outputs`": dvae_core.Outputs,
     "What launchers are given: `Jobs`": dvae_core.Jobs,

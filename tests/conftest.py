@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import sys
@@ -15,10 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from dvae_core.plugin.registry import _load_registry
-
-ROOT = Path(__file__).parent.parent
-RECIPES = ROOT / "recipes"
+from .helpers import INLINE, forget_plugins
 
 # The default tries the same few inputs each time; --hypothesis-profile=thousands looks for more.
 _FUZZ = {
@@ -29,27 +25,6 @@ _FUZZ = {
 settings.register_profile("few", max_examples=40, derandomize=True, **_FUZZ)
 settings.register_profile("thousands", max_examples=3000, print_blob=True, **_FUZZ)
 settings.load_profile("few")
-
-
-INLINE = """
-from dvae_core import Launcher, hookimpl, run_job
-
-class Inline(Launcher):
-    "One run after the other, in this process."
-    name = "inline"
-
-    def launch(self, jobs):
-        for job in jobs:
-            run_job(job)
-            yield
-
-    def at_once(self, runs):
-        return 1
-
-@hookimpl
-def register_launchers():
-    return [Inline]
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -152,13 +127,12 @@ def install(tmp_path, monkeypatch) -> Callable[..., None]:
         metadata += f"Requires-Dist: {requires}\n" if requires else ""
         (info / "METADATA").write_text(metadata)
         (info / "entry_points.txt").write_text(f"[dvae]\n{plugin or module} = {module}\n")
-        importlib.invalidate_caches()
-        _load_registry.cache_clear()
+        forget_plugins()
 
     yield install
     for module in modules:
         sys.modules.pop(module, None)
-    _load_registry.cache_clear()
+    forget_plugins()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from dvae_core.recipe.recipe import load_recipe
 from dvae_core.training.run import resume_run, run_recipe
 from dvae_core.training.state import Training
 
-from .conftest import RECIPES
+from .helpers import RECIPES
 
 
 def test_the_originals_balance():

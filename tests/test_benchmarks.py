@@ -5,13 +5,16 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 import torch
 
 from benchmarks.contenders import in_turn
 from benchmarks.peers.same_model import model_of, usual_model_of
 from benchmarks.training import job_of
 
-from .conftest import ROOT
+from .helpers import ROOT
+
+pytestmark = pytest.mark.slow
 
 
 def test_every_topic_runs(tmp_path):

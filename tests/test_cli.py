@@ -5,7 +5,7 @@ import pytest
 
 from dvae_core.cli import app
 
-from .conftest import RECIPES, ROOT
+from .helpers import RECIPES, ROOT
 
 VERBS = [
     "run",

@@ -48,6 +48,7 @@ def dvae_beside(packages, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_components_of_old_wheels_keep_the_contract(dvae_beside):
     code, out, _ = dvae_beside("list-plugins", "--json")
     assert code == 0
@@ -61,6 +62,7 @@ def test_components_of_old_wheels_keep_the_contract(dvae_beside):
         assert "failed" not in out
 
 
+@pytest.mark.slow
 def test_a_wheel_that_used_inner_modules_trains_and_sweeps(dvae_beside, tmp_path):
     recipe = (FIXTURES / "veteran.toml").read_text()
     (tmp_path / "veteran.toml").write_text(recipe)
@@ -79,6 +81,7 @@ def test_a_wheel_that_used_inner_modules_trains_and_sweeps(dvae_beside, tmp_path
     assert "failed" not in err
 
 
+@pytest.mark.slow
 def test_a_run_is_looked_at_without_the_plugins_that_it_trained_with(dvae_beside, tmp_path):
     recipe = (FIXTURES / "veteran.toml").read_text()
     (tmp_path / "lone.toml").write_text(

@@ -43,6 +43,7 @@ def failures(component):
     return {o.check: o.reason for o in check(component) if o.status == "failed"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "provider",
     [p for p in BUILT_INS if p.name not in NEED_FILES | NEED_A_NETWORK],

@@ -39,6 +39,7 @@ def tiny_fashion(monkeypatch):
     return files
 
 
+@pytest.mark.slow
 def test_mnist_is_the_real_one(tmp_path):
     data = MNIST().load(tmp_path)
     assert data.train_images.shape == (60_000, 1, 28, 28)

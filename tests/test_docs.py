@@ -16,7 +16,7 @@ from dvae_core.plugin.kinds import KINDS
 from dvae_core.recipe.recipe import build_recipe
 from dvae_core.recipe.source import RecipeSource, read_source
 
-from .conftest import RECIPES, ROOT
+from .helpers import RECIPES, ROOT
 
 PLUGINS = ROOT / "docs" / "plugins.md"
 
@@ -62,6 +62,7 @@ def code_blocks(path, language):
     return re.findall(rf"```{language}\n(.*?)```", path.read_text(), re.S)
 
 
+@pytest.mark.slow
 def test_python_blocks_run():
     for path in (ROOT / "README.md", PLUGINS):
         for block in code_blocks(path, "python"):
@@ -111,6 +112,7 @@ def test_doctests():
         assert result.failed == 0
 
 
+@pytest.mark.slow
 def test_the_lines_for_notebooks_run(recipe_file, tmp_path, monkeypatch):
     readme = (ROOT / "README.md").read_text()
     (code,) = re.findall(r"## From Python.*?```python\n(.*?)```", readme, re.DOTALL)

@@ -23,6 +23,8 @@ from dvae_core.recipe.recipe import load_recipe
 from dvae_core.runs.watch import Watch
 from dvae_core.training.run import run_recipe
 
+pytestmark = pytest.mark.slow
+
 POINTS = 10_000
 CLASSES = (
     "</script><b>one</b>",
@@ -256,10 +258,10 @@ def test_keys_move_pin_and_draw(visit, file):
     for _ in range(4):
         page.keyboard.press("Shift+ArrowDown")
     page.keyboard.press("l")
-    assert page.locator(".walk").is_visible()
+    assert page.locator(".path").is_visible()
     expect(page.locator(".spoken")).to_contain_text("latent judge")
     page.keyboard.press("Escape")
-    assert not page.locator(".walk").is_visible()
+    assert not page.locator(".path").is_visible()
     assert not page.locator(".pinned").is_visible()
 
 

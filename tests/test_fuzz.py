@@ -42,7 +42,9 @@ from dvae_core.recipe.source import DEEPEST, LARGEST_FILE, read_source
 from dvae_core.training import run as train
 from dvae_core.training.run import resume_run
 
-from .conftest import RECIPES
+from .helpers import OLD_RUN, RECIPES
+
+pytestmark = pytest.mark.slow
 
 # --- Recipes.
 
@@ -449,8 +451,6 @@ def test_an_npz_bomb_is_not_unpacked(tmp_path, monkeypatch):
 
 
 # --- Checkpoints and run.json.
-
-OLD_RUN = Path(__file__).parent / "fixtures" / "run-format-1"
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,10 @@ import torch
 from dvae_core import Callback, load_run
 from dvae_core.plugin.registry import load_registry
 from dvae_core.recipe.recipe import load_recipe
-from dvae_core.runs.watch import Watch
 from dvae_core.training.callback_states import restore
 from dvae_core.training.run import resume_run, run_recipe
+
+from .helpers import Heard
 
 HEAD = """
 import os, sys
@@ -28,14 +29,6 @@ class NoWords(Exception):
     def __str__(self):
         raise RuntimeError("no words")
 """
-
-
-class Heard(Watch):
-    def __init__(self):
-        self.warnings = []
-
-    def warn(self, text):
-        self.warnings.append(text)
 
 
 @pytest.fixture

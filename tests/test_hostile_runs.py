@@ -22,15 +22,9 @@ from dvae_core.runs.watch import Watch
 from dvae_core.training import run as running
 from dvae_core.training.run import resume_run, run_recipe
 
+from .helpers import Heard
+
 DVAE = [sys.executable, "-m", "dvae_core"]
-
-
-class Heard(Watch):
-    def __init__(self):
-        self.warnings = []
-
-    def warn(self, text):
-        self.warnings.append(text)
 
 
 @pytest.fixture
@@ -209,6 +203,7 @@ def test_a_lock_that_fails_leaves_no_run_that_seems_to_go_on(recipe_file, tmp_pa
 # --- Streams and signals.
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_ends_no_run(recipe_file, tmp_path):
     line = f"{' '.join(DVAE)} run {recipe_file} --out {tmp_path}/runs 2>&1 | head -1"
     subprocess.run(["bash", "-c", line], capture_output=True, cwd=tmp_path)
@@ -216,6 +211,7 @@ def test_a_reader_that_goes_away_ends_no_run(recipe_file, tmp_path):
     assert RunFolder.open(run).info["status"] == "finished"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("streams", ["2>/dev/full", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_a_stream_that_is_gone_ends_no_run(recipe_file, tmp_path, streams):
     line = f"{' '.join(DVAE)} run {recipe_file} --out {tmp_path}/runs {streams}"
@@ -226,6 +222,7 @@ def test_a_stream_that_is_gone_ends_no_run(recipe_file, tmp_path, streams):
     assert found.load_checkpoint()[1] == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_behind_stdout_is_an_error():
     with open("/dev/full", "w") as full:
         done = subprocess.run(
@@ -248,6 +245,7 @@ def started(recipe_file, out, *more, **how):
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_run_with_a_checkpoint(recipe_file, tmp_path, number):
     process = started(recipe_file, tmp_path / "runs")
@@ -259,6 +257,7 @@ def test_a_signal_ends_a_run_with_a_checkpoint(recipe_file, tmp_path, number):
     assert RunFolder.open(run).info["status"] == "interrupted"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
 def test_a_signal_that_is_to_be_ignored_is(recipe_file, tmp_path, number):
     process = started(
@@ -315,6 +314,7 @@ def test_a_signal_while_a_run_starts_leaves_one_that_can_go_on(recipe_file, tmp_
     assert len(resume_run(tmp_path / "one").metrics()) == 4
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_any_moment_shows_no_traceback(tmp_path):
     seen = set()
     for tenth in range(1, 13):
@@ -332,6 +332,7 @@ def test_ctrl_c_at_any_moment_shows_no_traceback(tmp_path):
 # --- Files that a user names.
 
 
+@pytest.mark.slow
 def test_out_is_written_through_and_never_replaced(run, dvae, tmp_path):
     target, link, pipe = tmp_path / "real.html", tmp_path / "link.html", tmp_path / "pipe"
     target.write_text("old")

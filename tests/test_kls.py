@@ -15,7 +15,7 @@ from dvae_core.recipe.recipe import load_recipe
 from dvae_core.testing import check
 from dvae_core.training.run import resume_run, run_recipe
 
-from .test_train import rows, same_state, state
+from .helpers import rows, same_state, state
 
 CLASSES = ("a", "b", "c", "d")
 HIDDEN = torch.full((1,), -1)

@@ -21,9 +21,9 @@ from dvae_core.runs.folder import RunFolder
 from dvae_core.runs.journal import Journal
 from dvae_core.sweep.driver import run_sweep
 
-from .conftest import ROOT
-from .test_sweep import Heard, runs_in
-from .test_train import rows
+from .helpers import ROOT, SweepHeard, rows, runs_in
+
+pytestmark = pytest.mark.slow
 
 SMALL = """\
 recipe = "small.toml"
@@ -61,7 +61,7 @@ def killing(monkeypatch):
 
 
 def test_workers_do_many_runs_each_and_leave_nothing_behind(sweep_file, tmp_path):
-    heard = Heard()
+    heard = SweepHeard()
     done = run_sweep(sweep_file, tmp_path / "sweeps", watch=heard)
     assert len(runs_in(done.path)) == 4
     journal = [json.loads(line) for line in (done.path / "journal.jsonl").read_text().splitlines()]

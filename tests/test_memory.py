@@ -33,6 +33,7 @@ print(mapped())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
 @pytest.mark.parametrize(
     ("settings", "blocks"), [({}, "1 0"), ({"MALLOC_MMAP_THRESHOLD_": "1000000"}, "1 1")]

@@ -18,7 +18,7 @@ from dvae_core.model.objective import Objective
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.recipe.timeline import Timeline
 
-from .conftest import RECIPES
+from .helpers import RECIPES
 
 CLASSES = tuple("0123456789")
 

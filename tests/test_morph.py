@@ -18,8 +18,7 @@ from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.training.run import run_recipe
 
-from .test_borders import Space
-from .test_snapshot import snapshot_of
+from .spaces import Space, snapshot_of
 
 
 def seen(space, names, verdict_of_images=None):
@@ -169,6 +168,7 @@ def stripes():
     return LabelledImages(train, labels, test, test_labels, ("rows", "columns"))
 
 
+@pytest.mark.slow
 def test_the_image_judge_is_trained_once_and_kept(stripes):
     device, said = torch.device("cpu"), []
     torch.manual_seed(5)
@@ -190,6 +190,7 @@ def test_the_image_judge_is_trained_once_and_kept(stripes):
     np.testing.assert_array_equal(again.probabilities(stripes.test_images), probabilities)
 
 
+@pytest.mark.slow
 def test_a_damaged_judge_is_trained_again(stripes, monkeypatch, tmp_path):
     monkeypatch.setenv("DVAE_CACHE", str(tmp_path / "judges"))
     device, said = torch.device("cpu"), []
@@ -200,6 +201,7 @@ def test_a_damaged_judge_is_trained_again(stripes, monkeypatch, tmp_path):
     assert said
 
 
+@pytest.mark.slow
 def test_other_images_have_another_judge(stripes):
     device = torch.device("cpu")
     other = LabelledImages(
@@ -215,6 +217,7 @@ def test_other_images_have_another_judge(stripes):
 # --- The command.
 
 
+@pytest.mark.slow
 def test_morph_draws_a_walk(recipe_file, tmp_path, dvae):
     run = run_recipe(load_recipe(recipe_file), tmp_path)
     code, out, err = dvae("morph", str(run.path), "0", "2", "--steps", "5", "--animate")

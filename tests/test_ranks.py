@@ -19,7 +19,9 @@ from dvae_core.training.ranks.shared_loss import _own, part_of
 from dvae_core.training.ranks.torchrun import Process
 from dvae_core.training.run import resume_run, run_recipe
 
-from .test_train import rows, same_state, state
+from .helpers import rows, same_state, state
+
+pytestmark = pytest.mark.slow
 
 EVERY_TERM = [
     "dataset.labelled_fraction=0.7",

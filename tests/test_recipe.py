@@ -9,7 +9,7 @@ from dvae_core.plugin.registry import load_registry
 from dvae_core.recipe.recipe import check_same_experiment, load_recipe
 from dvae_core.recipe.schema import recipe_schema
 
-from .conftest import RECIPES
+from .helpers import RECIPES
 
 
 def problems(path, *overrides):

@@ -8,25 +8,7 @@ import pytest
 
 from dvae_core.plugin.registry import UnknownComponent, load_registry
 
-from .conftest import RECIPES
-
-HALVING = """
-from dvae_core import Schedule, hookimpl
-
-class Halving(Schedule):
-    "Halves the weight every so often."
-
-    name = "halving"
-    start: float = 8.0
-    every: float = 10.0
-
-    def value(self, t):
-        return self.start * 0.5 ** (t / self.every)
-
-@hookimpl
-def register_schedules():
-    return [Halving]
-"""
+from .helpers import HALVING, RECIPES, forget_plugins
 
 
 def the_broken():
@@ -271,15 +253,7 @@ def test_resuming_with_another_version_warns_and_without_the_plugin_says_what_to
     assert "which is not installed: pip install dvae-halving==2.1" in err
 
 
-def forget_plugins():
-    import importlib
-
-    from dvae_core.plugin.registry import _load_registry
-
-    importlib.invalidate_caches()
-    _load_registry.cache_clear()
-
-
+@pytest.mark.slow
 def test_a_slow_plugin_is_announced_and_shown(install, dvae):
     install("dvae-slow", "import time; time.sleep(2.2)" + HALVING)
     code, out, err = dvae("list-plugins", "--json")

@@ -20,8 +20,9 @@ from dvae_core.runs.folder import RunFolder
 from dvae_core.runs.watch import Watch
 from dvae_core.training.run import resume_run, run_recipe
 
-from .conftest import ROOT
-from .test_train import rows, same_state, state
+from .helpers import OLD_RUN, ROOT, rows, same_state, state
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -476,9 +477,6 @@ def test_a_run_of_another_format_is_refused_in_words(recipe_file, tmp_path):
         RunFolderError, match="run format 99, and this version reads 1; it was made"
     ):
         resume_run(run.path)
-
-
-OLD_RUN = Path(__file__).parent / "fixtures" / "run-format-1"
 
 
 def test_a_run_written_by_the_first_version_can_be_read_and_resumed(tmp_path):

@@ -13,8 +13,7 @@ from dvae_core.sweep.sweep_file import load_sweep
 from dvae_core.testing import check
 from dvae_core.training.run import run_recipe
 
-from .conftest import ROOT
-from .test_registry import forget_plugins
+from .helpers import HALVING, ROOT, forget_plugins
 
 
 @pytest.fixture
@@ -44,6 +43,7 @@ def as_installed(monkeypatch, tmp_path):
     forget_plugins()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kinds", [[kind] for kind in KINDS] + [list(KINDS)], ids="-".join)
 def test_the_package_conforms_and_its_recipe_runs(dvae, tmp_path, as_installed, kinds):
     name = "dvae-first-try"
@@ -69,6 +69,7 @@ def test_the_package_conforms_and_its_recipe_runs(dvae, tmp_path, as_installed, 
     assert len(run_recipe(recipe, tmp_path / "runs").metrics()) == 1
 
 
+@pytest.mark.slow
 def test_its_tests_pass_and_are_there_for_each_kind(dvae, tmp_path):
     dvae("new-plugin", "dvae-both", "--kind", "schedule", "--kind", "kl", "--out", tmp_path)
     package = tmp_path / "dvae-both"
@@ -125,6 +126,7 @@ def test_other_mistakes(dvae, tmp_path):
     assert dvae("new-plugin", "dvae-x")[0] == 2
 
 
+@pytest.mark.slow
 def test_the_example_package_conforms_and_runs(as_installed, tmp_path):
     import shutil
 
@@ -141,8 +143,6 @@ def test_the_example_package_conforms_and_runs(as_installed, tmp_path):
 
 def test_fifty_plugins_do_not_slow_the_list(install, dvae):
     """All fifty are listed; what they cost is measured by benchmarks/start_up.py."""
-    from .test_registry import HALVING
-
     for n in range(50):
         install(f"dvae-many-{n}", HALVING.replace('"halving"', f'"halving_{n}"'))
     code, out, _ = dvae("list-plugins", "--kind", "schedule")

@@ -9,7 +9,7 @@ from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.training.run import run_recipe
 
-from .conftest import RECIPES
+from .helpers import RECIPES
 
 SHIPPED = sorted(RECIPES.glob("*.toml"))
 SHORT = ["train.epochs=1", "dataset.train_limit=200", "dataset.test_limit=100"]
@@ -50,6 +50,7 @@ def test_these_ship():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_short_run(path, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")  # it has tests of its own

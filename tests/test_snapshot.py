@@ -10,25 +10,12 @@ import torch
 from dvae_plugins.metrics import KNN, ActiveUnits, LinearProbe, Silhouette, Trustworthiness
 from dvae_plugins.plots import Latent, Manifold, Reconstructions, Weights
 
-from dvae_core.latent.snapshot import Snapshot
 from dvae_core.model.data import first_of_each
 from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.training.run import Training
 
-
-def snapshot_of(train_means, train_labels, test_means, test_labels, classes=("a", "b")):
-    """A snapshot whose images lie where we say."""
-    snapshot = Snapshot.__new__(Snapshot)
-    snapshot.__dict__ |= {
-        "train_means": np.asarray(train_means, np.float32),
-        "test_means": np.asarray(test_means, np.float32),
-        "train_labels": np.asarray(train_labels),
-        "test_labels": np.asarray(test_labels),
-        "classes": tuple(classes),
-        "seed": 0,
-    }
-    return snapshot
+from .spaces import snapshot_of
 
 
 @pytest.fixture
@@ -147,7 +134,7 @@ def test_the_manifold_is_the_grid_of_the_original(recipe_file):
 def test_a_snapshot_agrees_with_the_model(recipe_file):
     parts = training(recipe_file)
     snapshot = parts.snapshot()
-    images = torch.from_numpy(snapshot.test_images)
+    images = torch.from_numpy(snapshot.test_images.copy())
     with torch.no_grad():
         mean, log_var = parts.model.encode(images)
         decoded = parts.model.decode(mean).sigmoid()

@@ -20,23 +20,9 @@ from dvae_core.sweep.driver import run_sweep
 from dvae_core.sweep.jobs import Job, Record, record_file, run_job, session_file
 from dvae_core.sweep.plan import Plan
 from dvae_core.sweep.sweep_file import load_sweep
-from dvae_core.sweep.watch import SweepWatch
 from dvae_core.training.run import run_recipe
 
-from .conftest import INLINE, RECIPES
-from .test_train import rows
-
-GRID = """\
-recipe = "small.toml"
-seeds = 2
-goal = "highest test/knn_accuracy"
-
-[grid]
-"kl.name" = ["square", "abs"]
-
-[launcher]
-name = "inline"
-"""
+from .helpers import GRID, INLINE, RECIPES, SweepHeard, rows, runs_in
 
 
 @pytest.fixture
@@ -52,23 +38,8 @@ def write(recipe_file):
     return write
 
 
-class Heard(SweepWatch):
-    def __init__(self):
-        self.ends, self.warnings = [], []
-
-    def ended(self, name, status, detail, progress):
-        self.ends.append((name, status))
-
-    def warn(self, text):
-        self.warnings.append(text)
-
-
 def plan_of(file, overrides=()):
     return Plan(load_sweep(file, load_registry()), overrides, load_registry())
-
-
-def runs_in(folder):
-    return sorted(file.parent.name for file in folder.glob("*/run.json"))
 
 
 # --- The plan.
@@ -203,8 +174,9 @@ def test_every_recipe_is_checked_before_the_first_run(inline, write, tmp_path):
 # --- A sweep.
 
 
+@pytest.mark.slow
 def test_its_runs_are_those_that_dvae_run_would_give(inline, write, tmp_path):
-    heard = Heard()
+    heard = SweepHeard()
     done = run_sweep(write(), tmp_path / "sweeps", watch=heard)
     names = [f"kl-{kl}-seed-{seed}" for seed in (0, 1) for kl in ("square", "abs")]
     assert heard.ends == [(name, "finished") for name in names]
@@ -226,10 +198,11 @@ def test_its_runs_are_those_that_dvae_run_would_give(inline, write, tmp_path):
     assert (done.path / "sweep.toml").read_text() == GRID
 
 
+@pytest.mark.slow
 def test_finished_runs_are_never_run_again_and_a_longer_plan_adds_to_them(inline, write, tmp_path):
     done = run_sweep(write(), tmp_path / "sweeps")
     before = {f: f.stat().st_mtime_ns for f in done.path.glob("*/*.json*")}
-    heard = Heard()
+    heard = SweepHeard()
     run_sweep(write(), resume=done.path, watch=heard)
     assert heard.ends == []
     file = write(GRID.replace("seeds = 2", "seeds = 3").replace('"abs"]', '"abs", "laplace"]'))
@@ -248,6 +221,7 @@ def test_finished_runs_are_never_run_again_and_a_longer_plan_adds_to_them(inline
     assert longer.comparison.rows[0].runs[0].epoch == 3
 
 
+@pytest.mark.slow
 def test_another_experiment_is_refused(inline, write, tmp_path):
     done = run_sweep(write(), tmp_path / "sweeps")
     changed = r"variant kl-square: .*optimizer\.lr is 0\.1 and was 0\.01"
@@ -257,6 +231,7 @@ def test_another_experiment_is_refused(inline, write, tmp_path):
         run_sweep(write(), resume=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_failed_run_stops_no_other_and_is_run_again_when_asked(inline, write, tmp_path, dvae):
     # A latent point a pixel wide: the loss of a huge learning rate is soon not finite.
     text = GRID.replace('"kl.name" = ["square", "abs"]', "optimizer.lr = [1e30, 0.01]")
@@ -277,6 +252,7 @@ def test_a_failed_run_stops_no_other_and_is_run_again_when_asked(inline, write, 
     assert (code, "1 done already" in err) == (1, True)
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_line_a_run_and_the_table_and_the_folder(
     inline, write, dvae, tmp_path
 ):
@@ -301,20 +277,23 @@ def test_the_command_prints_a_line_a_run_and_the_table_and_the_folder(
         assert message in err
 
 
+@pytest.mark.slow
 def test_a_run_that_is_done_twice_is_counted_once(install, write, tmp_path):
     twice = "run_job(job); yield; __import__('time').sleep(0.3); run_job(job)"
     install("dvae-inline", INLINE.replace("run_job(job)", twice))
-    heard = Heard()
+    heard = SweepHeard()
     run_sweep(write(GRID.replace("goal", "# goal")), tmp_path / "sweeps", watch=heard)
     assert len(heard.ends) == len(set(heard.ends)) == 4
 
 
+@pytest.mark.slow
 def test_a_launcher_that_fails_or_leaves_runs_undone_is_named(install, write, tmp_path):
     install("dvae-inline", INLINE.replace("run_job(job)", "raise KeyError('no room')"))
     with pytest.raises(DvaeError, match="launcher \"inline\" failed: KeyError: 'no room'"):
         run_sweep(write(), tmp_path / "sweeps")
 
 
+@pytest.mark.slow
 def test_a_launcher_that_does_nothing_is_not_called_for_ever(install, write, tmp_path):
     install("dvae-inline", INLINE.replace("run_job(job)", "pass"))
     with pytest.raises(DvaeError, match="left runs undone, such as kl-abs-seed-0"):
@@ -332,6 +311,7 @@ def test_two_commands_cannot_drive_one_sweep(inline, write, tmp_path):
         run_sweep(write(), resume=done.path)
 
 
+@pytest.mark.slow
 def test_a_stop_leaves_checkpoints_and_the_line_that_goes_on(install, write, tmp_path, dvae):
     # The signal comes in the middle of the second run: after its first epoch.
     code = INLINE.replace(
@@ -485,6 +465,7 @@ def test_a_worker_with_other_versions_refuses(job):
     assert f"torch 0.1 is {version('torch')}, dvae-nowhere 2.0 is not there" in record.error
 
 
+@pytest.mark.slow
 def test_a_refusal_ends_the_sweep_and_fails_no_run(install, write, tmp_path):
     code = INLINE.replace(
         "run_job(job)",
@@ -569,6 +550,7 @@ def studied(folder):
     ).trials
 
 
+@pytest.mark.slow
 def test_a_search_tries_trials_and_tells_their_means_to_optuna(inline, write, tmp_path):
     done = run_sweep(write(SEARCH), tmp_path / "sweeps")
     names = [f"trial-{n:04d}-seed-{seed}" for n in range(3) for seed in (0, 1)]
@@ -595,6 +577,7 @@ def test_a_search_tries_trials_and_tells_their_means_to_optuna(inline, write, tm
         run_sweep(write(SEARCH.replace("high = 4", "high = 5")), resume=done.path)
 
 
+@pytest.mark.slow
 def test_tpe_moves_towards_what_is_better(inline, write, tmp_path, monkeypatch):
     """The KL's weight is the loss, as far as Optuna can see: the best weight is the lowest."""
     from dvae_core.sweep import tracker
@@ -613,6 +596,7 @@ def test_tpe_moves_towards_what_is_better(inline, write, tmp_path, monkeypatch):
     assert sorted(weights[-9:])[4] < 0.05
 
 
+@pytest.mark.slow
 def test_a_trial_with_a_failed_run_has_no_value(inline, write, tmp_path):
     text = SEARCH.replace('"kl.weight" = { low = 0.01, high = 10.0, log = true }\n', "")
     text = text.replace("latent.dim = { low = 1, high = 4 }", "optimizer.lr = [1e30]")
@@ -660,10 +644,11 @@ def sweep_finished(sweep):
 """
 
 
+@pytest.mark.slow
 def test_callbacks_hear_of_the_end_and_one_that_fails_is_reported(inline, install, write, tmp_path):
     install("dvae-listeners", LISTENERS)
     flags = ['callbacks=[{name = "grumpy"}, {name = "quiet"}]']
-    heard = Heard()
+    heard = SweepHeard()
     done = run_sweep(write(f'title = "Mine"\n{GRID}'), tmp_path, overrides=flags, watch=heard)
     assert heard.warnings == [
         'callback "grumpy" failed in sweep_finished and is switched off: RuntimeError: enough'
@@ -678,6 +663,7 @@ def test_callbacks_hear_of_the_end_and_one_that_fails_is_reported(inline, instal
     assert (done.path / "plugin.txt").read_text() == "<!doctype html>"
 
 
+@pytest.mark.slow
 def test_each_different_callback_of_the_variants_hears_once(inline, install, write, tmp_path):
     install("dvae-listeners", LISTENERS)
     text = """
@@ -690,7 +676,7 @@ def test_each_different_callback_of_the_variants_hears_once(inline, install, wri
     ]
     launcher = { name = "inline" }
     """
-    heard = Heard()
+    heard = SweepHeard()
     done = run_sweep(write(text), tmp_path, watch=heard)
     said = [warning.rpartition(" ")[2] for warning in heard.warnings]
     assert said == ["enough", "no"]
@@ -720,6 +706,7 @@ def test_figures_and_a_dry_run(inline, write, tmp_path, dvae):
             assert image.size > (300, 300)
 
 
+@pytest.mark.slow
 def test_the_region_maps_are_those_that_the_runs_kept(inline, write, tmp_path):
     import numpy as np
 

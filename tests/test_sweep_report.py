@@ -19,7 +19,9 @@ from dvae_core.runs.comparison_table import Estimate
 from dvae_core.runs.sweep_folder import SweepFolder
 from dvae_core.sweep.driver import run_sweep
 
-from .test_sweep import GRID, Heard
+from .helpers import GRID, SweepHeard
+
+pytestmark = pytest.mark.slow
 
 TITLE = "</script><script>window.stolen = 1</script> ${title} <i>mine</i>"
 BROKEN = """\
@@ -46,7 +48,7 @@ def swept(inline, recipe_file, tmp_path, kept):
         flags = ["train.epochs=2", 'evaluate.metrics=["knn", "borders"]']
         file = recipe_file.with_name("sweep.toml")
         file.write_text(text)
-        done = run_sweep(file, kept, overrides=flags, watch=Heard())
+        done = run_sweep(file, kept, overrides=flags, watch=SweepHeard())
         assert len(done.failed) == 4
         for kl, seeds in ACCURACY.items():
             for seed, values in seeds.items():
@@ -151,7 +153,7 @@ def test_a_sweep_whose_runs_all_failed_has_a_report(inline, recipe_file, tmp_pat
     flags = ['dataset.path="gone.npz"']
     file = recipe_file.with_name("sweep.toml")
     file.write_text(GRID)
-    done = run_sweep(file, tmp_path / "sweeps", overrides=flags, watch=Heard())
+    done = run_sweep(file, tmp_path / "sweeps", overrides=flags, watch=SweepHeard())
     text = (done.path / "report.html").read_text()
     assert "No run has anything to compare." in text
     assert text.count("gone.npz: there is no such file") == 4

@@ -15,6 +15,8 @@ from dvae_core import load_run
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.training.run import resume_run, run_recipe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def with_tensorboard(recipe_file):

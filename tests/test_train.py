@@ -18,28 +18,10 @@ from dvae_core.recipe.recipe import load_recipe
 from dvae_core.runs.watch import Watch
 from dvae_core.training.run import resume_run, run_recipe
 
-TIMES = ("seconds", "images_per_second")
+from .helpers import Heard, rows, same_state, state
 
 
-def rows(run):
-    return [{k: v for k, v in row.items() if k not in TIMES} for row in run.metrics()]
-
-
-def same_state(a, b):
-    """Whether two checkpoints hold the same values, tensors bit for bit."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same_state(a[k], b[k]) for k in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same_state, a, b))
-    return a == b
-
-
-def state(run):
-    return run.load_checkpoint()[0]
-
-
+@pytest.mark.slow
 def test_training_learns_and_leaves_a_complete_folder(recipe_file, tmp_path):
     recipe = load_recipe(
         recipe_file,
@@ -85,6 +67,7 @@ def test_training_learns_and_leaves_a_complete_folder(recipe_file, tmp_path):
     assert resolved.to_table() == recipe.to_table()
 
 
+@pytest.mark.slow
 def test_the_same_recipe_gives_the_same_bits_whatever_is_evaluated(recipe_file, tmp_path):
     bare = run_recipe(load_recipe(recipe_file, ["evaluate.metrics=[]"]), tmp_path)
     full = run_recipe(
@@ -264,30 +247,22 @@ def run_finished(status):
 """
 
 
-class Listen(Watch):
-    def __init__(self):
-        self.heard = []
-
-    def warn(self, text):
-        self.heard.append(text)
-
-
 def test_listeners_metrics_and_plots_that_fail_do_not_end_a_run(
     recipe_file, tmp_path, install, capsys
 ):
     install("dvae-listeners", LISTENERS)
     text = recipe_file.read_text().replace('["knn"]', '["bad", "knn"]\nplots = ["ugly"]')
     recipe_file.write_text(text + '[[callbacks]]\nname = "grumpy"\n')
-    watch = Listen()
+    watch = Heard()
     run = run_recipe(load_recipe(recipe_file, ["evaluate.every=2"]), tmp_path, watch=watch)
     out = capsys.readouterr().out
     assert out == "epoch 1\nepoch 2\nthe run has finished\n"
-    grumpy = [w for w in watch.heard if "grumpy" in w]
+    grumpy = [w for w in watch.warnings if "grumpy" in w]
     assert grumpy == [
         'callback "grumpy" failed in epoch_finished and is switched off: RuntimeError: enough'
     ]
-    assert 'metric "bad" failed: ValueError: bad is nan' in watch.heard
-    assert 'plot "ugly" failed: ZeroDivisionError: no ink' in watch.heard
+    assert 'metric "bad" failed: ValueError: bad is nan' in watch.warnings
+    assert 'plot "ugly" failed: ZeroDivisionError: no ink' in watch.warnings
     assert [row.get("test/knn_accuracy") is not None for row in run.metrics()] == [
         False,
         True,
@@ -398,6 +373,7 @@ def test_an_out_that_cannot_be_written_leaves_nothing_behind(recipe_file, tmp_pa
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.slow
 def test_the_command_survives_being_killed(recipe_file, tmp_path):
     """The real thing: SIGKILL at some moment, resume, the same bits as never killed."""
     overrides = ["train.epochs=40", "guidance.weight.length=100"]
@@ -418,6 +394,7 @@ def test_the_command_survives_being_killed(recipe_file, tmp_path):
     assert rows(whole) == rows(again)
 
 
+@pytest.mark.slow
 def test_a_terminated_command_says_how_to_go_on(recipe_file, tmp_path):
     command = [sys.executable, "-m", "dvae_core", "run", str(recipe_file)]
     command += ["--set", "train.epochs=100000", "--out", str(tmp_path)]
@@ -435,6 +412,7 @@ def test_a_terminated_command_says_how_to_go_on(recipe_file, tmp_path):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_an_animation_shows_every_epoch_of_a_plot(recipe_file, tmp_path):
     from PIL import Image
 

@@ -20,6 +20,7 @@ def losses(run):
     return [row["train/loss"] for row in run.metrics()]
 
 
+@pytest.mark.slow
 def test_a_compiled_run_is_the_same_run_and_compiles_once(recipe_file, tmp_path):
     # 192 images: the last batch is smaller. The label weight moves at each of the first ten steps.
     changes = ["train.batch_size=50", "train.epochs=4"]
@@ -68,6 +69,7 @@ def test_what_fails_is_not_chosen():
     assert _best([PLAIN, Candidate("float32", "on", failure="no compiler")], 1000) == PLAIN
 
 
+@pytest.mark.slow
 def test_auto_is_settled_remembered_and_kept(recipe_file, tmp_path, monkeypatch):
     recipe = load_recipe(recipe_file, ["train.precision=auto"])
     run = run_recipe(recipe, tmp_path)

@@ -27,8 +27,10 @@ from dvae_core.runs.watch import Watch
 from dvae_core.sweep.driver import run_sweep
 from dvae_core.training.run import resume_run, run_recipe
 
-from .test_sweep import GRID, Heard
+from .helpers import GRID, SweepHeard
 from .wandb_stub import Stub
+
+pytestmark = pytest.mark.slow
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:wandb")
 
@@ -212,7 +214,7 @@ def records_of(file: Path, kind: str) -> list[dict]:
 def test_a_sweep_ends_with_a_summary_of_its_group(with_wandb, inline, tmp_path):
     file = with_wandb.with_name("sweep.toml")
     file.write_text(GRID.replace("seeds = 2", "seeds = 1").replace(', "abs"', ""))
-    heard = Heard()
+    heard = SweepHeard()
     flags = ["train.epochs=2", 'callbacks=[{name = "wandb", project = "try", table = 0}]']
     done = run_sweep(file, tmp_path / "sweeps", overrides=flags, watch=heard)
     assert heard.warnings == []
@@ -232,12 +234,12 @@ def swept(recipe_file, inline, tmp_path):
     file = recipe_file.with_name("sweep.toml")
     file.write_text(f'title = "Both"\n{GRID}')
     flags = ["train.epochs=2"]
-    return run_sweep(file, tmp_path / "sweeps", overrides=flags, watch=Heard()).path
+    return run_sweep(file, tmp_path / "sweeps", overrides=flags, watch=SweepHeard()).path
 
 
 def tell(folder: Path) -> list[str]:
     """Tell a callback of the end of a sweep; what it warns of."""
-    heard = Heard()
+    heard = SweepHeard()
     events = Events(load_registry(), [WandB(project="try")], heard.warn)
     events.tell("sweep_finished", sweep=SweepFolder(folder))
     return heard.warnings

@@ -141,7 +141,7 @@ def patience() -> Iterator[Lines]:
 
 
 def epoch_line(row: dict[str, Any], epochs: int) -> str:
-    """One epoch in one line, the test figures behind a bar.
+    """One epoch in one line, the test metrics behind a bar.
 
     >>> epoch_line({"epoch": 1, "train/loss": 9.0, "train/kl": 4.0, "train/kl_weight": 0.5,
     ...     "test/kl": 3.5, "images_per_second": 1234.5}, 10)

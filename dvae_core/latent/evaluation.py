@@ -39,7 +39,7 @@ class Evaluation:
 def measure(snapshot: Snapshot, metrics: Iterable[Metric], watch: Watch) -> Evaluation:
     """The losses of the test images and all metrics; one that fails costs no other.
 
-    Each metric finds the global random generators seeded alike, so that its figures depend on
+    Each metric finds the global random generators seeded alike, so that what it measures depends on
     neither the order nor the company.
     """
     details: dict[str, dict[str, Any]] = {}

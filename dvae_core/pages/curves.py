@@ -10,7 +10,7 @@ from typing import Any
 
 WIDTH, HEIGHT = 260, 130
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 18
-"""Room for the axes' figures."""
+"""Room for the axes' numbers."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ def chart(title: str, curves: Sequence[Curve], *, key: Mapping[str, int] | None 
     if key is not None:
         looks, names = [f"key-{key[curve.name]}" for curve in curves], ""
     lines = "".join(_line(curve, x, y, look) for curve, look in zip(curves, looks, strict=True))
-    figures = "".join(
+    numbers = "".join(
         f'<text x="{LEFT - 5}" y="{y(value) + 3:.1f}" text-anchor="end">{value:.3g}</text>'
         for value in sorted({low, high})
     )
-    figures += "".join(
+    numbers += "".join(
         f'<text x="{x(epoch):.1f}" y="{HEIGHT - 4}" text-anchor="middle">{epoch}</text>'
         for epoch in sorted({first, last})
     )
@@ -72,7 +72,7 @@ def chart(title: str, curves: Sequence[Curve], *, key: Mapping[str, int] | None 
         f'<figure class="chart"><figcaption><b>{escape(title)}</b> {escape(names)}'
         f'</figcaption><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{escape(title)} over the epochs">'
-        f'<path class="axis" d="M{LEFT} {TOP}V{floor}H{WIDTH - RIGHT}"/>{lines}{figures}</svg>'
+        f'<path class="axis" d="M{LEFT} {TOP}V{floor}H{WIDTH - RIGHT}"/>{lines}{numbers}</svg>'
         "</figure>"
     )
 

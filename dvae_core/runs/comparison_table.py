@@ -41,9 +41,13 @@ class Run(_WithMetrics):
     """One run, as far as it is compared."""
 
     path: Path
+    """The run folder."""
     name: str
+    """The folder's name."""
     seed: int
+    """The recipe's."""
     status: str
+    """As in run.json."""
     epoch: int
     """Epochs finished."""
     started: float
@@ -74,9 +78,11 @@ class Row(_WithMetrics):
     """Runs that differ in nothing but the seed."""
 
     runs: tuple[Run, ...]
+    """One with each seed."""
     settings: dict[str, Any]
     """What the rows differ in, by dotted key; keys that this recipe lacks are left out."""
     metrics: dict[str, Estimate] = field(default_factory=dict)
+    """By name; a metric that none of the runs has is left out."""
 
     @property
     def finished(self) -> bool:
@@ -94,6 +100,7 @@ class Comparison(_WithMetrics):
     """What `compare_runs` found."""
 
     rows: tuple[Row, ...]
+    """A row for each recipe, whatever its seeds."""
     settings: tuple[str, ...]
     """The dotted keys that the rows differ in."""
     metrics: tuple[str, ...]

@@ -127,7 +127,7 @@ def _seconds(training: Training, steps: int) -> float:
 
 
 def _file(recipe: Recipe, data: LabelledImages) -> Path:
-    """Where the figures lie of all recipes that take the same time on this machine."""
+    """Where the timings lie of all recipes that take the same time on this machine."""
     import torch
 
     table = recipe.to_table()

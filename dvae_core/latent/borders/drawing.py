@@ -1,4 +1,4 @@
-"""The region map as a picture, for plots and for walks."""
+"""The region map as a picture, for plots and for morphs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The claim, measured: classes own areas, areas share borders, walks cross only two classes."""
+"""The claim, measured: classes own areas, areas share borders, paths cross only two classes."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class IWAE(Metric):
     With K samples of the approximate posterior for each image; Burda et al., "Importance Weighted
     Autoencoders" (arXiv:1509.00519). It needs a KL that is a divergence and a reconstruction that
     is a log-likelihood. Densities depend on the noise of the pixels that the reconstruction
-    implies, so that figures of different reconstructions cannot be compared.
+    implies, so that those of different reconstructions cannot be compared.
     """
 
     name = "iwae"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Morphs(Metric):
-    """Whether decoded images look like the class that they lie in, and like the ends of a walk.
+    """Whether decoded images look like the class that they lie in, and like the ends of a path.
 
     The image judge is a small network, trained once for a data set on real images alone.
     `decoded_agreement` is the share of points, spread over all that is not void, whose decoded

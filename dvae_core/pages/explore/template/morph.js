@@ -7,7 +7,7 @@ class Morph {
   constructor(run, card) {
     this.run = run;
     this.card = card;
-    this.walk = card.querySelector(".walk");
+    this.body = card.querySelector(".path");
     this.strip = card.querySelector(".strip");
     this.bars = card.querySelector(".bars");
     this.along = card.querySelector(".along");
@@ -23,7 +23,7 @@ class Morph {
 
   set(path) {
     this.stop();
-    this.walk.hidden = false;
+    this.body.hidden = false;
     this.along.value = 0;
     this.run.view.marks.pointer = null;
     this.take(path);
@@ -40,7 +40,7 @@ class Morph {
   clear() {
     this.stop();
     this.path = null;
-    this.walk.hidden = true;
+    this.body.hidden = true;
   }
 
   tell() {
@@ -51,7 +51,7 @@ class Morph {
     this.source.textContent = exact ? this.exactly() :
       "Approximate: read off the page's map, so near a border a step or two may differ.";
     const crossed = document.createElement("span");
-    crossed.className = "way";
+    crossed.className = "crossed";
     met.slice(0, 12).forEach((c, i) => {
       if (i) crossed.append(" → ");
       crossed.append(this.run.chip(c));

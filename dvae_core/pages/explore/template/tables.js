@@ -77,7 +77,7 @@ function fillMatrix(card, run) {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = Math.round(100 * share);
-      button.setAttribute("aria-label", `${name} to ${other}: ${percent(share)} direct; walk it`);
+      button.setAttribute("aria-label", `${name} to ${other}: ${percent(share)} direct; morph along one`);
       const colour = cividis(share);
       button.style.background = css(colour);
       button.style.color = inkOn(colour);
