@@ -152,8 +152,15 @@ class Snapshot:
     @cached_property
     def named_pairs(self) -> tuple[tuple[int, int], ...]:
         """The pairs of classes that the recipe wants side by side, by number."""
-        terms = (term.component for term in self._recipe.terms)
-        return tuple(pair for term in terms for pair in term.named_pairs(self.classes))
+        terms = (term.component.named_pairs(self.classes) for term in self._recipe.terms)
+        named = (self._recipe.named_pairs(self.classes), *terms)
+        return tuple(dict.fromkeys(pair for pairs in named for pair in pairs))
+
+    @property
+    def class_means(self) -> np.ndarray | None:
+        """[K, D]: where the prior has its classes; None where it has no such places."""
+        means = getattr(self._objective.kl, "means", None)
+        return None if means is None else means.detach().cpu().numpy()
 
     # --- What the networks say.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +31,7 @@ class GuidedVAE(nn.Module):
         latent_dim: int,
         image_shape: ImageShape,
         classes: tuple[str, ...],
+        pairs: tuple[tuple[int, int], ...] = (),
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -39,9 +42,20 @@ class GuidedVAE(nn.Module):
         self.latent_dim = latent_dim
         self.image_shape = image_shape
         self.classes = classes
+        self.pairs = pairs
+        self._prior: tuple[Any, ...] = ()
         for linear in (self.to_mean, self.to_log_var):
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)
+
+    def take_prior(self, kl: Any) -> None:
+        """Learn which KL the model is trained with, for `class_means`."""
+        self._prior = (kl,)  # in a tuple: its parameters are not the model's
+
+    @property
+    def class_means(self) -> Tensor | None:
+        """[K, D]: where the prior has its classes; None where it has no such places."""
+        return next((getattr(kl, "means", None) for kl in self._prior), None)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """mean and log_var, [B, D] each, of images [B, C, H, W]."""
@@ -92,6 +106,7 @@ def build_model(recipe: Recipe, image_shape: ImageShape, classes: tuple[str, ...
         latent_dim=dim,
         image_shape=image_shape,
         classes=classes,
+        pairs=recipe.named_pairs(classes),
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from dvae_core.errors import RecipeError
 from dvae_core.model.guided_vae import GuidedVAE
 from dvae_core.plugin.given import Outputs
+from dvae_core.plugin.kinds import KL
 from dvae_core.recipe.recipe import Recipe
 from dvae_core.recipe.timeline import Timeline
 
@@ -33,9 +37,10 @@ class Objective(nn.Module):
         self.no_bound = recipe.no_bound
         """Why there is no bound on the likelihood, or None."""
         try:
-            self.kl = recipe.kl.component.build(model.latent_dim, model.classes)
+            self.kl = build_kl(recipe.kl.component, model.latent_dim, model.classes, model.pairs)
         except ValueError as error:
             raise RecipeError(f"{recipe.origin(('kl', 'name'))}: [kl] {error}") from error
+        model.take_prior(self.kl)
         self.extra = []
         for index, term in enumerate(recipe.terms):
             try:
@@ -46,6 +51,12 @@ class Objective(nn.Module):
                 raise RecipeError(f"{origin}: [terms.{index}] {error}") from error
         # Modules in a plain list are invisible to parameters() and state_dict().
         self._modules_of_terms = nn.ModuleList([t for t in self.extra if isinstance(t, nn.Module)])
+
+    def measured(self, row: Mapping[str, Any]) -> None:
+        """Tell the terms that listen of an evaluated epoch's row of metrics.jsonl."""
+        for term in self.extra:
+            if hasattr(term, "measured"):
+                term.measured(row)
 
     def weights_at(self, step: int) -> tuple[float, ...]:
         """The weight of each term at a step, in the order of `names`."""
@@ -97,3 +108,15 @@ class Objective(nn.Module):
     def of_batch(self, outputs: Outputs, labels: Tensor) -> list[Tensor]:
         """The extra terms, which may be anything of a batch as a whole."""
         return [term(outputs, labels) for term in self.extra]
+
+
+def build_kl(
+    kl: KL, latent_dim: int, classes: tuple[str, ...], pairs: tuple[tuple[int, int], ...]
+) -> Any:
+    """A KL's function; one whose `build` has a parameter `pairs` is given them.
+
+    Raises:
+        ValueError: it does not fit the classes, the latent space or the pairs.
+    """
+    asks = "pairs" in inspect.signature(kl.build).parameters
+    return kl.build(latent_dim, classes, **({"pairs": pairs} if asks else {}))

@@ -58,6 +58,12 @@ class Model(Protocol):
     """(C, H, W)"""
     classes: tuple[str, ...]
     """Class names in the order of the labels."""
+    pairs: tuple[tuple[int, int], ...]
+    """The pairs of classes that the recipe names, by number."""
+
+    @property
+    def class_means(self) -> Tensor | None:
+        """[K, D]: where the prior has its classes; None where it has no such places."""
 
     @property
     def head(self) -> nn.Module | None:

@@ -184,6 +184,10 @@ class KL(Component):
         and saved with the model; it is in evaluation mode where the run is measured. Labels are
         -1 where they are hidden.
 
+        A build that has a parameter `pairs` is given the pairs of classes that the recipe names, by
+        number. What it returns may have an attribute `means` [K, D], where the prior has its
+        classes: terms and pictures find them there.
+
         Raises:
             ValueError: it does not fit the classes or the latent space.
         """
@@ -210,7 +214,9 @@ class Term(Component):
     def build(self, model: Model) -> Callable[[Outputs, Tensor], Tensor]:
         """A function of (outputs, labels [B]) that gives a scalar.
 
-        Labels are -1 where they are hidden.
+        Labels are -1 where they are hidden. It may be an nn.Module, and may have a method
+        `measured(row)`, which is told of each evaluated epoch's row of metrics.jsonl: a term can
+        so attend to what is not yet as it should be. What it learns there belongs into buffers.
 
         Raises:
             ValueError: the term cannot be had with this model or these classes.

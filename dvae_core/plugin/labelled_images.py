@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -99,3 +100,23 @@ def class_number(name: str | int, classes: tuple[str, ...]) -> int:
     hint = "" if str(name).isdecimal() else did_you_mean(str(name), classes)
     hint = hint or f"; known: {known}"
     raise ValueError(f'there is no class "{name}"{hint}')
+
+
+def pairs_of(
+    pairs: Iterable[Iterable[str | int]], classes: tuple[str, ...]
+) -> tuple[tuple[int, int], ...]:
+    """The numbers a < b of pairs of classes that are given by name or number, each pair once.
+
+    >>> pairs_of([["8", "0"], [0, 2]], ("0", "1", "8"))
+    ((0, 2),)
+
+    Raises:
+        ValueError: there is no such class, or a pair is of one class alone.
+    """
+    named = []
+    for pair in pairs:
+        a, b = sorted(class_number(c, classes) for c in pair)
+        if a == b:
+            raise ValueError(f"a class has no border with itself: {list(pair)}")
+        named.append((a, b))
+    return tuple(dict.fromkeys(named))

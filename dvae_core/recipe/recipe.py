@@ -31,6 +31,7 @@ from dvae_core.plugin.kinds import (
     Reconstruction,
     Term,
 )
+from dvae_core.plugin.labelled_images import pairs_of
 from dvae_core.plugin.registry import Registry, load_registry
 from dvae_core.recipe import goal, optimizers
 from dvae_core.recipe.slots import (
@@ -46,6 +47,8 @@ from dvae_core.recipe.slots import (
 from dvae_core.recipe.source import Place, RecipeSource, inside, leaves, read_source
 from dvae_core.recipe.timeline import Timeline, Weight
 
+ClassName = Annotated[str | int, Field(union_mode="left_to_right")]
+Pair = Annotated[tuple[ClassName, ClassName], FROM_LIST]
 BUILT_IN_TERMS = ("reconstruction", "kl", "guidance")
 
 
@@ -104,6 +107,8 @@ class Train(Table):
     """bfloat16 computes the network in autocast; losses stay float32. auto takes the faster one."""
     compile: Literal["auto", "on", "off"] = "off"
     """on compiles the step, into CUDA graphs on a GPU. auto measures whether that pays."""
+    labels_until: float = Field(default=1.0, gt=0, le=1)
+    """The share of the run that labels are shown for; from there on no term sees any."""
     clip_grad_norm: float | None = Field(default=None, gt=0)
     """Scale gradients down to this norm where theirs is larger."""
     checkpoint_every: str | None = Field(default=None, pattern=r"^[1-9]\d{0,8} (steps|minutes)$")
@@ -141,6 +146,8 @@ class Recipe(Table):
     """One line for people."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """The one source of every random number."""
+    pairs: Annotated[tuple[Pair, ...], FROM_LIST] = ()
+    """Classes that shall share a border, by name or number, such as [["0", "8"], ["3", "5"]]."""
     dataset: Annotated[Dataset, *slot("dataset")]
     encoder: Annotated[Encoder, *slot("encoder")]
     decoder: Annotated[Decoder, *slot("decoder")]
@@ -195,6 +202,17 @@ class Recipe(Table):
             **{term.component.name: term for term in self.terms},
         }
         return {name: w.weight for name, w in weighted.items() if w is not None}
+
+    def named_pairs(self, classes: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+        """The numbers a < b of the classes in `pairs`, each pair once.
+
+        Raises:
+            RecipeError: there is no such class, or a pair is of one class alone.
+        """
+        try:
+            return pairs_of(self.pairs, classes)
+        except ValueError as error:
+            raise RecipeError(f"{self.origin(('pairs',))}: pairs: {error}") from error
 
     @property
     def no_bound(self) -> str | None:

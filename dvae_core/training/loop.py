@@ -92,9 +92,9 @@ def _loop(
         trained = time.perf_counter() - started
 
         training.finish_epoch()
+        row, figures = ranks.from_first(lambda: _evaluate(training, run, watch))
+        training.objective.measured(row)
         if ranks.first:
-            watch.stage(f"evaluating epoch {training.epoch}")
-            row, figures = _evaluate(training, run, watch)
             images_seen = training.images_in_epoch(first)
             row |= {
                 "seconds": round(time.perf_counter() - started, 3),
@@ -193,6 +193,7 @@ def _evaluate(
     A metric or a plot that fails is reported and left out; hours of training are worth more.
     """
     recipe, epoch = training.recipe, training.epoch
+    watch.stage(f"evaluating epoch {epoch}")
     due = epoch % recipe.evaluate.every == 0 or epoch == recipe.train.epochs
     row: dict[str, Any] = {"epoch": epoch, "step": training.step, **training.means}
     figures: dict[str, Path] = {}

@@ -142,6 +142,8 @@ class Training:
             Whether the ledger is due for reading.
         """
         size = len(labels)
+        if self.step >= self.recipe.train.labels_until * self.timeline.total:
+            labels = torch.full_like(labels, -1)
         noise = torch.randn(size, self.model.latent_dim, generator=self.noise, device=self.device)
         weights = torch.tensor(self.objective.weights_at(self.step), device=self.device)
         # The last batch of an epoch may be smaller, and is not worth compiling for.

@@ -99,14 +99,18 @@ class ClassPriorKL(KL):
     name = "class_prior"
     divergence = True
 
-    means: Literal["learned", "ring", "grid", "given"] = "learned"
-    """Where the means come from. A ring or a grid lies in the first two dimensions."""
+    means: Literal["learned", "ring", "grid", "given", "planned"] = "learned"
+    """Where the means come from. A ring or a grid lies in the first two dimensions; "planned" ones
+    lie as the recipe's `pairs` ask: side by side, with no third class between."""
     width: float = Field(default=10.0, gt=0)
     """The standard deviation of the prior of learned means."""
     radius: float = Field(default=4.0, gt=0)
     """Of the ring: in the order of the labels, counter-clockwise from (radius, 0)."""
     spacing: float = Field(default=3.0, gt=0)
-    """Between neighbours in the grid: in the order of the labels, line by line from the top."""
+    """Between neighbours: in the grid (in the order of the labels, line by line from the top), and
+    in the plan."""
+    allow_crowded: bool = False
+    """Go on with a plan in which some pair has a third class between."""
     coordinates: tuple[tuple[float, ...], ...] = ()
     """The means, where they are "given": one row for each class, in the order of the labels."""
 
@@ -119,13 +123,16 @@ class ClassPriorKL(KL):
         return self
 
     def build(
-        self, latent_dim: int, classes: tuple[str, ...]
+        self,
+        latent_dim: int,
+        classes: tuple[str, ...],
+        pairs: tuple[tuple[int, int], ...] = (),
     ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
         """As for every KL.
 
         Raises:
-            ValueError: the coordinates do not fit the classes or the latent space, or a ring has
-                no plane to lie in.
+            ValueError: the coordinates do not fit the classes or the latent space, a ring has no
+                plane to lie in, or the pairs cannot be had together.
         """
         import torch
 
@@ -133,6 +140,13 @@ class ClassPriorKL(KL):
 
         if self.means == "learned":
             return ClassPrior(torch.randn(len(classes), latent_dim), self.width)
+        if self.means == "planned":
+            from dvae_plugins.layout import plan, refuse_crowds
+
+            layout = plan(len(classes), latent_dim, pairs, self.spacing)
+            if not self.allow_crowded:
+                refuse_crowds(layout, pairs, classes, self.spacing)
+            return ClassPrior(layout.means)
         return ClassPrior(torch.tensor(self._layout(latent_dim, len(classes))))
 
     def _layout(self, latent_dim: int, classes: int) -> list[list[float]]:

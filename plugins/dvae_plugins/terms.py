@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import Field
 
-from dvae_core import Term, class_number, hookimpl
+from dvae_core import Term, hookimpl, pairs_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,64 +36,76 @@ class Border(Term):
     name = "border"
     example = {"pairs": [[0, 1]]}
 
-    pairs: tuple[tuple[Class, Class], ...] = Field(min_length=1)
-    """The pairs, by class name or number, such as [["0", "8"], ["3", "5"]]."""
+    pairs: tuple[tuple[Class, Class], ...] = ()
+    """The pairs, by class name or number, such as [["0", "8"], ["3", "5"]]; the recipe's own
+    `pairs` where there are none here."""
     points: int = Field(default=16, ge=1)
     """Random points between the classes of each pair, in a batch."""
     pull: float = Field(default=0.1, ge=0)
     """How much the distance between the two counts beside the cross-entropy."""
     fill: float = Field(default=0.0, ge=0)
     """How much the distance to the nearest mean counts beside the cross-entropy."""
+    attentive: bool = False
+    """After each evaluation press harder for pairs whose `val/direct_path/...` is below 0.95, and
+    less for the others. It needs validation images and the metric `borders`."""
 
     def named_pairs(self, classes: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
-        named = []
-        for pair in self.pairs:
-            a, b = sorted(class_number(c, classes) for c in pair)
-            if a == b:
-                raise ValueError(f"a class has no border with itself: {list(pair)}")
-            named.append((a, b))
-        return tuple(dict.fromkeys(named))
+        return pairs_of(self.pairs, classes)
 
     def build(self, model: Model) -> Callable[[Any, Tensor], Tensor]:
-        import torch
-        from torch.nn import functional
+        from dvae_plugins.bordering import AttentiveLines, Lines
 
         head = model.head
         if head is None:
             raise ValueError('the term "border" asks the guidance head; add a [guidance] table')
-        named = self.named_pairs(model.classes)
+        named = self.named_pairs(model.classes) or model.pairs
+        if not named:
+            raise ValueError(
+                'no borders are named; add pairs = [["a class", "another"], ...] at the top of the '
+                'recipe, or --set \'pairs=[["a class", "another"]]\''
+            )
         _check_possible(named, model.classes, model.latent_dim)
-        device = next(model.parameters()).device
-        pairs = torch.tensor(named, device=device)  # [Q, 2]
+        lines = (AttentiveLines if self.attentive else Lines)(
+            named,
+            tuple(f"{model.classes[a]}-{model.classes[b]}" for a, b in named),
+            head,
+            next(model.parameters()).device,
+            points=self.points,
+            pull=self.pull,
+            fill=self.fill,
+        )
+        # Without a state of its own it is a plain function: checkpoints know no more of it.
+        return lines if self.attentive else lines.forward
 
-        def border(outputs: Any, labels: Tensor) -> Tensor:
-            members = (labels == pairs[..., None]).float()  # [Q, 2, B]
-            possible = members.any(dim=2).all(dim=1)  # [Q]: both classes are in the batch
-            # Shapes stay the same whatever the batch holds; impossible pairs are drawn from
-            # everyone and count for nothing.
-            chances = (members + ~possible[:, None, None]).flatten(0, 1)
-            drawn = torch.multinomial(chances, self.points, replacement=True)
-            means = outputs.mean[drawn].unflatten(0, (-1, 2))  # [Q, 2, points, D]
-            t = torch.rand(len(pairs), self.points, device=device)
-            z = torch.lerp(means[:, 0], means[:, 1], t[..., None])  # [Q, points, D]
-            wanted = torch.where(t < 0.5, pairs[:, :1], pairs[:, 1:])
-            logits = head(z.flatten(0, 1)).float()
-            cost = functional.cross_entropy(logits, wanted.flatten(), reduction="none")
-            cost = cost.view_as(t)
-            # The smallest of numbers keeps the gradients of the distances finite at 0.
-            if self.pull:
-                gap = (means[:, 0] - means[:, 1]).square().sum(dim=-1)
-                cost = cost + self.pull * (gap + 1e-12).sqrt()
-            if self.fill:
-                apart = (z.detach()[:, :, None] - outputs.mean).square().sum(dim=-1)
-                own = torch.where(t[..., None] < 0.5, members[:, :1], members[:, 1:]) > 0
-                nearest = apart.where(own, torch.inf).amin(dim=-1)  # [Q, points]
-                nearest = nearest.where(possible[:, None], 0.0)
-                cost = cost + self.fill * (nearest + 1e-12).sqrt()
-            counted = possible[:, None].expand_as(cost).float()
-            return (cost * counted).sum() / counted.sum().clamp(min=1)
 
-        return border
+class Aggregate(Term):
+    """Classes that, as a whole, lie where the prior has them, and as wide.
+
+    The KL looks at one image at a time, and lets a class that another force has drawn out or pushed
+    aside lie there. This looks at its aggregated posterior, the mean of q(z | x) over the images x
+    of the class, as Makhzani et al. (arXiv:1511.05644) and Zhao et al. (InfoVAE, arXiv:1706.02262)
+    do for all images together: with its mean m and covariance S, the mean over classes c of
+    KL(N(m, S) || N(m_c, 1)), in nats. What happens within a class it leaves to the other terms.
+
+    The moments are moving ones, over the last `memory` images; of these only the batch has a
+    gradient, which counts for all of them. The prior must have a mean for each class, as
+    `class_prior` has.
+    """
+
+    name = "aggregate"
+
+    memory: int = Field(default=2560, ge=1)
+    """Images, of all classes together, that the moments go back."""
+
+    def build(self, model: Model) -> Callable[[Any, Tensor], Tensor]:
+        from dvae_plugins.bordering import Whole
+
+        if model.class_means is None:
+            raise ValueError(
+                'the term "aggregate" needs a prior with a mean for each class, such as '
+                'kl.name = "class_prior"'
+            )
+        return Whole(lambda: cast("Tensor", model.class_means), self.memory)
 
 
 def _check_possible(pairs: tuple[tuple[int, int], ...], classes: tuple[str, ...], dim: int) -> None:
@@ -136,4 +148,4 @@ def _check_possible(pairs: tuple[tuple[int, int], ...], classes: tuple[str, ...]
 
 @hookimpl
 def register_terms() -> list[type[Term]]:
-    return [Border]
+    return [Border, Aggregate]

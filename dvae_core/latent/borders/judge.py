@@ -83,7 +83,7 @@ class Judge:
         return np.where(loneliness > self.void, VOID, votes)
 
     def _seen(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The class that wins the vote at points [P, D], and how lonely each is: about 1 in data."""
+        """The class that wins the vote at points [P, D], and how lonely each of them lies."""
         distances, indices = self._neighbours(points, self.k)
         # The smallest of numbers keeps the ratio finite where images coincide.
         there = self._reaches[indices].mean(axis=1) + 1e-12

@@ -97,9 +97,9 @@ class Paths:
 def is_direct(verdicts: np.ndarray, a: np.ndarray | int, b: np.ndarray | int) -> np.ndarray:
     """Whether verdicts [..., S] are a ... a b ... b and nothing else; a and b are [...].
 
-    They start with a and end with b, and all but 1/64 of them agree with a single crossing, wherever
-    it fits best: where two classes meet, a vote may flicker. So the answer does not hang on how
-    finely one looks: a stretch counts by its share of the path, not by being met by a step.
+    They start with a and end with b, and all but 1/64 of them agree with a single crossing,
+    wherever it fits best: where two classes meet, a vote may flicker. So the answer does not hang
+    on how finely one looks: a stretch counts by its share of the path, not by being met by a step.
     """
     ends = (verdicts[..., 0] == a) & (verdicts[..., -1] == b)
     direct: np.ndarray = ends & (amiss(verdicts, a, b) <= verdicts.shape[-1] * FLICKER)

@@ -69,7 +69,7 @@ class Borders(Metric):
             "space": "grid" if regions.grid else "graph of the nearest test means",
             "classes": list(snapshot.classes),
             "named_pairs": [[snapshot.classes[c] for c in pair] for pair in self._named(snapshot)],
-            "void_beyond": snapshot.judge.reach,
+            "void_beyond": snapshot.judge.void,
             "area_share": regions.area_share,
             "wholeness": regions.wholeness_of,
             "border": regions.borders,

@@ -1,0 +1,143 @@
+"""What the terms of borders do with a batch. Import it inside `build` only: it needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+Pairs = tuple[tuple[int, int], ...]
+
+DIRECT = 0.95
+"""The share of direct paths from which a pair needs no more."""
+FASTER, SLOWER = 1.5, 0.8
+"""What a pair's strength is multiplied by after an evaluation that finds it wanting, or good."""
+WEAKEST, STRONGEST = 0.25, 4.0
+
+
+class Lines(nn.Module):
+    """The cost of random points on the lines between classes: see the term `border`.
+
+    Args:
+        pairs: the Q pairs a < b of class numbers.
+        names: the name of each pair, as in `direct_path/<name>`.
+        head: z [P, D] to class logits [P, K].
+        points: on the lines of each pair, in a batch.
+        pull: how much the length of the lines counts.
+        fill: how much the distance to the nearest mean of the class asked for counts.
+    """
+
+    strengths: Tensor
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        names: tuple[str, ...],
+        head: nn.Module,
+        device: torch.device,
+        *,
+        points: int,
+        pull: float,
+        fill: float,
+    ) -> None:
+        super().__init__()
+        self.names = names
+        self.head = (head,)  # in a tuple: its parameters are the model's
+        self.points, self.pull, self.fill = points, pull, fill
+        # [Q, 2]; a recipe says it again, so that checkpoints need not.
+        self.register_buffer("pairs", torch.tensor(pairs, device=device), persistent=False)
+        self.register_buffer("strengths", torch.ones(len(pairs), device=device))
+
+    def forward(self, outputs: Any, labels: Tensor) -> Tensor:
+        """The mean cost over the points of all pairs that the batch has images of."""
+        pairs: Tensor = self.pairs  # type: ignore[assignment]
+        members = (labels == pairs[..., None]).float()  # [Q, 2, B]
+        possible = members.any(dim=2).all(dim=1)  # [Q]: both classes are in the batch
+        # Shapes stay the same whatever the batch holds; impossible pairs are drawn from
+        # everyone and count for nothing.
+        chances = (members + ~possible[:, None, None]).flatten(0, 1)
+        drawn = torch.multinomial(chances, self.points, replacement=True)
+        means = outputs.mean[drawn].unflatten(0, (-1, 2))  # [Q, 2, points, D]
+        t = torch.rand(len(pairs), self.points, device=pairs.device)
+        z = torch.lerp(means[:, 0], means[:, 1], t[..., None])  # [Q, points, D]
+        wanted = torch.where(t < 0.5, pairs[:, :1], pairs[:, 1:])
+        logits = self.head[0](z.flatten(0, 1)).float()
+        cost = F.cross_entropy(logits, wanted.flatten(), reduction="none").view_as(t)
+        # The smallest of numbers keeps the gradients of the distances finite at 0.
+        if self.pull:
+            gap = (means[:, 0] - means[:, 1]).square().sum(dim=-1)
+            cost = cost + self.pull * (gap + 1e-12).sqrt()
+        if self.fill:
+            apart = (z.detach()[:, :, None] - outputs.mean).square().sum(dim=-1)
+            own = torch.where(t[..., None] < 0.5, members[:, :1], members[:, 1:]) > 0
+            nearest = apart.where(own, torch.inf).amin(dim=-1)  # [Q, points]
+            nearest = nearest.where(possible[:, None], 0.0)
+            cost = cost + self.fill * (nearest + 1e-12).sqrt()
+        counted = possible[:, None].expand_as(cost).float()
+        return (cost * self.strengths[:, None] * counted).sum() / counted.sum().clamp(min=1)
+
+
+class AttentiveLines(Lines):
+    """`Lines` that press harder where an evaluation has found a pair wanting, and less elsewhere.
+
+    It goes by the validation images alone: what is chosen on test images says nothing of them.
+    """
+
+    def measured(self, row: Mapping[str, Any]) -> None:
+        for q, name in enumerate(self.names):
+            share = row.get(f"val/direct_path/{name}")
+            if share is not None:
+                self.strengths[q] *= FASTER if share < DIRECT else SLOWER
+        self.strengths.clamp_(WEAKEST, STRONGEST)
+
+
+class Whole(nn.Module):
+    """How far each class's aggregated posterior is from its prior: see the term `aggregate`.
+
+    Args:
+        means: gives the prior's class means [K, D].
+        memory: how many images, of all classes together, the moments of classes remember.
+    """
+
+    first: Tensor
+    second: Tensor
+
+    def __init__(self, means: Callable[[], Tensor], memory: int) -> None:
+        super().__init__()
+        self.means = means
+        start = means().detach().clone()
+        self.memory = memory / len(start)
+        square = start[:, :, None] * start[:, None]
+        self.register_buffer("first", start)
+        self.register_buffer("second", square + torch.eye(start.shape[1]).to(start))
+
+    def forward(self, outputs: Any, labels: Tensor) -> Tensor:
+        """The mean over classes of KL(N(m, S) || N(m_c, 1)), in nats, for one batch's worth."""
+        centres = self.means()
+        classes, dim = centres.shape
+        mean, var = outputs.mean, outputs.log_var.exp()
+        members = (labels[:, None] == torch.arange(classes, device=labels.device)).to(
+            mean
+        )  # [B, K]
+        n = members.sum(dim=0)[:, None]
+        share = members / n.clamp(min=1).T
+        first = share.T @ mean
+        second = torch.einsum("bk,bi,bj->kij", share, mean, mean) + torch.diag_embed(share.T @ var)
+        # Moving moments, in which each image counts alike; only the batch's have a gradient.
+        new = n / (n + self.memory)
+        first = torch.lerp(self.first, first, new)
+        second = torch.lerp(self.second, second, new[..., None])
+        if self.training:
+            self.first.copy_(first.detach())
+            self.second.copy_(second.detach())
+        spread = second - first[:, :, None] * first[:, None]
+        spread = spread + 1e-4 * torch.eye(dim, device=spread.device)
+        trace = spread.diagonal(dim1=1, dim2=2).sum(dim=1)
+        off = (first - centres).square().sum(dim=1)
+        divergence = 0.5 * (trace + off - dim - torch.logdet(spread))
+        # The batch is but a part of the moments, and its gradient as much too small.
+        whole: Tensor = divergence.mean() * (1 + self.memory * classes / len(labels))
+        return whole

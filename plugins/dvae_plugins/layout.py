@@ -1,0 +1,168 @@
+"""Layouts: where classes can lie so that named pairs are neighbours with nobody between them.
+
+Import it inside `build` only: it needs torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+STARTS = 64
+"""Layouts that the search starts from, at random."""
+KEPT = 8
+"""Those of them that are worth a second look."""
+ENOUGH = 0.75
+"""From this planned share of direct paths on a pair counts as one that can be had."""
+MOST_DIMENSIONS = 9
+"""Where the search for a dimension that holds all pairs ends; K - 1 always do (a simplex)."""
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Class means, and what they promise."""
+
+    means: Tensor
+    """[K, D], float32, around their centre."""
+    direct: tuple[float, ...]
+    """For each pair the share of direct paths between images of classes that are N(mean, 1)."""
+
+
+def plan(classes: int, dim: int, pairs: Pairs, spacing: float) -> Layout:
+    """Class means for which straight lines between named classes meet these two alone.
+
+    Were every class N(m_c, 1) and judged by the nearest mean, then on a line from an image of a to
+    one of b no third class should be likelier than these two. The search lowers -log p(a or b | z)
+    on such lines, while pairs are to be no more than a `spacing` apart and all classes at least
+    one, by gradient descent from many random starts. It looks at whole classes, not at their means
+    alone: a third one may be no nearer than their spread allows. The same arguments give the same
+    layout.
+    """
+    draw = torch.Generator().manual_seed(0)
+    means = 1.2 * spacing * torch.randn(STARTS, classes, dim, generator=draw)
+    if pairs:
+        means = _descend(means, pairs, spacing, _Lines(32, pairs, dim, draw), 250, 1.0)
+        lines = _Lines(128, pairs, dim, draw)
+        best = _cost(means, pairs, spacing, lines).argsort()[:KEPT]
+        means = _descend(means[best], pairs, spacing, lines, 150, 0.3)
+    else:
+        lines = _Lines(2, pairs, dim, draw)
+        means = _descend(means, pairs, spacing, lines, 250, 1.0)
+    best = _cost(means, pairs, spacing, lines).argmin()
+    found = means[best] - means[best].mean(dim=0)
+    return Layout(found, tuple(_direct(found, pair) for pair in pairs))
+
+
+def refuse_crowds(layout: Layout, pairs: Pairs, names: tuple[str, ...], spacing: float) -> None:
+    """Refuse a layout in which some pair has a third class between.
+
+    Raises:
+        ValueError: which pairs, by how much, and what would help.
+    """
+    bad = [q for q, share in enumerate(layout.direct) if share < ENOUGH]
+    if not bad:
+        return
+    classes, dim = layout.means.shape
+    told = ", ".join(
+        f"{names[a]}-{names[b]} ({100 * share:.0f} % of the paths direct)"
+        for (a, b), share in zip(pairs, layout.direct, strict=True)
+        if share < ENOUGH
+    )
+    ways = [f"leave out {_named(_too_many(layout, pairs, spacing), names)}"]
+    for more in range(dim + 1, min(classes - 1, MOST_DIMENSIONS) + 1):
+        if min(plan(classes, more, pairs, spacing).direct) >= ENOUGH:
+            ways.append(f"use latent.dim = {more}")
+            break
+    ways.append("say allow_crowded = true to go on all the same")
+    raise ValueError(
+        f"no layout in {dim} dimension{'s' * (dim > 1)} was found that gives all these pairs a "
+        f"border without a third class between; the best plan misses {told}: {', '.join(ways)}"
+    )
+
+
+def _too_many(layout: Layout, pairs: Pairs, spacing: float) -> Pairs:
+    """Pairs without which the others can be had: the worst ones, one by one."""
+    classes, dim = layout.means.shape
+    dropped: Pairs = ()
+    while pairs and min(layout.direct) < ENOUGH:
+        worst = min(range(len(pairs)), key=layout.direct.__getitem__)
+        dropped += (pairs[worst],)
+        pairs = pairs[:worst] + pairs[worst + 1 :]
+        shorter = replace(layout, direct=layout.direct[:worst] + layout.direct[worst + 1 :])
+        # Often the same layout serves the others; a new one is made only where it does not.
+        again = pairs and min(shorter.direct) < ENOUGH
+        layout = plan(classes, dim, pairs, spacing) if again else shorter
+    return dropped
+
+
+def _named(pairs: Pairs, names: tuple[str, ...]) -> str:
+    return " and ".join(f"{names[a]}-{names[b]}" for a, b in pairs)
+
+
+class _Lines:
+    """Where lines between two standard normal classes start, end, and are looked at."""
+
+    def __init__(self, lines: int, pairs: Pairs, dim: int, draw: torch.Generator) -> None:
+        half = torch.randn(len(pairs), lines // 2, 2, dim, generator=draw)
+        self.ends = torch.cat([half, -half], dim=1)
+        """[Q, L, 2, D], around the two means"""
+        self.at = (torch.randperm(lines, generator=draw) + 0.5) / lines
+        """[L]: a place on each line, 0 at its start and 1 at its end"""
+
+    def points(self, start: Tensor, end: Tensor) -> Tensor:
+        """[S, Q, L, D] of means [S, Q, D]."""
+        ends = self.ends
+        return torch.lerp(
+            start[:, :, None] + ends[:, :, 0], end[:, :, None] + ends[:, :, 1], self.at[:, None]
+        )
+
+
+def _descend(
+    means: Tensor, pairs: Pairs, spacing: float, lines: _Lines, steps: int, pace: float
+) -> Tensor:
+    means = means.clone().requires_grad_()
+    optimizer = torch.optim.Adam([means])
+    with torch.enable_grad():
+        for step in range(steps):
+            optimizer.param_groups[0]["lr"] = 0.05 * spacing * pace * (1 - step / steps)
+            optimizer.zero_grad()
+            _cost(means, pairs, spacing, lines).sum().backward()
+            optimizer.step()
+    return means.detach()
+
+
+def _cost(means: Tensor, pairs: Pairs, spacing: float, lines: _Lines) -> Tensor:
+    """[S] of layouts [S, K, D]."""
+    # The smallest of numbers keeps the gradients of the distances finite at 0.
+    apart = ((means[:, :, None] - means[:, None]).square().sum(dim=-1) + 1e-9).sqrt()
+    itself = torch.eye(means.shape[1], dtype=torch.bool)
+    near = (spacing - apart).clamp(min=0).square().masked_fill(itself, 0).sum(dim=(1, 2))
+    cost = 0.5 * near + 0.003 * means.square().sum(dim=(1, 2))
+    if pairs:
+        two = torch.tensor(pairs)
+        points = lines.points(means[:, two[:, 0]], means[:, two[:, 1]])
+        likely = -0.5 * (points[:, :, :, None] - means[:, None, None]).square().sum(dim=-1)
+        own = two[None, :, None].expand(len(means), -1, likely.shape[2], -1)
+        third = likely.logsumexp(dim=-1) - likely.gather(-1, own).logsumexp(dim=-1)  # [S, Q, L]
+        far = (apart[:, two[:, 0], two[:, 1]] - spacing).clamp(min=0).square().sum(dim=1)
+        cost = cost + 4 * third.mean(dim=2).sum(dim=1) + 0.3 * far
+    return cost
+
+
+def _direct(means: Tensor, pair: tuple[int, int], lines: int = 1000, steps: int = 64) -> float:
+    """The share of lines between two classes on which no third mean is ever the nearest.
+
+    Lines join draws from the two classes that are judged right.
+    """
+    draw = torch.Generator().manual_seed(1)
+    offsets = torch.randn(2, lines, means.shape[1], generator=draw)
+    ends = offsets + means[list(pair), None]
+    right = (torch.cdist(ends, means).argmin(dim=-1) == torch.tensor(pair)[:, None]).all(dim=0)
+    at = torch.linspace(0, 1, steps)[:, None, None]
+    nearest = torch.cdist(torch.lerp(ends[0, right], ends[1, right], at), means).argmin(dim=-1)
+    alone = ((nearest == pair[0]) | (nearest == pair[1])).all(dim=0)
+    return float(alone.float().mean()) if len(alone) else 0.0
