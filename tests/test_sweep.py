@@ -29,7 +29,7 @@ from .test_train import rows
 GRID = """\
 recipe = "small.toml"
 seeds = 2
-goal = "highest test/knn_accuracy"
+goal = "highest test/knn_accuracy forced"
 
 [grid]
 "kl.name" = ["square", "abs"]
@@ -543,7 +543,7 @@ def test_interrupted_is_an_error_with_its_own_code():
 SEARCH = """\
 recipe = "small.toml"
 seeds = 2
-goal = "lowest test/reconstruction"
+goal = "lowest test/reconstruction forced"
 
 [search]
 sampler = "random"

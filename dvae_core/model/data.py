@@ -104,11 +104,10 @@ HASHED = 100_000_000
 def fingerprint(data: LabelledImages) -> str:
     """A digest of a data set's images and labels: of all of them, or evenly spread ones of many."""
     digest = hashlib.sha256(repr((data.classes, data.image_shape)).encode())
-    for images, labels in (
-        (data.train_images, data.train_labels),
-        data.part("test"),
-        *[data.part("val")] * data.has_validation,
-    ):
+    parts = [(data.train_images, data.train_labels), data.part("test")]
+    if data.has_validation:
+        parts.append(data.part("val"))
+    for images, labels in parts:
         step = max(1, -(-images.nbytes // HASHED))
         digest.update(f"{len(images)} {step}".encode())
         digest.update(labels.tobytes())
