@@ -7,7 +7,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from dvae_core import DataError, Dataset, LabelledImages, load_run
+from dvae_core import DataError, Dataset, LabelledImages, compare_runs, load_run
 from dvae_core.errors import Interrupted, RecipeError
 from dvae_core.model.data import difference, fingerprint, load_data, stratified
 from dvae_core.recipe.goal import Goal
@@ -302,6 +302,17 @@ def test_without_one_a_run_says_and_does_what_it_did(recipe_file, tmp_path):
     assert "validation_images" not in run.info
     assert "validation_fraction" not in run.recipe_table["dataset"]
     assert all(parts(row) == {"train", "test"} for row in run.metrics())
+
+
+def test_runs_with_and_without_one_are_two_rows(recipe_file, tmp_path):
+    short = [SHORT, "train.epochs=1"]
+    for changes in (short, [*short, FRACTION]):
+        run_recipe(load_recipe(recipe_file, changes), tmp_path)
+    found = compare_runs([tmp_path])
+    assert found.settings == ("dataset.validation_fraction",)
+    assert found.metrics[-3:] == ("val/reconstruction", "val/kl", "val/knn_accuracy")
+    assert ["val/kl" in row.metrics for row in found.rows] == [False, True]
+    assert all("kl" in row.metrics for row in found.rows)
 
 
 def test_measuring_it_changes_no_bit_of_the_training(recipe_file, blobs, tmp_path):

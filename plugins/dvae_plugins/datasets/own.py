@@ -50,7 +50,8 @@ class NPZ(_OwnDataset):
     `classes` names the classes in the order of the sorted labels.
 
     Large arrays of uint8 that np.savez wrote, which packs nothing, stay in the file and are read
-    as they are needed. A split copies them: write `test_images` where memory is short.
+    as they are needed. A split copies them: where memory is short, write `test_images` into the
+    file, and `validation_images` in place of a `validation_fraction`.
     """
 
     name = "npz"
