@@ -64,7 +64,7 @@ def evaluate(
             watcher.warn(str(error))
     if as_json:
         about = {"run": loaded.folder.name, "epoch": found.epoch, "step": found.step}
-        about |= {"split": found.split}
+        about |= {"split": found.split} if found.split == "val" else {}
         print(json.dumps(about | found.values))
     else:
         _print_table(loaded.folder.name, found)

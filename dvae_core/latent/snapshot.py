@@ -296,7 +296,7 @@ class Snapshot:
 
 def _as_test(row: dict[str, Any]) -> dict[str, Any]:
     """A row that says under `test/` what it says under `val/`."""
-    own = {f"test/{key[4:]}": value for key, value in row.items() if key.startswith("val/")}
+    own = {k.replace("val/", "test/", 1): v for k, v in row.items() if k.startswith("val/")}
     return {k: v for k, v in row.items() if not k.startswith(("test/", "val/"))} | own
 
 
