@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from .helpers import INLINE, forget_plugins
+from .helpers import GRID, INLINE, forget_plugins
 
 # The default tries the same few inputs each time; --hypothesis-profile=thousands looks for more.
 _FUZZ = {
@@ -199,3 +199,16 @@ def visit(browser):
     for context in contexts:
         context.close()
     assert troubles == []
+
+
+@pytest.fixture
+def write(recipe_file):
+    """Writes a sweep file over a recipe of two epochs."""
+    recipe_file.write_text(recipe_file.read_text().replace("epochs = 4", "epochs = 2"))
+
+    def write(text: str = GRID) -> Path:
+        file = recipe_file.with_name("sweep.toml")
+        file.write_text(textwrap.dedent(text))
+        return file
+
+    return write

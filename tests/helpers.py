@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-from dvae_core.plugin.registry import _load_registry
+from dvae_core.plugin.registry import _load_registry, load_registry
 from dvae_core.runs.watch import Watch
+from dvae_core.sweep.plan import Plan
+from dvae_core.sweep.sweep_file import load_sweep
 from dvae_core.sweep.watch import SweepWatch
 
 ROOT = Path(__file__).parent.parent
@@ -101,7 +103,7 @@ class Heard(Watch):
 GRID = """\
 recipe = "small.toml"
 seeds = 2
-goal = "highest test/knn_accuracy"
+goal = "highest test/knn_accuracy forced"
 
 [grid]
 "kl.name" = ["square", "abs"]
@@ -126,3 +128,7 @@ class SweepHeard(SweepWatch):
 
 def runs_in(folder):
     return sorted(file.parent.name for file in folder.glob("*/run.json"))
+
+
+def plan_of(file, overrides=()):
+    return Plan(load_sweep(file, load_registry()), overrides, load_registry())

@@ -54,7 +54,7 @@ ODD = """
 
 @pytest.fixture
 def run(recipe_file, tmp_path):
-    changes = ['train.keep_best="lowest test/kl"', 'evaluate.metrics=["knn","active_units"]']
+    changes = ['train.keep_best="lowest test/kl forced"', 'evaluate.metrics=["knn","active_units"]']
     return run_recipe(load_recipe(recipe_file, changes), tmp_path / "runs")
 
 

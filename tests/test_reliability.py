@@ -139,7 +139,7 @@ def test_other_words_for_checkpoint_every_are_refused(recipe_file, value):
 
 def test_the_best_checkpoint_is_kept(recipe_file, tmp_path):
     recipe = load_recipe(
-        recipe_file, ["train.epochs=6", 'train.keep_best="highest test/knn_accuracy"']
+        recipe_file, ["train.epochs=6", 'train.keep_best="highest test/knn_accuracy forced"']
     )
     run = run_recipe(recipe, tmp_path)
     values = [row["test/knn_accuracy"] for row in run.metrics()]

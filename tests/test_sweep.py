@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -18,29 +17,10 @@ from dvae_core.runs.journal import Journal
 from dvae_core.sweep import jobs as jobs_module
 from dvae_core.sweep.driver import run_sweep
 from dvae_core.sweep.jobs import Job, Record, record_file, run_job, session_file
-from dvae_core.sweep.plan import Plan
 from dvae_core.sweep.sweep_file import load_sweep
 from dvae_core.training.run import run_recipe
 
-from .helpers import GRID, INLINE, RECIPES, SweepHeard, rows, runs_in
-
-
-@pytest.fixture
-def write(recipe_file):
-    """Writes a sweep file over a recipe of two epochs."""
-    recipe_file.write_text(recipe_file.read_text().replace("epochs = 4", "epochs = 2"))
-
-    def write(text: str = GRID) -> Path:
-        file = recipe_file.with_name("sweep.toml")
-        file.write_text(textwrap.dedent(text))
-        return file
-
-    return write
-
-
-def plan_of(file, overrides=()):
-    return Plan(load_sweep(file, load_registry()), overrides, load_registry())
-
+from .helpers import GRID, INLINE, RECIPES, SweepHeard, plan_of, rows, runs_in
 
 # --- The plan.
 
@@ -524,7 +504,7 @@ def test_interrupted_is_an_error_with_its_own_code():
 SEARCH = """\
 recipe = "small.toml"
 seeds = 2
-goal = "lowest test/reconstruction"
+goal = "lowest test/reconstruction forced"
 
 [search]
 sampler = "random"

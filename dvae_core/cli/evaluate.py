@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from dvae_core.latent.evaluation import Evaluation
+    from dvae_core.plugin.labelled_images import Split
     from dvae_core.runs.checkpoints import Epoch
 
 
@@ -17,6 +18,7 @@ EXAMPLES = (
     "dvae evaluate runs/mnist_abs-20260101-120000-abcd",
     "dvae evaluate runs/mnist_abs-20260101-120000-abcd --epoch best --json",
     "dvae evaluate runs/mnist_abs-20260101-120000-abcd --metric silhouette",
+    "dvae evaluate runs/quick_val-20260101-120000-abcd --split val",
 )
 
 
@@ -31,6 +33,9 @@ def evaluate(
             help="The epoch whose checkpoint is measured; the newest if left out.",
         ),
     ] = None,
+    split: Annotated[
+        str, typer.Option(metavar="test|val", help="Measure the test or the validation images.")
+    ] = "test",
     metric: Annotated[
         list[str] | None,
         typer.Option(
@@ -40,27 +45,26 @@ def evaluate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One flat JSON object.")] = False,
 ) -> None:
-    """Measure the metrics of a run's recipe, and the test set's reconstruction and kl."""
+    """Measure the metrics of a run's recipe, and the reconstruction and kl of the images."""
     from dvae_core.cli.progress import patience
 
-    which = _epoch(epoch)
+    which, part = _epoch(epoch), _split(split)
     with patience() as watcher:
         watcher.stage("loading the run")
         from dvae_core.errors import RunFolderError
         from dvae_core.latent.loaded_run import load_run
-        from dvae_core.runs.kept import save_details
 
         loaded = load_run(run, which, watch=watcher)
-        found = loaded.evaluate(metric, watch=watcher)
+        found = loaded.evaluate(metric, watch=watcher, split=part)
         for failure in found.failures:
             watcher.say(failure)
         try:
-            for name, details in found.details.items():
-                save_details(run, found.epoch, name, details)
+            found.save_details(run)
         except RunFolderError as error:
             watcher.warn(str(error))
     if as_json:
         about = {"run": loaded.folder.name, "epoch": found.epoch, "step": found.step}
+        about |= {"split": found.split} if found.split == "val" else {}
         print(json.dumps(about | found.values))
     else:
         _print_table(loaded.folder.name, found)
@@ -76,13 +80,19 @@ def _epoch(text: str | None) -> Epoch | None:
     return int(text)
 
 
+def _split(text: str) -> Split:
+    if text not in ("test", "val"):
+        raise typer.BadParameter(f'{text!r} is neither "test" nor "val"', param_hint="--split")
+    return text  # type: ignore[return-value]
+
+
 def _print_table(run: str, found: Evaluation) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("test set", no_wrap=True)
+    table.add_column("test set" if found.split == "test" else "validation set", no_wrap=True)
     table.add_column("", justify="right", no_wrap=True)
     for name, value in found.values.items():
         table.add_row(Text(name), f"{value:.5g}")

@@ -141,24 +141,26 @@ def patience() -> Iterator[Lines]:
 
 
 def epoch_line(row: dict[str, Any], epochs: int) -> str:
-    """One epoch in one line, the test metrics behind a bar.
+    """One epoch in one line, the validation and the test metrics behind bars.
 
     >>> epoch_line({"epoch": 1, "train/loss": 9.0, "train/kl": 4.0, "train/kl_weight": 0.5,
     ...     "test/kl": 3.5, "images_per_second": 1234.5}, 10)
     'epoch  1/10  loss 9.00  kl 4.00 (x0.5) | test: kl 3.50 | 1,234 images/s'
     """
-    train, test = [], []
+    train: list[str] = []
+    parts: dict[str, list[str]] = {"val": [], "test": []}
     for key, value in row.items():
         part, _, name = key.partition("/")
         if part == "train" and not name.endswith("_weight"):
             weight = row.get(f"{key}_weight")
             suffix = f" (x{weight:.3g})" if weight not in (None, 1.0) else ""
             train.append(f"{name} {_number(name, value)}{suffix}")
-        elif part == "test":
-            test.append(f"{name} {_number(name, value)}")
+        elif part in parts:
+            parts[part].append(f"{name} {_number(name, value)}")
+    looked_at = "".join(f" | {part}: {'  '.join(said)}" for part, said in parts.items() if said)
     return (
-        f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}  {'  '.join(train)} | "
-        f"test: {'  '.join(test)} | {int(row['images_per_second']):,} images/s"
+        f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}  {'  '.join(train)}"
+        f"{looked_at} | {int(row['images_per_second']):,} images/s"
     )
 
 

@@ -83,7 +83,10 @@ def _describe(recipe: Recipe, watcher: Any) -> None:
     training = prepare(recipe, watcher)
     parameters = sum(p.numel() for p in training.model.parameters())
     shape = "x".join(map(str, training.data.image_shape))
-    print(f"data       {len(training.data.train_images):,} training images of {shape}")
+    data = training.data
+    print(f"data       {len(data.train_images):,} training images of {shape}")
+    if data.validation_images is not None:
+        print(f"           {len(data.validation_images):,} validation images")
     print(f"model      {parameters:,} parameters on {training.device}")
     print(f"terms      {', '.join(training.objective.names)}")
     print(f"length     {recipe.train.epochs} epochs of {training.timeline.steps_per_epoch:,} steps")

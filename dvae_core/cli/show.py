@@ -71,7 +71,7 @@ def loss_lines(recipe: Recipe) -> Iterator[str]:
     """What the terms of the loss weigh, as TOML comments."""
     from dvae_core.recipe.balance import balance
 
-    size, shape = _train_images(recipe), recipe.dataset.image_shape()
+    size, shape = recipe.train_images, recipe.dataset.image_shape()
     loss = balance(recipe, size, shape)
     rows = [("term", "component", "reduction", "unit", "weight")]
     rows += [(t.term, t.component, t.reduction, t.unit, _span(t.weight)) for t in loss.terms]
@@ -97,11 +97,6 @@ def _span(span: tuple[float, float] | None) -> str:
     return start if start == end else f"{start} → {end}"
 
 
-def _train_images(recipe: Recipe) -> int | None:
-    size = recipe.dataset.size()
-    return size and min(size, recipe.dataset.train_limit or size)
-
-
 def weight_lines(recipe: Recipe) -> Iterator[str]:
     """Each scheduled weight, drawn in a line over the run, as TOML comments."""
     from dvae_core.plugin.kinds import Schedule
@@ -109,7 +104,7 @@ def weight_lines(recipe: Recipe) -> Iterator[str]:
     scheduled = {n: w for n, w in recipe.weights.items() if isinstance(w, Schedule)}
     if not scheduled:
         return
-    size = _train_images(recipe)
+    size = recipe.train_images
     yield ""
     if size is None:
         yield "# How long the run is shows once the data is loaded; the plot `weights` draws them."

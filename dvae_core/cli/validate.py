@@ -20,7 +20,11 @@ def validate(
     recipe: Annotated[Path, typer.Argument(help="A recipe file.")], overrides: Overrides = None
 ) -> None:
     """Check a recipe and say everything that is wrong with it. Loads no data."""
+    from dvae_core.recipe.goal import Goal
     from dvae_core.recipe.recipe import load_recipe
 
-    load_recipe(recipe, overrides or ())
+    loaded = load_recipe(recipe, overrides or ())
+    goal = Goal.of(loaded.train.keep_best)
+    if goal is not None and (warning := goal.warning(loaded.validated)):
+        print(f"warning: train.keep_best: {warning}", file=sys.stderr)
     print(f"{recipe}: no mistakes found", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,10 +14,11 @@ from dvae_core.errors import RecipeError
 from dvae_core.latent.snapshot import Snapshot
 from dvae_core.plugin.guard import guarded
 from dvae_core.plugin.kinds import Metric
+from dvae_core.plugin.labelled_images import Split
 from dvae_core.plugin.registry import Registry, UnknownComponent
 from dvae_core.randomness import set_aside
 from dvae_core.recipe.recipe import Recipe
-from dvae_core.runs.kept import check_details
+from dvae_core.runs.kept import check_details, save_details
 from dvae_core.runs.watch import Watch
 
 
@@ -29,15 +31,31 @@ class Evaluation:
     step: int
     """Steps finished."""
     values: dict[str, float]
-    """`reconstruction` and `kl` of the test images, then what the metrics gave, by name."""
+    """`reconstruction` and `kl` of the images, then what the metrics gave, by name."""
     details: dict[str, dict[str, Any]]
     """What else a metric wants kept, by its name."""
     failures: tuple[str, ...]
     """A line for each metric that failed."""
+    split: Split = "test"
+    """The images that were measured."""
+
+    @property
+    def row(self) -> dict[str, float]:
+        """The values as they stand in a row of metrics.jsonl."""
+        return {f"{self.split}/{name}": value for name, value in self.values.items()}
+
+    def save_details(self, run: Path) -> None:
+        """Keep the details in a run folder, those of validation images as `val-<metric>`.
+
+        Raises:
+            RunFolderError: the folder cannot be written.
+        """
+        for name, details in self.details.items():
+            save_details(run, self.epoch, name if self.split == "test" else f"val-{name}", details)
 
 
 def measure(snapshot: Snapshot, metrics: Iterable[Metric], watch: Watch) -> Evaluation:
-    """The losses of the test images and all metrics; one that fails costs no other.
+    """The losses of the snapshot's images and all metrics; one that fails costs no other.
 
     Each metric finds the global random generators seeded alike, so that what it measures depends on
     neither the order nor the company.
@@ -58,7 +76,9 @@ def measure(snapshot: Snapshot, metrics: Iterable[Metric], watch: Watch) -> Eval
             kept = metric.details(snapshot)
             check_details(kept)
             details[metric.name] = kept
-    return Evaluation(snapshot.epoch, snapshot.step, values, details, tuple(failures))
+    return Evaluation(
+        snapshot.epoch, snapshot.step, values, details, tuple(failures), snapshot.split
+    )
 
 
 def choose_metrics(recipe: Recipe, names: Sequence[str], registry: Registry) -> list[Metric]:

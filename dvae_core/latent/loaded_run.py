@@ -18,6 +18,7 @@ from dvae_core.model.device import device_of, is_available, place
 from dvae_core.model.guided_vae import build_model
 from dvae_core.model.objective import Objective
 from dvae_core.plugin.given import Run
+from dvae_core.plugin.labelled_images import Split
 from dvae_core.plugin.registry import Registry, load_registry
 from dvae_core.randomness import set_aside
 from dvae_core.recipe.recipe import Recipe
@@ -70,13 +71,17 @@ class LoadedRun:
         """The rows of metrics.jsonl, an epoch each: `pandas.DataFrame(run.metrics())` works."""
         return self.folder.metrics()
 
-    def snapshot(self, watch: Watch | None = None) -> Snapshot:
+    def snapshot(self, watch: Watch | None = None, *, split: Split = "test") -> Snapshot:
         """What metrics and plots see. Loads the run's data, the first time.
 
         On the run's device where this machine has it.
 
+        Args:
+            watch: who is told what goes on.
+            split: which images are looked at; "val" for the validation images.
+
         Raises:
-            DataError: the data cannot be had.
+            DataError: the data cannot be had, or has no validation images.
         """
         if self._snapshot is None:
             watch = watch or Watch()
@@ -95,6 +100,7 @@ class LoadedRun:
                 history=[row for row in self.metrics() if row["epoch"] < self.epoch],
                 say=watch.stage,
             )
+        self._snapshot = self._snapshot.on(split)
         return self._snapshot
 
     def _objective(self, timeline: Timeline) -> Objective:
@@ -116,16 +122,21 @@ class LoadedRun:
             ) from error
 
     def evaluate(
-        self, metrics: Sequence[str] | None = None, *, watch: Watch | None = None
+        self,
+        metrics: Sequence[str] | None = None,
+        *,
+        watch: Watch | None = None,
+        split: Split = "test",
     ) -> Evaluation:
         """Measure the run as it measures itself after an epoch. Writes nothing.
 
         Args:
             metrics: names of metrics; those of the recipe if left out.
             watch: who is told what goes on.
+            split: which images are measured; "val" for the validation images.
 
         Raises:
-            DataError: the data cannot be had.
+            DataError: the data cannot be had, or has no validation images.
             RecipeError: there is no such metric, or it needs keys.
         """
         watch = watch or Watch()
@@ -133,7 +144,7 @@ class LoadedRun:
         if metrics is not None:
             chosen = tuple(choose_metrics(self.recipe, metrics, self._registry))
         watch.stage(f"loading {self.recipe.dataset.name}")
-        return measure(self.snapshot(watch), chosen, watch)
+        return measure(self.snapshot(watch, split=split), chosen, watch)
 
 
 def load_run(

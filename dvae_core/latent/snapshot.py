@@ -19,7 +19,7 @@ from dvae_core.latent.networks import CHUNK, Networks
 from dvae_core.model.batches import scaled, to_device
 from dvae_core.model.data import first_of_each
 from dvae_core.model.objective import Objective
-from dvae_core.plugin.labelled_images import ImageShape, LabelledImages
+from dvae_core.plugin.labelled_images import ImageShape, LabelledImages, Split
 from dvae_core.randomness import derived_seed, generator
 from dvae_core.recipe.recipe import Recipe
 
@@ -29,7 +29,8 @@ class Snapshot:
 
     Everything is a NumPy array, read-only and computed when first asked for. A snapshot is good
     until training goes on. N training images, no more than the recipe's evaluate.train_limit, and
-    M test images, D latent dimensions, K classes.
+    M test images, D latent dimensions, K classes. Where it looks at the validation images, they are
+    the test images of all that is said here, and their figures stand under `test/` in its history.
     """
 
     def __init__(
@@ -43,7 +44,10 @@ class Snapshot:
         step: int,
         history: Sequence[dict[str, Any]] = (),
         say: Callable[[str], None] = lambda text: None,
+        split: Split = "test",
     ) -> None:
+        self.split = split
+        """Which images are looked at: "test", or "val" for the validation images."""
         self.epoch = epoch
         """Epochs finished."""
         self.step = step
@@ -59,10 +63,12 @@ class Snapshot:
         self._placed = first_of_each(data.train_labels, recipe.evaluate.train_limit)
         self.train_labels = _read_only(data.train_labels[self._placed])
         """[N]; -1 is unlabelled."""
-        self.test_labels = _read_only(data.test_labels)
+        self._images, labels = data.part(split)
+        self.test_labels = _read_only(labels)
         """[M]; -1 is unlabelled."""
-        self.history = history
+        self.history = history if split == "test" else [_as_test(row) for row in history]
         """The rows of metrics.jsonl of the epochs before this one."""
+        self._rows = history
         self._recipe = recipe
         self._networks = networks
         self._objective = objective
@@ -70,6 +76,29 @@ class Snapshot:
         self._timeline = recipe.timeline(len(data.train_images))
         self._say = say
         self._paths: dict[tuple[int, int], Paths] = {}
+
+    def on(self, split: Split) -> Snapshot:
+        """The same, looking at the images of a split.
+
+        Raises:
+            DataError: there are no validation images.
+        """
+        if split == self.split:
+            return self
+        other = Snapshot(
+            self._recipe,
+            self._networks,
+            self._objective,
+            self._data,
+            epoch=self.epoch,
+            step=self.step,
+            history=self._rows,
+            say=self._say,
+            split=split,
+        )
+        if "train_means" in vars(self):
+            other.train_means = self.train_means
+        return other
 
     # --- Where the images lie.
 
@@ -91,7 +120,7 @@ class Snapshot:
     @cached_property
     def test_images(self) -> np.ndarray:
         """float32 [M, C, H, W] in [0, 1]."""
-        return _read_only(self._data.test_images.astype(np.float32) / 255)
+        return _read_only(self._images.astype(np.float32) / 255)
 
     def test_sample(self, most: int) -> np.ndarray:
         """Indices [P] of `most` test images, or of all there are; as many of each class alike."""
@@ -183,7 +212,7 @@ class Snapshot:
         means, log_vars = self._test_posterior
         noise = torch.randn(means.shape, generator=generator(self.seed, "test noise")).numpy()
         z = (means + noise * np.exp(0.5 * log_vars)).astype(np.float32)
-        images = to_device(self._data.test_images, self._networks.device)
+        images = to_device(self._images, self._networks.device)
         labels = torch.from_numpy(self.test_labels.copy()).to(self._networks.device)
         sums = torch.zeros(2, dtype=torch.float64)
         with torch.inference_mode():
@@ -219,7 +248,7 @@ class Snapshot:
         with torch.inference_mode():
             for start in range(0, len(chosen), CHUNK):
                 part = chosen[start : start + CHUNK]
-                images = scaled(to_device(self._data.test_images[part], self._networks.device))
+                images = scaled(to_device(self._images[part], self._networks.device))
                 mean, log_var = (
                     torch.from_numpy(a[part]).to(self._networks.device)
                     for a in (self.test_means, self.test_log_vars)
@@ -269,7 +298,13 @@ class Snapshot:
 
     @cached_property
     def _test_posterior(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.encode(self._data.test_images)
+        return self.encode(self._images)
+
+
+def _as_test(row: dict[str, Any]) -> dict[str, Any]:
+    """A row that says under `test/` what it says under `val/`."""
+    own = {k.replace("val/", "test/", 1): v for k, v in row.items() if k.startswith("val/")}
+    return {k: v for k, v in row.items() if not k.startswith(("test/", "val/"))} | own
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dvae_core.errors import DataError, DvaeError
 from dvae_core.plugin.kinds import Dataset
-from dvae_core.plugin.labelled_images import LabelledImages
+from dvae_core.plugin.labelled_images import LabelledImages, held_out
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +28,7 @@ def cache_folder() -> Path:
 
 
 def load_data(dataset: Dataset) -> LabelledImages:
-    """The data set's images, down to its limits.
+    """The data set's images, down to its limits, with the validation part held out if it is to be.
 
     Raises:
         DataError: the data cannot be had, or is not what a data set must give.
@@ -36,6 +37,10 @@ def load_data(dataset: Dataset) -> LabelledImages:
         data = dataset.load(cache_folder())
         if not isinstance(data, LabelledImages):
             raise TypeError(f"load gave {type(data).__name__}, not LabelledImages")
+        if data.has_validation and dataset.has_validation() is False:
+            raise ValueError("load gave a validation part, and has_validation() says there is none")
+        if data.has_validation and dataset.validation_fraction is not None:
+            raise ValueError("has a validation part of its own; leave validation_fraction out")
     except DvaeError:
         raise
     except Exception as error:
@@ -43,13 +48,53 @@ def load_data(dataset: Dataset) -> LabelledImages:
         raise DataError(f'data set "{dataset.name}": {reason}') from error
     train = first_of_each(data.train_labels, dataset.train_limit)
     test = first_of_each(data.test_labels, dataset.test_limit)
-    return LabelledImages(
+    limited = LabelledImages(
         data.train_images[train],
         data.train_labels[train],
         data.test_images[test],
         data.test_labels[test],
         data.classes,
+        data.validation_images,
+        data.validation_labels,
     )
+    if dataset.validation_fraction is None:
+        return limited
+    count = held_out(len(limited.train_images), dataset.validation_fraction)
+    if not 0 < count < len(limited.train_images):
+        raise DataError(
+            f'data set "{dataset.name}": of {len(limited.train_images)} training images '
+            f"validation_fraction = {dataset.validation_fraction} holds {count} out"
+        )
+    return _validated(limited, count)
+
+
+def _validated(data: LabelledImages, count: int) -> LabelledImages:
+    """The same data, with so many of the training images held out as its validation part."""
+    import numpy as np
+
+    held = np.zeros(len(data.train_labels), dtype=bool)
+    held[stratified(data.train_labels, count)] = True
+    return dataclasses.replace(
+        data,
+        train_images=data.train_images[~held],
+        train_labels=data.train_labels[~held],
+        validation_images=data.train_images[held],
+        validation_labels=data.train_labels[held],
+    )
+
+
+def stratified(labels: np.ndarray, count: int) -> np.ndarray:
+    """The indices of so many images, of each class its share, -1 included, to within one image.
+
+    The shares are Sainte-Laguë's. Which images of a class they are is drawn, the same ones always:
+    runs with different seeds are chosen among by the same images, and share their image judge.
+    """
+    import numpy as np
+
+    order = np.random.default_rng(0).permutation(len(labels))
+    _, number, sizes = np.unique(labels[order], return_inverse=True, return_counts=True)
+    place = (rank_in_class(labels[order]) + 0.5) / sizes[number]
+    return order[np.lexsort((labels[order], place))[:count]]
 
 
 HASHED = 100_000_000
@@ -59,10 +104,10 @@ HASHED = 100_000_000
 def fingerprint(data: LabelledImages) -> str:
     """A digest of a data set's images and labels: of all of them, or evenly spread ones of many."""
     digest = hashlib.sha256(repr((data.classes, data.image_shape)).encode())
-    for images, labels in (
-        (data.train_images, data.train_labels),
-        (data.test_images, data.test_labels),
-    ):
+    parts = [(data.train_images, data.train_labels), data.part("test")]
+    if data.has_validation:
+        parts.append(data.part("val"))
+    for images, labels in parts:
         step = max(1, -(-images.nbytes // HASHED))
         digest.update(f"{len(images)} {step}".encode())
         digest.update(labels.tobytes())
@@ -77,6 +122,7 @@ def difference(info: Mapping[str, Any], data: LabelledImages) -> str | None:
         "image_shape": list(data.image_shape),
         "train_images": len(data.train_images),
         "test_images": len(data.test_images),
+        "validation_images": 0 if data.validation_images is None else len(data.validation_images),
     }
     for key, now in facts.items():
         if key in info and info[key] != now:

@@ -36,7 +36,7 @@ def chart(title: str, curves: Sequence[Curve], *, key: Mapping[str, int] | None 
     """A figure of curves over the epochs; empty for none.
 
     Args:
-        curves: one or two, the second dashed.
+        curves: one to three, the second dashed, the third dotted.
         key: instead any number of curves, each with the look of this number, which a legend
             outside tells.
     """

@@ -18,7 +18,8 @@ from dvae_core.runs.watch import Watch
 
 ABOUT = (
     "name", "title", "status", "started", "seed", "device", "threads", "deterministic_algorithms",
-    "train_images", "test_images", "image_shape", "processor", "platform", "python", "git_commit",
+    "train_images", "validation_images", "test_images", "image_shape", "processor", "platform",
+    "python", "git_commit",
 )  # fmt: skip
 """Of run.json, what the table of provenance shows besides versions and components."""
 
@@ -61,7 +62,8 @@ def sections_of(run: RunFolder, epoch: int) -> str:
 
 def _curves(rows: Sequence[dict[str, Any]], epoch: int) -> str:
     rows = [row for row in rows if row["epoch"] <= epoch]
-    keys = dict.fromkeys(key for row in rows for key in row if key.startswith(("train/", "test/")))
+    parts = ("train/", "val/", "test/")
+    keys = dict.fromkeys(key for row in rows for key in row if key.startswith(parts))
     names: dict[str, list[str]] = {}
     for key in keys:
         names.setdefault(key.partition("/")[2], []).append(key)

@@ -36,10 +36,10 @@ def main_metrics(sweep: SweepFolder) -> list[str]:
     """The metrics that are drawn: the goal first, and none of single classes or pairs."""
     rows = sweep.best_first
     names = sweep.comparison.metrics if sweep.comparison is not None else ()
-    shown = [n for n in names if "/" not in n and any(n in row.metrics for row in rows)]
-    goal = sweep.goal
-    if goal is not None:
-        shown.sort(key=lambda name: name != goal[1])
+    goal = sweep.goal[1] if sweep.goal is not None else None
+    known = [n for n in names if any(n in row.metrics for row in rows)]
+    shown = [n for n in known if "/" not in n or n == goal]
+    shown.sort(key=lambda name: name != goal)
     return shown[:MOST_PANELS]
 
 

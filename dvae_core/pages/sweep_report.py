@@ -143,11 +143,13 @@ def _curves(sweep: SweepFolder) -> str:
     told = [_means(row) for row in rows]
     names = [row.recipe_name for row in rows]
     key = {name: number for number, name in enumerate(names)}
-    test = [f"test/{name}" for name in main_metrics(sweep)]
     known = dict.fromkeys(k for epochs in told for row in epochs for k in row)
+    # The test images of runs with validation images are measured at the end alone.
+    main = [name.removeprefix("val/") for name in main_metrics(sweep)]
+    looked_at = [f"val/{n}" if f"val/{n}" in known else f"test/{n}" for n in dict.fromkeys(main)]
     train = [k for k in known if k.startswith("train/") and not k.endswith("_weight")]
     charts = []
-    for name in (*test, *train):
+    for name in (*looked_at, *train):
         curves = [Curve.of(n, epochs, name) for n, epochs in zip(names, told, strict=True)]
         title = name.removeprefix("test/").replace("_", " ").replace("/", " ")
         charts.append(chart(title, [curve for curve in curves if curve.values], key=key))

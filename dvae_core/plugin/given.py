@@ -27,7 +27,8 @@ Row: TypeAlias = dict[str, float]
 `epoch` and `step` (finished ones), `seconds`, `images_per_second`; `train/loss`, `train/<term>` and
 `train/<term>_weight` of each term (reconstruction, kl, guidance and the extra ones),
 `train/guidance_accuracy`; `test/reconstruction`, `test/kl` and `test/<name>` of what the metrics
-gave. A key that does not apply, or was not measured, is left out.
+gave. Where there are validation images, `val/...` says the same of them, and the last epoch's row
+alone has `test/...`. A key that does not apply, or was not measured, is left out.
 """
 
 

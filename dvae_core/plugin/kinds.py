@@ -263,6 +263,8 @@ class Dataset(Component):
     """Take only so many training images, the first ones of each class alike."""
     test_limit: int | None = Field(default=None, ge=1)
     """Take only so many test images, the first ones of each class alike."""
+    validation_fraction: float | None = Field(default=None, gt=0.0, lt=1.0)
+    """Hold out this share of the training images, of each class alike, for `val/...` figures."""
     labelled_fraction: float = Field(default=1.0, ge=0.0, le=1.0)
     """The share of the training labels that guidance may see; evaluation sees them all."""
 
@@ -282,6 +284,10 @@ class Dataset(Component):
         """(C, H, W), where that is known without loading."""
         return None
 
+    def has_validation(self) -> bool | None:
+        """Whether `load` gives a validation part; None where that is not known without loading."""
+        return False
+
 
 class Metric(Component):
     """Measures a snapshot.
@@ -297,7 +303,7 @@ class Metric(Component):
 
     @abstractmethod
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
-        """Finite numbers by name; they are kept as `test/<name>`."""
+        """Finite numbers by name; kept as `test/<name>`, or `val/<name>` of validation images."""
 
     def details(self, snapshot: Snapshot) -> dict[str, Any]:
         """Arrays and plain values to keep beside the numbers.

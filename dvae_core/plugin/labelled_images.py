@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from dvae_core.errors import did_you_mean
+from dvae_core.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
 
 ImageShape = tuple[int, int, int]
 """(C, H, W)."""
+Split = Literal["test", "val"]
+"""Which images are looked at: those of the test, or those of the validation part."""
+HOW_TO_VALIDATE = "dataset.validation_fraction = 0.1 holds a tenth of the training images out"
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,18 @@ class LabelledImages:
     """int64 [M]."""
     classes: tuple[str, ...]
     """Class names in the order of the labels."""
+    validation_images: np.ndarray | None = None
+    """uint8 [V, C, H, W], if the data has a validation part."""
+    validation_labels: np.ndarray | None = None
+    """int64 [V]."""
 
     def __post_init__(self) -> None:
         import numpy as np
 
         object.__setattr__(self, "classes", tuple(str(c) for c in self.classes))
-        for part in ("train", "test"):
+        if (self.validation_images is None) != (self.validation_labels is None):
+            raise ValueError("validation_images and validation_labels come together")
+        for part in ("train", "test", *["validation"] * self.has_validation):
             images = np.asarray(getattr(self, f"{part}_images"))
             labels = np.asarray(getattr(self, f"{part}_labels"))
             object.__setattr__(self, f"{part}_images", images)
@@ -60,16 +69,42 @@ class LabelledImages:
                     f"{part}_labels must lie in -1..{len(self.classes) - 1} for "
                     f"{len(self.classes)} classes, not {labels.min()}..{labels.max()}"
                 )
-        if self.train_images.shape[1:] != self.test_images.shape[1:]:
-            raise ValueError(
-                f"train images are {self.train_images.shape[1:]}, "
-                f"test images {self.test_images.shape[1:]}"
-            )
+            if images.shape[1:] != self.train_images.shape[1:]:
+                raise ValueError(
+                    f"train images are {self.train_images.shape[1:]}, "
+                    f"{part} images {images.shape[1:]}"
+                )
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether there is a validation part."""
+        return self.validation_images is not None
+
+    def part(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
+        """The images and labels of a split.
+
+        Raises:
+            DataError: there is no validation part.
+        """
+        if split == "test":
+            return self.test_images, self.test_labels
+        if self.validation_images is None or self.validation_labels is None:
+            raise DataError(f"there are no validation images; {HOW_TO_VALIDATE}")
+        return self.validation_images, self.validation_labels
 
     @property
     def image_shape(self) -> ImageShape:
         c, h, w = self.train_images.shape[1:]
         return (c, h, w)
+
+
+def held_out(images: int, fraction: float | None) -> int:
+    """How many of so many training images `validation_fraction` holds out.
+
+    >>> held_out(60_000, 0.1), held_out(60_000, None)
+    (6000, 0)
+    """
+    return round(images * fraction) if fraction else 0
 
 
 def short_name(name: str, length: int) -> str:

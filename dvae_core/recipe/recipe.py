@@ -31,7 +31,7 @@ from dvae_core.plugin.kinds import (
     Reconstruction,
     Term,
 )
-from dvae_core.plugin.labelled_images import pairs_of
+from dvae_core.plugin.labelled_images import held_out, pairs_of
 from dvae_core.plugin.registry import Registry, load_registry
 from dvae_core.recipe import goal, optimizers
 from dvae_core.recipe.slots import (
@@ -114,7 +114,7 @@ class Train(Table):
     checkpoint_every: str | None = Field(default=None, pattern=r"^[1-9]\d{0,8} (steps|minutes)$")
     """Checkpoints within an epoch, such as "200 steps" or "5 minutes"; each epoch ends in one."""
     keep_best: str | None = Field(default=None, pattern=goal.PATTERN)
-    """Keep best.pt of the epoch with, for example, the "highest test/knn_accuracy"."""
+    """Keep best.pt of the epoch with, for example, the "highest val/knn_accuracy"."""
 
 
 class Evaluate(Table):
@@ -186,6 +186,29 @@ class Recipe(Table):
                 text = f'"{metric.name}" needs a bound on the likelihood, and {reason}'
                 raise key_problem("evaluate", ("evaluate", "metrics", index), text)
         return self
+
+    @model_validator(mode="after")
+    def _fair(self) -> Recipe:
+        best = goal.Goal.of(self.train.keep_best)
+        text = best and best.problem(self.validated)
+        if text:
+            raise key_problem("train", ("train", "keep_best"), f"keep_best: {text}")
+        return self
+
+    @property
+    def validated(self) -> bool | None:
+        """Whether there are validation images; None where only the data can tell."""
+        fraction = self.dataset.validation_fraction
+        return True if fraction is not None else self.dataset.has_validation()
+
+    @property
+    def train_images(self) -> int | None:
+        """How many images an epoch trains on, where that is known without loading them."""
+        size = self.dataset.size()
+        if size is None:
+            return None
+        size = min(size, self.dataset.train_limit or size)
+        return size - held_out(size, self.dataset.validation_fraction)
 
     @property
     def name(self) -> str:
@@ -301,9 +324,8 @@ def build_recipe(
     except ValidationError as error:
         raise RecipeError(error_lines(error, source)) from None
     recipe._name, recipe._source = name, source
-    known_size = recipe.dataset.size()
-    if known_size is not None:
-        recipe.check_schedules(min(known_size, recipe.dataset.train_limit or known_size))
+    if recipe.train_images is not None:
+        recipe.check_schedules(recipe.train_images)
     return recipe
 
 

@@ -52,8 +52,8 @@ def compare_runs(
 
     Args:
         paths: run folders, and folders of run folders.
-        metrics: names of metrics, `train/` before those of training; all of the test images if
-            left out.
+        metrics: names of metrics, `train/` before those of training, `val/` before those of the
+            validation images; all of the test and validation images if left out.
         figures: the old name of `metrics`.
         registry: the metrics that say which way is better.
 
@@ -161,7 +161,9 @@ def _metric_names(runs: list[Run], wanted: Sequence[str]) -> list[str]:
     known = dict.fromkeys(name for run in runs for name in run.metrics)
     if not wanted:
         plain = ("epoch", "step", "seconds", "images_per_second")
-        return [name for name in known if "/" not in name and name not in plain]
+        every = dict.fromkeys(name.removeprefix("val/") for name in known)
+        own = [name for name in every if "/" not in name and name not in plain]
+        return [name for name in (*own, *(f"val/{name}" for name in own)) if name in known]
     names = list(dict.fromkeys(name.removeprefix("test/") for name in wanted))
     problems = [
         f'no run has a metric "{name}"{did_you_mean(name, known)}; known: {", ".join(known)}'
@@ -202,7 +204,8 @@ def _directions(
         known.pop("train/loss", None)
     directions = {}
     for name in names:
-        pattern = next((p for p in known if fnmatch.fnmatchcase(name, p)), None)
+        own = name.removeprefix("val/")
+        pattern = next((p for p in known if fnmatch.fnmatchcase(own, p)), None)
         if pattern is not None:
             directions[name] = known[pattern]
     return directions

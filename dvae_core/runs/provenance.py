@@ -65,6 +65,8 @@ def provenance(
     name: str, recipe: Recipe, registry: Registry, data: LabelledImages
 ) -> dict[str, Any]:
     """What run.json says when a run starts. Beside the recipe, only these can change the bits."""
+    held = data.validation_images
+    validation = {} if held is None else {"validation_images": len(held)}
     return {
         "format": FORMAT,
         "name": name,
@@ -76,6 +78,7 @@ def provenance(
         "classes": list(data.classes),
         "train_images": len(data.train_images),
         "test_images": len(data.test_images),
+        **validation,
         **environment(),
         "components": _components(recipe, registry),
         "git_commit": _git_commit(),

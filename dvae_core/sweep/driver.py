@@ -88,6 +88,8 @@ def run_sweep(
     watch.stage("checking every recipe")
     variants = list(plan.variants()) if sweep_file.search is None else plan.corners()
     recipes = plan.check(variants)
+    for warning in plan.warnings(recipes):
+        watch.warn(warning)
     folder = _folder(sweep_file, Path(out), resume)
     with locked(folder, "another process drives this sweep"):
         journal = Journal(folder / "journal.jsonl")

@@ -59,6 +59,8 @@ def forecast(
         recipes = plan.check(plan.corners())
         epochs = dict.fromkeys(trial_names(sweep_file.search), recipes[0].train.epochs)
         pairs = [(name, seed) for name in epochs for seed in sweep_file.seeds]
+    for warning in plan.warnings(recipes):
+        watch.warn(warning)
     watch.stage("measuring an epoch")
     seconds = measure_epoch(recipes[0], registry)
     runs = {run_name(name, seed): epochs[name] for name, seed in pairs}

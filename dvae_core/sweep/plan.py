@@ -13,6 +13,7 @@ from typing import Any
 
 from dvae_core.errors import RecipeError
 from dvae_core.plugin.registry import Registry
+from dvae_core.recipe.goal import Goal
 from dvae_core.recipe.recipe import MAY_CHANGE, Recipe, build_recipe
 from dvae_core.recipe.source import NAME_KEYS, Dotted, RecipeSource, change, read_source
 from dvae_core.sweep.sweep_file import Axis, Range, SweepFile
@@ -92,15 +93,25 @@ class Plan:
         """
         recipes = []
         wrong: dict[str, list[str]] = {}
+        goal, at = Goal.of(self.sweep.goal), self.sweep.origin(("goal",))
         for variant in variants:
             try:
                 recipes.append(self.recipe(variant))
             except RecipeError:
                 for problem in self._problems(variant):
                     wrong.setdefault(problem, []).append(variant.name)
+                continue
+            if goal and (unfair := goal.problem(recipes[-1].validated)):
+                wrong.setdefault(f"{at}: goal: {unfair}", []).append(variant.name)
         if wrong:
             raise RecipeError([_of(line, names, len(variants)) for line, names in wrong.items()])
         return recipes
+
+    def warnings(self, recipes: Sequence[Recipe]) -> list[str]:
+        """What is wrong with recipes that `check` has let pass, each line once."""
+        goal, at = Goal.of(self.sweep.goal), self.sweep.origin(("goal",))
+        found = [goal and goal.warning(recipe.validated) for recipe in recipes]
+        return [f"{at}: goal: {text}" for text in dict.fromkeys(found) if text]
 
     def corners(self) -> list[Variant]:
         """Variants that try every choice and both ends of every range of a search, one by one."""

@@ -142,7 +142,7 @@ class SweepFile(Table):
     seeds: Annotated[tuple[int, ...], PlainValidator(_seeds)] = (0,)
     """A list, or how many, counted from 0. Every variant is trained with each."""
     goal: str | None = Field(default=None, pattern=PATTERN)
-    """What makes a run the best so far, such as "highest test/knn_accuracy"."""
+    """What makes a run the best so far, such as "highest val/knn_accuracy"."""
     grid: dict[str, Any] = {}
     """For each recipe key a list of values; every combination is a variant."""
     variants: Annotated[tuple[NamedVariant, ...], FROM_LIST] = ()
@@ -175,7 +175,7 @@ class SweepFile(Table):
                 if getattr(self, key):
                     wrong((key,), "a search takes the place of grid and variants; leave one out")
             if self.goal is None:
-                wrong(("search",), 'a search needs a goal = "highest test/..." above its table')
+                wrong(("search",), 'a search needs a goal = "highest val/..." above its table')
         for varied, at in self.varied.items():
             if varied[0] in ("seed", "extends"):
                 wrong(at, f"{varied[0]} cannot vary here; use seeds, or another recipe")

@@ -15,11 +15,11 @@ from dvae_core.latent.png import png
 from dvae_core.plugin.events import Events
 from dvae_core.plugin.guard import guarded
 from dvae_core.plugin.kinds import Callback
+from dvae_core.plugin.labelled_images import Split
 from dvae_core.plugin.registry import Registry
 from dvae_core.randomness import set_aside
 from dvae_core.recipe.goal import Goal
 from dvae_core.runs.folder import RunFolder
-from dvae_core.runs.kept import save_details
 from dvae_core.runs.watch import Watch
 from dvae_core.stopping import StopRequest
 from dvae_core.training.callback_states import restore, states_of
@@ -198,14 +198,18 @@ def _evaluate(
     row: dict[str, Any] = {"epoch": epoch, "step": training.step, **training.means}
     figures: dict[str, Path] = {}
     training.train(False)
-    snapshot = training.snapshot(run.metrics(), watch.stage)
-    measured = measure(snapshot, recipe.evaluate.metrics if due else (), watch)
-    row |= {f"test/{name}": value for name, value in measured.values.items()}
-    for name, details in measured.details.items():
-        save_details(run.path, epoch, name, details)
-    for failure in measured.failures:
-        watch.warn(failure)
     goal = Goal.of(recipe.train.keep_best)
+    # Beside validation images those of the test wait for the end, unless a goal is forced on them.
+    splits: list[Split] = ["val"] if training.data.has_validation else ["test"]
+    if splits == ["val"] and (epoch == recipe.train.epochs or (goal is not None and goal.by_test)):
+        splits.append("test")
+    snapshot = training.snapshot(run.metrics(), watch.stage).on(splits[0])
+    for split in splits:
+        measured = measure(snapshot.on(split), recipe.evaluate.metrics if due else (), watch)
+        row |= measured.row
+        measured.save_details(run.path)
+        for failure in measured.failures:
+            watch.warn(failure)
     if due and goal is not None and goal.key not in row:
         hint = did_you_mean(goal.key, row) or f"; there are {', '.join(row)}"
         watch.warn(f'train.keep_best: there is no metric "{goal.key}"{hint}')

@@ -9,7 +9,9 @@ from typing import Any
 from dvae_core.errors import DvaeError, RecipeError, reason
 from dvae_core.model.data import difference, load_data
 from dvae_core.plugin.kinds import Callback
+from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.plugin.registry import Registry, load_registry
+from dvae_core.recipe.goal import Goal
 from dvae_core.recipe.recipe import Recipe, check_same_experiment, load_recipe
 from dvae_core.runs.folder import RunFolder
 from dvae_core.runs.watch import Silence, Watch
@@ -167,11 +169,22 @@ def prepare(recipe: Recipe, watch: Watch, ranks: Ranks = ALONE) -> Training:
     watch.stage(f"loading {recipe.dataset.name}")
     with ranks.after_first():
         data = load_data(recipe.dataset)
+    _check_goal(recipe, data, watch)
     recipe.check_schedules(len(data.train_images))
     recipe, measured = ranks.from_first(lambda: autotune(recipe, data, watch))
     training = Training(recipe, data, measured, ranks)
     training.check_batches()
     return training
+
+
+def _check_goal(recipe: Recipe, data: LabelledImages, watch: Watch) -> None:
+    goal = Goal.of(recipe.train.keep_best)
+    if goal is None:
+        return
+    if problem := goal.problem(data.has_validation):
+        raise RecipeError(f"{recipe.origin(('train', 'keep_best'))}: [train] keep_best: {problem}")
+    if warning := goal.warning(data.has_validation):
+        watch.warn(f"train.keep_best: {warning}")
 
 
 def _check(callback: Callback) -> None:

@@ -150,7 +150,8 @@ def _accuracy(snapshot: Snapshot) -> float | None:
 
 
 def _metrics(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    names = list(dict.fromkeys(key for row in rows for key in row if key.startswith("test/")))
+    parts = ("val/", "test/")
+    names = list(dict.fromkeys(key for row in rows for key in row if key.startswith(parts)))
     return {
         "names": [name.removeprefix("test/") for name in names],
         "epochs": [row["epoch"] for row in rows],

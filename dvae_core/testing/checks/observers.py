@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import tempfile
 from collections.abc import Iterator
@@ -30,8 +31,14 @@ from dvae_core.testing.toys import toy_recipe, toy_registry, toy_training
 @check("dataset")
 def gives_labelled_images(dataset: Dataset) -> None:
     data = _load(dataset)
-    for part in (data.train_labels, data.test_labels):
-        must((part >= 0).any(), "no image has a label")
+    for part in (data.train_labels, data.test_labels, data.validation_labels):
+        must(part is None or (part >= 0).any(), "no image has a label")
+    said = dataset.has_validation()
+    must(
+        said in (None, data.has_validation),
+        f"has_validation() says {said} and load gives "
+        f"{'a' if data.has_validation else 'no'} validation part",
+    )
     size = dataset.size()
     must(
         size in (None, len(data.train_images)),
@@ -47,9 +54,9 @@ def gives_labelled_images(dataset: Dataset) -> None:
 @check("dataset")
 def gives_the_same_twice(dataset: Dataset) -> None:
     one, two = _load(dataset), _load(dataset)
-    for name in ("train_images", "train_labels", "test_images", "test_labels", "classes"):
-        same = np.array_equal(getattr(one, name), getattr(two, name))
-        must(same, f"{name} differ when loaded again")
+    for field in dataclasses.fields(LabelledImages):
+        same = np.array_equal(getattr(one, field.name), getattr(two, field.name))
+        must(same, f"{field.name} differ when loaded again")
 
 
 _NOT_HERE: dict[str, str] = {}

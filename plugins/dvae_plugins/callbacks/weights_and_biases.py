@@ -119,7 +119,7 @@ class WandB(Callback):
     def _define(self, metrics: dict[str, float]) -> None:
         """Draw what is new among the metrics over epochs, and keep the best value of it."""
         for key in metrics:
-            if key not in self._defined and key.startswith(("train/", "test/")):
+            if key not in self._defined and key.startswith(("train/", "val/", "test/")):
                 self._run.define_metric(key, step_metric="epoch", summary=_summary(key, metrics))
         self._defined.update(metrics)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +15,8 @@ from dvae_plugins.datasets.arrays import read_npz
 if TYPE_CHECKING:
     import numpy as np
 
-ARRAYS = ("images", "labels", "test_images", "test_labels", "classes")
+PARTS = ("", "test_", "validation_")
+ARRAYS = (*(f"{part}{name}" for part in PARTS for name in ("images", "labels")), "classes")
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 
 
@@ -43,10 +46,12 @@ class NPZ(_OwnDataset):
 
     Images are [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels, uint8 or floats in
     [0, 1]. Labels are integers or strings; -1 is unlabelled. `test_images` and `test_labels`, if
-    there, are the test set; `classes` names the classes in the order of the sorted labels.
+    there, are the test set, and `validation_images` and `validation_labels` the validation part;
+    `classes` names the classes in the order of the sorted labels.
 
     Large arrays of uint8 that np.savez wrote, which packs nothing, stay in the file and are read
-    as they are needed. A split copies them: write `test_images` where memory is short.
+    as they are needed. A split copies them: where memory is short, write `test_images` into the
+    file, and `validation_images` in place of a `validation_fraction`.
     """
 
     name = "npz"
@@ -56,23 +61,37 @@ class NPZ(_OwnDataset):
         import numpy as np
 
         arrays = self._arrays()
-        parts = [arrays[name] for name in ("labels", "test_labels") if name in arrays]
-        for part in parts:
+        parts = {part: arrays[f"{part}labels"] for part in PARTS if f"{part}labels" in arrays}
+        for part in parts.values():
             if part.ndim != 1 or part.dtype.kind not in "iuUS":
                 raise DataError(
                     f"{self.path}: labels must be [N] integers or strings, not {part.dtype} "
                     f"{list(part.shape)}"
                 )
-        labels, names = _numbered(np.concatenate(parts))
+        numbers, names = _numbered(np.concatenate(list(parts.values())))
+        ends = np.cumsum([len(part) for part in parts.values()])[:-1]
+        labels = dict(zip(parts, np.split(numbers, ends), strict=True))
         classes = tuple(map(str, arrays["classes"].ravel())) if "classes" in arrays else names
-        images = _uint8(arrays["images"], f"{self.path}: images")
-        if len(images) != len(arrays["labels"]):
-            raise DataError(f"{self.path}: {len(images)} images and {len(arrays['labels'])} labels")
-        if "test_images" not in arrays:
-            return self._split(images, labels, classes)
-        test_images = _uint8(arrays["test_images"], f"{self.path}: test_images")
-        n = len(images)
-        return LabelledImages(images, labels[:n], test_images, labels[n:], classes)
+        images = {
+            part: _uint8(arrays[f"{part}images"], f"{self.path}: {part}images") for part in parts
+        }
+        if len(images[""]) != len(labels[""]):
+            raise DataError(f"{self.path}: {len(images[''])} images and {len(labels[''])} labels")
+        validation = images.get("validation_"), labels.get("validation_")
+        if "test_" in parts:
+            test = images["test_"], labels["test_"]
+            return LabelledImages(images[""], labels[""], *test, classes, *validation)
+        split = self._split(images[""], labels[""], classes)
+        return dataclasses.replace(
+            split, validation_images=validation[0], validation_labels=validation[1]
+        )
+
+    def has_validation(self) -> bool | None:
+        try:
+            with zipfile.ZipFile(self.path) as file:
+                return "validation_images.npy" in file.namelist()
+        except (OSError, zipfile.BadZipFile):
+            return None
 
     def _arrays(self) -> dict[str, np.ndarray]:
         try:
@@ -82,9 +101,10 @@ class NPZ(_OwnDataset):
         except Exception as error:  # a damaged zip file raises nearly anything
             raise DataError(f"{self.path}: no readable npz file: {error}") from error
         missing = {"images", "labels"} - set(arrays)
-        if missing or ("test_images" in arrays) != ("test_labels" in arrays):
+        if missing or any((f"{p}images" in arrays) != (f"{p}labels" in arrays) for p in PARTS):
             raise DataError(
-                f"{self.path}: needs arrays images and labels (and test_images with test_labels), "
+                f"{self.path}: needs arrays images and labels (and test_images with test_labels, "
+                "validation_images with validation_labels), "
                 f"and has {', '.join(names)[:200] or 'none'}"
             )
         return arrays
