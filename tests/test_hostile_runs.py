@@ -365,7 +365,9 @@ def test_a_picture_is_a_png(run, dvae, tmp_path):
 
 def test_a_goal_that_nobody_measures_is_said(recipe_file, tmp_path):
     heard = Heard()
-    recipe = load_recipe(recipe_file, ["train.keep_best=highest test/nope", "train.epochs=2"])
+    recipe = load_recipe(
+        recipe_file, ["train.keep_best=highest test/nope forced", "train.epochs=2"]
+    )
     run_recipe(recipe, tmp_path, watch=heard)
     assert len(heard.warnings) == 2
     assert all('there is no metric "test/nope"' in told for told in heard.warnings)
