@@ -173,6 +173,11 @@ class KL(Component):
 
     Only then are bounds on the likelihood reported; the prior's density is read off it.
     """
+    given_label: ClassVar[bool] = False
+    """Whether the prior of an image with a label depends on the label.
+
+    What the loss bounds is then log p(image | label), and log p(image) where the label is hidden.
+    """
 
     @abstractmethod
     def build(
