@@ -78,11 +78,12 @@ class Run:
 
     def adjacent(self) -> list[bool]:
         """Whether the named pairs share a border."""
-        from dvae_core.latent.borders.regions import ADJACENT
+        from dvae_core.latent.borders.regions import Grid, regions_of
 
-        classes, borders = self.about["classes"], self.about["border"]
+        classes = self.about["classes"]
+        adjacent = regions_of(Grid(*self.map(AFTER)), len(classes)).adjacent
         pairs = [(classes.index(a), classes.index(b)) for a, b in self.about["named_pairs"]]
-        return [borders[a][b] >= ADJACENT for a, b in pairs]
+        return [bool(adjacent[pair]) for pair in pairs]
 
     def _kept(self, epoch: int, ending: str) -> Path:
         return self.path / "evaluation" / f"epoch-{epoch:04d}-borders.{ending}"

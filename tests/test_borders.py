@@ -4,15 +4,21 @@ import itertools
 import json
 from functools import cached_property
 
+import networkx
 import numpy as np
 import pytest
 from dvae_plugins.metrics import Borders
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.stats import qmc
 
 from dvae_core.latent.borders.judge import VOID, Judge
 from dvae_core.latent.borders.paths import is_direct, paths, straight
-from dvae_core.latent.borders.regions import _of_grid, ceiling, regions
+from dvae_core.latent.borders.regions import Grid, ceiling, largest_pieces, regions, regions_of
+from dvae_core.recipe.recipe import load_recipe
 from dvae_core.runs.kept import save_details
+from dvae_core.training.run import run_recipe
 
 from .test_snapshot import snapshot_of
 
@@ -130,9 +136,10 @@ def test_two_classes_in_two_pieces():
     found = space.regions
     np.testing.assert_allclose(found.area_share, 1 / 2, atol=0.01)
     np.testing.assert_allclose(found.wholeness_of, 2 / 3, atol=0.02)
-    assert 600 <= found.borders[0, 1] < 900
+    # The largest pieces, from 0 to 2 and from 4 to 6, do not meet.
+    assert found.borders[0, 1] == 0
     assert found.ceiling == 1
-    assert found.adjacency == 1
+    assert found.adjacency == 0
 
 
 def test_an_empty_ring():
@@ -191,7 +198,81 @@ def test_the_graph_finds_pieces():
     np.testing.assert_allclose(found.wholeness_of, [2 / 3, 1], atol=0.02)
 
 
-def test_connected_regions_never_pass_the_planar_ceiling():
+def map_of(verdicts):
+    verdicts = np.array(verdicts)
+    rows, columns = verdicts.shape
+    return Grid(verdicts, np.arange(columns, dtype=float), np.arange(rows, dtype=float))
+
+
+def test_borders_by_hand():
+    # Class 0 has a cell at the right, and 2 one at the left: there alone they meet.
+    grid = map_of([
+        [0, 0, 1, 1, 2, 2],
+        [0, 0, 1, 1, 2, 2],
+        [0, 0, 1, 1, 2, 2],
+        [2, 0, 1, 1, 2, 0],
+    ])  # fmt: skip
+    found = regions_of(grid, 3)
+    assert found.areas.tolist() == [8, 8, 8]
+    assert found.largest.tolist() == [7, 8, 7]
+    assert found.borders.tolist() == [[0, 4, 0], [4, 0, 4], [0, 4, 0]]
+    assert found.around.tolist() == [12, 12, 12]
+    np.testing.assert_allclose(found.border_share[1], [1 / 3, 0, 1 / 3])
+    assert found.adjacency == 2 / 3
+    assert (found.adjacency_from(0.3), found.adjacency_from(0.4)) == (2 / 3, 0)
+    assert largest_pieces(grid).verdicts[3].tolist() == [VOID, 0, 1, 1, 2, VOID]
+
+
+@pytest.mark.parametrize("finer", [1, 3])
+@pytest.mark.parametrize(("touching", "adjacent"), [(1, False), (2, True)])
+def test_how_much_border_makes_neighbours_does_not_hang_on_the_cells(touching, adjacent, finer):
+    """Two squares of 10 x 10, which share one or two of the 40 edges around each."""
+    verdicts = np.full((20, 20), VOID)
+    verdicts[:10, :10] = 0
+    verdicts[10 - touching : 20 - touching, 10:] = 1
+    found = regions_of(map_of(np.kron(verdicts, np.ones((finer, finer), dtype=int))), 2)
+    assert found.border_share[0, 1] == touching / 40
+    assert found.adjacency == adjacent
+
+
+def test_an_island_is_its_surroundings_neighbour():
+    verdicts = np.zeros((30, 30), dtype=int)
+    verdicts[14:16, 14:16] = 1
+    assert regions_of(map_of(verdicts), 2).border_share[0, 1] == 1
+
+
+MAPS = st.integers(3, 9).flatmap(
+    lambda classes: st.tuples(
+        st.just(classes),
+        arrays(
+            int,
+            st.tuples(st.integers(1, 12), st.integers(2, 12)),
+            elements=st.integers(VOID, classes - 1),
+        ),
+    )
+)
+
+
+@given(MAPS)
+def test_no_map_passes_the_planar_ceiling(case):
+    classes, verdicts = case
+    found = regions_of(map_of(verdicts), classes)
+    pairs = np.argwhere(np.triu(found.borders, 1))
+    assert networkx.check_planarity(networkx.Graph(pairs.tolist()))[0]
+    assert len(pairs) <= found.ceiling
+    assert 0 <= found.adjacency <= 1
+    assert (found.around >= found.borders.sum(axis=1)).all()
+
+
+def test_fragments_make_no_neighbours():
+    """Any piece counted, ten classes at random would have all 45 borders, of 24."""
+    verdicts = np.random.default_rng(0).integers(0, 10, (200, 200))
+    beside = {(a, b) for a, b in zip(verdicts[:, :-1].flat, verdicts[:, 1:].flat) if a < b}  # noqa: B905
+    assert len(beside) == 45
+    assert regions_of(map_of(verdicts), 10).adjacency < 0.5
+
+
+def test_connected_regions_come_near_the_planar_ceiling():
     rng = np.random.default_rng(0)
     cells = np.stack(np.meshgrid(*[np.arange(60)] * 2), axis=-1).reshape(-1, 1, 2)
     most = 0
@@ -200,12 +281,8 @@ def test_connected_regions_never_pass_the_planar_ceiling():
         centres = rng.uniform(0, 60, (classes, 2))
         # Voronoi cells are convex, so every region is connected.
         verdicts = np.linalg.norm(cells - centres, axis=2).argmin(axis=1).reshape(60, 60)
-        areas, largest, borders = _of_grid(verdicts, classes)
-        if (areas == largest).all():
-            pairs = np.triu(borders > 0, 1).sum()
-            most = max(most, pairs / ceiling(classes, 2))
-            assert pairs <= ceiling(classes, 2)
-    assert most > 0.7
+        most = max(most, regions_of(map_of(verdicts), classes).adjacency)
+    assert 0.7 < most <= 1
 
 
 @pytest.mark.parametrize(
@@ -303,23 +380,65 @@ def test_the_metric_has_flat_keys_and_names_pairs(strips, monkeypatch):
     from dvae_core.latent.snapshot import Snapshot
 
     monkeypatch.setattr(Snapshot, "weights", {"guidance": 2.0})
+    curves = {"guidance": (np.arange(3), np.array([20.0, 20.0, 2.0]))}
+    monkeypatch.setattr(Snapshot, "weight_curves", lambda self, points: curves)
     rows = [(20.0, 0.5), (19.9, 0.8), (3.0, 0.9)]
     history = [{"train/guidance_weight": w, "test/knn_accuracy": a} for w, a in rows]
-    snapshot = borders_snapshot(
-        strips, ("left", "mid", "right"), named_pairs=((0, 2),), history=history
-    )
+    names = ("left", "mid", "right")
+    snapshot = borders_snapshot(strips, names, named_pairs=((0, 2),), history=history)
     measured = Borders(pairs=[["mid", 0]]).measure(snapshot)
     assert list(measured) == [
         "knn_accuracy", "area_evenness", "wholeness", "adjacency", "direct_path_mean",
-        "intrusion", "void_rate", "direct_path/left-right", "direct_path/left-mid", "retention",
+        "intrusion", "void_rate", "direct_path/left-right", "direct_path/left-mid",
+        "knn_accuracy_full", "retention",
     ]  # fmt: skip
     assert measured["knn_accuracy"] > 0.98
     assert measured["direct_path/left-right"] == 0
     assert measured["direct_path/left-mid"] > 0.95
     # 0.8 was measured in the last epoch of (nearly) full weight.
+    assert measured["knn_accuracy_full"] == 0.8
     assert measured["retention"] == pytest.approx(measured["knn_accuracy"] / 0.8)
+
+    def retained(history):
+        measured = Borders().measure(borders_snapshot(strips, names, history=history))
+        return "retention" in measured or "knn_accuracy_full" in measured
+
+    # 3 is the highest that was measured, and not the highest.
+    assert not retained(history[2:])
     monkeypatch.setattr(Snapshot, "weights", {"kl": 0.5})
-    assert "retention" not in Borders().measure(snapshot)
+    assert not retained(history)
+    # A head that nothing listens to guides nothing.
+    monkeypatch.setattr(Snapshot, "weights", {"guidance": 0.0})
+    curves["guidance"] = (np.arange(3), np.zeros(3))
+    assert not retained([])
+
+
+def test_a_run_not_measured_at_full_guidance_has_no_retention(recipe_file, tmp_path):
+    """The weight falls from 5 over the first of its epochs, and the second is measured."""
+    changes = ["train.epochs=2", "evaluate.metrics=['borders']", "evaluate.plots=[]"]
+    seldom, often = (
+        run_recipe(load_recipe(recipe_file, [*changes, f"evaluate.every={n}"]), tmp_path)
+        for n in (2, 1)
+    )
+    assert "test/knn_accuracy" in seldom.metrics()[-1]
+    assert "test/retention" not in seldom.metrics()[-1]
+    weights = [row["train/guidance_weight"] for row in often.metrics()]
+    assert max(weights) < 0.99 * 5
+    assert "test/retention" not in often.metrics()[-1]
+
+
+def test_what_is_kept_of_what_guidance_won():
+    def kept(now, full, plain):
+        measured = {"knn_accuracy": now, "knn_accuracy_full": full}
+        return Borders.against_plain(measured, {"knn_accuracy": plain})
+
+    # A ratio of .88, where of the .12 that were won .16 are left.
+    assert kept(0.6192, 0.72, 0.60) == {"kept_guidance": pytest.approx(0.16)}
+    assert kept(0.72, 0.72, 0.60) == {"kept_guidance": pytest.approx(1)}
+    assert kept(0.59, 0.70, 0.60) == {"kept_guidance": pytest.approx(-0.1)}
+    assert kept(0.60, 0.60, 0.60) == kept(0.60, 0.50, 0.60) == {}  # nothing was won
+    assert Borders.against_plain({"knn_accuracy": 0.9}, {"knn_accuracy": 0.5}) == {}
+    assert Borders.against_plain({"knn_accuracy": 0.9, "knn_accuracy_full": 0.9}, {}) == {}
 
 
 def test_an_unknown_class_is_an_error_with_a_hint(strips):

@@ -139,7 +139,7 @@ def test_what_is_bounded(recipe_file):
 
 @pytest.mark.parametrize("weight", [0.5, 1.0, 3.0])
 def test_which_beta_a_weight_of_the_kl_is(weight):
-    """Squared error + w KL is 2 (halved squared error + w/2 KL), and w (NLL of variance w/2 + KL)."""
+    """Squared error + w KL is 2 (half of it + w/2 KL), and w (NLL of variance w/2 + KL)."""
     logits = torch.tensor([[[[0.3, -1.0]]]])
     shown = logits.sigmoid().numpy()
     cases = [(np.array([[[[0.7, 0.1]]]]), 0.7), (np.array([[[[0.0, 0.9]]]]), 2.0)]

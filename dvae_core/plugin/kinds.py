@@ -294,6 +294,18 @@ class Metric(Component):
     needs_bound: ClassVar[bool] = False
     """Whether it needs a bound on the likelihood. A recipe without one is refused."""
 
+    @classmethod
+    def against_plain(
+        cls, measured: Mapping[str, float], plain: Mapping[str, float]
+    ) -> dict[str, float]:
+        """Further numbers by name, for a run that is compared with its plain one.
+
+        Args:
+            measured: the last row of a run's metrics, those of the test images by name alone.
+            plain: the same of the run with the same seed and recipe, without guidance and terms.
+        """
+        return {}
+
     @abstractmethod
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         """Finite numbers by name; they are kept as `test/<name>`."""

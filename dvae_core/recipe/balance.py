@@ -43,7 +43,7 @@ class Balance:
     no_bound: str | None
     """Why there is no bound on the likelihood, or None."""
     bound_on: str | None
-    """What minus reconstruction and KL, each at weight 1 and up to a constant, bounds from below."""
+    """What minus reconstruction and KL, each at weight 1, bound from below but for a constant."""
 
 
 def balance(recipe: Recipe, train_images: int | None, image_shape: Sequence[int] | None) -> Balance:
