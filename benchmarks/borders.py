@@ -80,7 +80,8 @@ def recipes_section(runs: Path, names: list[str]) -> str:
             "|---|---|---|---|",
         ]
         others = ("knn_accuracy", "direct_path_mean", "wholeness", "adjacency", "retention",
-                  "decoded_agreement", "morph_realism", "reconstruction")  # fmt: skip
+                  "decoded_agreement", "morph_mix", "morph_mix_crossfade", "morph_kept_realism",
+                  "morph_kept_realism_crossfade", "reconstruction")  # fmt: skip
         for key in [*keys, *(f"test/{other}" for other in others)]:
             values = [row[key] for row in rows]
             plain_values = [row[key] for row in before if key in row]

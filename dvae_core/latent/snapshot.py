@@ -23,6 +23,9 @@ from dvae_core.plugin.labelled_images import ImageShape, LabelledImages
 from dvae_core.randomness import derived_seed, generator
 from dvae_core.recipe.recipe import Recipe
 
+REAL = 10_000
+"""Training images that others are compared with."""
+
 
 class Snapshot:
     """The model, the data and their place in latent space after an epoch.
@@ -149,6 +152,15 @@ class Snapshot:
         """
         return image_judge_of(self._data, self._networks.device, self._say)
 
+    def strangeness(self, images: np.ndarray) -> np.ndarray:
+        """How far images [P, C, H, W] are from real ones, as the image judge sees them.
+
+        The distance [P] of its `features` to those of the nearest of 10,000 training images, over
+        the median of that distance among real test images: 1 is usual.
+        """
+        distances: np.ndarray = self._to_real(images) / (self._usual or 1.0)
+        return distances
+
     @cached_property
     def named_pairs(self) -> tuple[tuple[int, int], ...]:
         """The pairs of classes that the recipe wants side by side, by number."""
@@ -259,6 +271,23 @@ class Snapshot:
         return np.random.default_rng(derived_seed(self.seed, purpose))
 
     # --- Inside.
+
+    def _to_real(self, images: np.ndarray) -> np.ndarray:
+        from sklearn.metrics import pairwise_distances_argmin_min
+
+        features = self.image_judge.features(images)
+        distances: np.ndarray = pairwise_distances_argmin_min(features, self._real)[1]
+        return distances
+
+    @cached_property
+    def _real(self) -> np.ndarray:
+        real = first_of_each(self._data.train_labels, REAL)
+        return self.image_judge.features(self._data.train_images[real])
+
+    @cached_property
+    def _usual(self) -> float:
+        some = self._data.test_images[self.test_sample(REAL // 10)]
+        return float(np.median(self._to_real(some)))
 
     @cached_property
     def _test_posterior(self) -> tuple[np.ndarray, np.ndarray]:
