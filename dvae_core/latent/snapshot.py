@@ -210,8 +210,8 @@ class Snapshot:
         log 1/K sum_k p(image | z_k) p(z_k) / q(z_k | image), where the K `samples` come from the
         approximate posterior q; Burda et al., "Importance Weighted Autoencoders"
         (arXiv:1509.00519), equation 8. The mean of the bound grows with K towards log p(image).
-        The model's densities count as they are, whatever weights it was trained with, and no
-        label is shown to the prior.
+        The model's densities count as they are, whatever weights it was trained with. No label is
+        shown to the prior: this is about p(image), also where the loss bounds p(image | label).
 
         Raises:
             ValueError: the KL is no divergence, or the reconstruction no log-likelihood.
