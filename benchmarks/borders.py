@@ -80,9 +80,12 @@ def recipes_section(runs: Path, names: list[str]) -> str:
             "|---|---|---|---|",
         ]
         others = ("knn_accuracy", "direct_path_mean", "wholeness", "adjacency", "retention",
-                  "decoded_agreement", "morph_realism", "reconstruction")  # fmt: skip
+                  "decoded_agreement", "morph_mix", "morph_mix_crossfade", "morph_kept_realism",
+                  "morph_kept_realism_crossfade", "reconstruction")  # fmt: skip
         for key in [*keys, *(f"test/{other}" for other in others)]:
-            values = [row[key] for row in rows]
+            values = [row[key] for row in rows if key in row]
+            if not values:
+                continue
             plain_values = [row[key] for row in before if key in row]
             low, high = number(min(values)), number(max(values))
             beside = number(statistics.median(plain_values)) if plain_values else ""

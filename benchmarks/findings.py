@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.documents import DOCS, ROOT, save_picture, stamp, write_below_mark
+from dvae_core.runs.intervals import mean_margin
 
 SWEEPS = {
     "claim": "MNIST",
@@ -78,11 +80,24 @@ class Run:
 
     def adjacent(self) -> list[bool]:
         """Whether the named pairs share a border."""
-        from dvae_core.latent.borders.regions import ADJACENT
+        from dvae_core.latent.borders.regions import Grid, regions_of
 
-        classes, borders = self.about["classes"], self.about["border"]
+        classes = self.about["classes"]
+        adjacent = regions_of(Grid(*self.map(AFTER)), len(classes)).adjacent
         pairs = [(classes.index(a), classes.index(b)) for a, b in self.about["named_pairs"]]
-        return [borders[a][b] >= ADJACENT for a, b in pairs]
+        return [bool(adjacent[pair]) for pair in pairs]
+
+    @property
+    def kept_guidance(self) -> float | None:
+        """What is left of the accuracy that guidance won over the plain run of its KL and seed."""
+        plain = Run(self.path.with_name(re.sub(r"^[^_]+", "plain", self.path.name)))
+        if plain == self:
+            return None
+        before, after = (
+            self.figure("knn_accuracy", epoch) - plain.figure("knn_accuracy")
+            for epoch in (BEFORE, AFTER)
+        )
+        return after / before if before > 0 else None
 
     def _kept(self, epoch: int, ending: str) -> Path:
         return self.path / "evaluation" / f"epoch-{epoch:04d}-borders.{ending}"
@@ -91,12 +106,14 @@ class Run:
 Found = dict[tuple[str, str], list[Run]]
 """The runs of a sweep by guidance and KL, a seed each."""
 
-Column = tuple[str, Callable[[Run], float]]
+Measured = float | list[bool] | None
+Column = tuple[str, Callable[[Run], Measured]]
 TABLES: dict[str, list[Column]] = {
     "Regions": [
         (f"knn_accuracy, epoch {BEFORE}", lambda run: run.figure("knn_accuracy", BEFORE)),
         (f"epoch {AFTER}", lambda run: run.figure("knn_accuracy")),
         ("retention", lambda run: run.figure("knn_accuracy") / run.figure("knn_accuracy", BEFORE)),
+        ("kept guidance", lambda run: run.kept_guidance),
         (f"area, epoch {BEFORE}", lambda run: run.areas[BEFORE]),
         (f"epoch {AFTER}", lambda run: run.areas[AFTER]),
         ("after / before", lambda run: run.areas[AFTER] / run.areas[BEFORE]),
@@ -105,9 +122,9 @@ TABLES: dict[str, list[Column]] = {
         ("reconstruction", lambda run: run.figure("reconstruction")),
         ("wholeness", lambda run: run.figure("wholeness")),
         ("void_rate", lambda run: run.figure("void_rate")),
-        ("first pair: adjacent", lambda run: run.adjacent()[0]),
+        ("first pair: adjacent", lambda run: run.adjacent()[:1]),
         ("direct paths", lambda run: run.direct_paths()[0]),
-        ("named pairs: adjacent", lambda run: statistics.fmean(run.adjacent())),
+        ("named pairs: adjacent", lambda run: run.adjacent()),
         ("direct paths", lambda run: statistics.fmean(run.direct_paths())),
         ("direct_path_mean", lambda run: run.figure("direct_path_mean")),
     ],
@@ -128,9 +145,11 @@ def main() -> None:
 def introduction() -> str:
     return (
         f"Measured on {stamp()}, by `python -m benchmarks.findings --sweeps DIR`. Means over the "
-        "seeds, with 95 % confidence intervals (Student's t) where there are several. The weight "
-        "drops in the sixth epoch. Areas are of what is not void, in squared latent units; "
-        "reconstruction is that of the test images, in squared error summed over the pixels."
+        "seeds, with 95 % confidence intervals (Student's t) where there are several that differ; "
+        "what is or is not is counted. Kept guidance is (after - plain) / (before - plain), of the "
+        "plain run with the same KL and seed. The weight drops in the sixth epoch. Areas are of "
+        "what is not void, in squared latent units; reconstruction is that of the test images, in "
+        "squared error summed over the pixels."
     )
 
 
@@ -189,20 +208,27 @@ def table(name: str, columns: list[Column], found: Found) -> str:
     return "\n".join(lines)
 
 
-def interval(values: list[float]) -> str:
-    """Mean and half of the 95 % confidence interval; of a single value itself.
+def interval(measured: list[Measured]) -> str:
+    """Mean and half of the 95 % confidence interval; counts of what is or is not.
 
     >>> interval([1.0, 2.0, 3.0])
     '2.00 ± 2.48'
+    >>> interval([0.25, None]), interval([1.0, 1.0]), interval([None])
+    ('0.250', '1.00 (all 2)', '')
+    >>> interval([[True, False], [True, True]])
+    '3 of 4'
     """
-    from scipy import stats
-
-    mean = statistics.fmean(values)
+    counted = [each for of_run in measured if isinstance(of_run, list) for each in of_run]
+    if counted:
+        return f"{sum(counted)} of {len(counted)}"
+    values = [value for value in measured if isinstance(value, float)]
+    if not values:
+        return ""
+    mean, margin = statistics.fmean(values), mean_margin(values)
     digits = 1 if mean >= 20 else 2 if mean >= 1 else 3
-    if len(values) == 1:
-        return f"{mean:.{digits}f}"
-    margin = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
-    return f"{mean:.{digits}f} ± {margin:.{digits}f}"
+    if margin is not None:
+        return f"{mean:.{digits}f} ± {margin:.{digits}f}"
+    return f"{mean:.{digits}f} (all {len(values)})" if len(values) > 1 else f"{mean:.{digits}f}"
 
 
 def maps(found: Found) -> Any:

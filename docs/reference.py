@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -64,6 +65,8 @@ def _kinds() -> Iterator[str]:
         for name, method in vars(base).items():
             if not name.startswith("_") and getattr(method, "__module__", "") == base.__module__:
                 duty = "" if getattr(method, "__isabstractmethod__", False) else " (optional)"
+                if isinstance(method, classmethod):
+                    method, duty = method.__func__, " (optional, a class method)"
                 yield f"- `{name}{_signature(method)}`{duty}\n"
                 yield _indented(method)
 
@@ -121,9 +124,9 @@ def _below(module: ModuleType, name: str) -> str:
 
 
 def _signature(function: Callable[..., object]) -> str:
-    """As written, without the quotes that postponed annotations have, and without self."""
+    """As written, without the quotes that postponed annotations have, and without self or cls."""
     text = str(inspect.signature(function)).replace("'", "")
-    return text.replace("(self, ", "(").replace("(self)", "()")
+    return re.sub(r"\((self|cls)(, )?", "(", text, count=1)
 
 
 def _indented(function: Callable[..., object]) -> str:

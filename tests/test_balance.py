@@ -70,10 +70,14 @@ def test_show_and_run_json_say_the_same(dvae, recipe_file, tmp_path):
     assert ["#", "beta", "0.5"] in [line[:3] for line in lines]
     assert ["#", "beta_norm", "0.001276"] in [line[:3] for line in lines]
     assert '# There is no bound on the likelihood: kl "abs" is no divergence.' in out
+    _, out, _ = dvae("show", RECIPES / "mnist_borders.toml")
+    bound = "log p(image | label), and log p(image) where the label is hidden"
+    assert f"# Reconstruction and KL at weight 1 give a bound on {bound}." in out
 
     run = run_recipe(load_recipe(recipe_file), tmp_path)
     kept = json.loads((run.path / "run.json").read_text())["loss"]
     assert kept["beta"] == [0.5, 0.5]
+    assert kept["bound_on"] is None
     assert kept["beta_norm"] == pytest.approx([0.5 * 2 / 64] * 2)
     assert kept["terms"][2]["weight"] == pytest.approx([5.0, 0.1])
     ramp = "guidance.weight.length=20"

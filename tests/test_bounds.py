@@ -113,6 +113,52 @@ def test_the_bound_of_a_class_prior_is_about_the_mixture():
     assert bounds.mean() == pytest.approx(truth.mean(), abs=0.02)
 
 
+def test_with_labels_shown_a_class_prior_bounds_another_likelihood():
+    """With the exact posterior under N(m_y, 1), minus the loss is log p(x | y): above log p(x)."""
+    training, x = linear_gaussian(ClassPriorKL(means="given", coordinates=CORNERS))
+    bounds = []
+    for y, corner in enumerate(CORNERS):
+        mean = ((x - B) @ W * 2 + corner) / PRECISIONS
+        variance = np.tile(1 / PRECISIONS, (40, 1))
+        # The expected squared error of W z + B over the posterior N(mean, variance), by hand.
+        error = ((x - B - mean @ W.T) ** 2).sum(axis=1) + variance @ (W**2).sum(axis=0)
+        posterior = [torch.tensor(a, dtype=torch.float32) for a in (mean, np.log(variance))]
+        kl = training.objective.kl(*posterior, torch.full((40,), y)).detach().numpy()
+        bounds.append(Linear().log_constant(4) - error - kl)
+        np.testing.assert_allclose(bounds[-1], exact(x, corner), atol=1e-4)
+    mixture = np.log(np.mean([np.exp(exact(x, c)) for c in CORNERS], axis=0))
+    assert (np.max(bounds, axis=0) > mixture).all()
+
+
+def test_what_is_bounded(recipe_file):
+    assert load_recipe(recipe_file).bound_on is None
+    assert load_recipe(recipe_file, ["kl.name=laplace"]).bound_on == "log p(image)"
+    bound = load_recipe(recipe_file, ["kl.name=class_prior"]).bound_on
+    assert bound == "log p(image | label), and log p(image) where the label is hidden"
+
+
+@pytest.mark.parametrize("weight", [0.5, 1.0, 3.0])
+def test_which_beta_a_weight_of_the_kl_is(weight):
+    """Squared error + w KL is 2 (half of it + w/2 KL), and w (NLL of variance w/2 + KL)."""
+    logits = torch.tensor([[[[0.3, -1.0]]]])
+    shown = logits.sigmoid().numpy()
+    cases = [(np.array([[[[0.7, 0.1]]]]), 0.7), (np.array([[[[0.0, 0.9]]]]), 2.0)]
+
+    def apart(loss):
+        """Of two images with their KLs: constants fall out."""
+        (one, other) = (loss(image, kl) for image, kl in cases)
+        return one - other
+
+    def of_papers(variance, beta):
+        noise = stats.norm(shown, math.sqrt(variance))
+        return apart(lambda image, kl: -noise.logpdf(image).sum() + beta * kl)
+
+    squared = SquaredError()
+    ours = apart(lambda image, kl: squared.loss(logits, torch.tensor(image)).item() + weight * kl)
+    assert ours == pytest.approx(2 * of_papers(variance=1, beta=weight / 2), rel=1e-5)
+    assert ours == pytest.approx(weight * of_papers(variance=weight / 2, beta=1), rel=1e-5)
+
+
 def test_the_bound_of_a_laplace_prior():
     training, x = linear_gaussian(LaplaceKL())
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import tomli_w
 
@@ -14,6 +15,8 @@ from dvae_core.cli import tables
 from dvae_core.errors import RecipeError, RunFolderError
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.runs.differences import differences, settings
+from dvae_core.runs.intervals import mean_margin, share_interval
+from dvae_core.runs.significance import holm, p_value
 
 SIGMOID = {"schedule": "sigmoid", "start": 20.0, "end": 0.01}
 RECIPE = {
@@ -51,7 +54,9 @@ def make(tmp_path):
 
     def make(stem, figures, status="finished", rows=True, **changes):
         path = (
-            tmp_path / "runs" / f"{stem}-20260101-1200{len(made):02d}-abc{'defghijkl'[len(made)]}"
+            tmp_path
+            / "runs"
+            / f"{stem}-20260101-1200{len(made):02d}-abc{'defghijklmnopqrstuvwxyz'[len(made)]}"
         )
         path.mkdir(parents=True)
         made.append(path)
@@ -134,14 +139,125 @@ def test_seeds_share_a_row_with_mean_and_student_t_interval(make, tmp_path):
     assert marks(found, "knn_accuracy") == ["", "best"]
 
 
-def test_equal_to_the_best_is_what_welchs_test_does_not_tell_apart(make, tmp_path):
+def test_without_shared_seeds_equal_is_what_welchs_test_does_not_tell_apart(make, tmp_path):
     # Against the best, 10 with a spread of about 0.45: Welch gives t = 1.5 with hardly more than
     # one degree of freedom to 0 and 8, p = 0.37. (A pooled variance would give p = 0.02.)
     for seed, value in enumerate([10.0, 10.5, 9.5, 10.0, 10.5, 9.5]):
         make("best", {"test/knn_accuracy": value}, seed=seed)
-    for seed, value in enumerate([0.0, 8.0]):
+    for seed, value in enumerate([0.0, 8.0], start=6):
         make("wide", {"test/knn_accuracy": value}, seed=seed, kl={"weight": 1.0})
     assert marks(compare_runs([tmp_path / "runs"]), "knn_accuracy") == ["best", "equal"]
+
+
+def test_shared_seeds_are_paired(make, tmp_path):
+    # Seeds are far apart, and b is below a by 1, 2 and 3 in each: t = 2 / (1 / sqrt 3) = 3.46 with
+    # 2 degrees of freedom, p = 0.074; with the fourth, 2.5 / (1.29 / 2) = 3.87 with 3, p = 0.030.
+    # Welch, who ignores the pairs: 2.5 / sqrt((1500 + 1401.7) / 4) = 0.093, 6 degrees, p = 0.929.
+    for seed, value in enumerate([10.0, 40.0, 70.0, 100.0]):
+        make("a", {"test/knn_accuracy": value}, seed=seed)
+        make("b", {"test/knn_accuracy": value - 1 - seed}, seed=seed, kl={"weight": 1.0})
+    one, other = compare_runs([tmp_path / "runs"]).rows
+    by_seed = [{run.seed: run.metrics["knn_accuracy"] for run in row.runs} for row in (one, other)]
+    assert p_value(*by_seed) == pytest.approx(0.0305, abs=1e-4)
+    assert marks(compare_runs([tmp_path / "runs"]), "knn_accuracy") == ["best", ""]
+    three = [{seed: values[seed] for seed in range(3)} for values in by_seed]
+    assert p_value(*three) == pytest.approx(0.0742, abs=1e-4)
+    apart = [by_seed[0], {seed + 10: value for seed, value in by_seed[1].items()}]
+    assert p_value(*apart) == pytest.approx(0.929, abs=1e-3)
+
+
+def test_the_tests_of_a_metric_are_corrected_for_their_number(make, tmp_path):
+    # Below the best by 1 to 4 as above, p = 0.0305: of one row told apart, of two rows no more.
+    for weight, below in ((0.5, 0), (1.0, 1), (2.0, 1)):
+        for seed, value in enumerate([10.0, 40.0, 70.0, 100.0]):
+            measured = {"test/knn_accuracy": value - below * (1 + seed)}
+            make("a", measured, seed=seed, kl={"weight": weight})
+    assert marks(compare_runs([tmp_path / "runs"]), "knn_accuracy") == ["best", "equal", "equal"]
+
+
+def test_holm():
+    # The smallest times 4, the next times 3, then times 2; none below the one before.
+    assert holm([0.04, 0.01, 0.011, 0.5]) == pytest.approx([0.08, 0.04, 0.04, 0.5])
+    assert holm([0.9, 0.6]) == [1, 1]
+    assert holm([]) == []
+
+
+def test_no_test_without_spread():
+    assert p_value({0: 1.0}, {0: 2.0, 1: 3.0}) is None
+    assert p_value({0: 1.0, 1: 1.0}, {2: 2.0, 3: 2.0}) is None
+    assert p_value({0: 0.5, 1: 0.51}, {0: 0.1, 1: 0.11}) is None
+
+
+def test_the_interval_of_a_share():
+    # Wilson: (k + z²/2 ± z sqrt(k (n - k) / n + z²/4)) / (n + z²), where z = 1.959964.
+    low, high = share_interval([[0, 100], [50, 0]], 100)
+    z2 = 1.959964**2
+    np.testing.assert_allclose(low, [[0, 100 / (100 + z2)], [0.403832, 0]], atol=1e-6)
+    np.testing.assert_allclose(high, [[z2 / (100 + z2), 1], [0.596168, z2 / (100 + z2)]], atol=1e-6)
+    low, high = share_interval(5, 5)
+    assert (low, high) == (pytest.approx(5 / (5 + z2)), 1)
+
+
+def test_a_mean_of_what_agrees_has_no_margin():
+    assert mean_margin([1.0] * 5) is None
+    assert mean_margin([1.0]) is None
+    assert mean_margin([1.0, 2.0, 3.0]) == pytest.approx(4.302653 / 3**0.5, rel=1e-6)
+
+
+# --- Against the plain run.
+
+
+def guided(now, full):
+    return {"test/knn_accuracy": now, "test/knn_accuracy_full": full}
+
+
+def test_kept_guidance_is_against_the_plain_run_of_the_seed(make, tmp_path):
+    for seed, plain in enumerate([0.50, 0.60]):
+        make("plain", {"test/knn_accuracy": plain}, seed=seed, guidance={"weight": 0.0})
+        make("falls", guided(0.70, 0.90), seed=seed)
+        make("borders", guided(0.90, 0.90), seed=seed, terms=[{"name": "border", "weight": 1.0}])
+    make("other", guided(0.70, 0.90), kl={"name": "square"})  # no plain run has its KL
+    make("more", guided(0.70, 0.90), seed=2)  # nor its seed
+    found = compare_runs([tmp_path / "runs"])
+    assert "kept_guidance" in found.metrics
+    kept = {row.recipe_name: row.metrics.get("kept_guidance") for row in found.rows}
+    # (.70 - .50) / (.90 - .50) and (.70 - .60) / (.90 - .60).
+    assert kept["falls"].values == pytest.approx((1 / 2, 1 / 3))
+    assert kept["borders"].values == pytest.approx((1, 1))
+    assert kept["plain"] is None
+    assert kept["other"] is None
+
+
+def test_a_plain_run_may_have_no_head_at_all(make, tmp_path):
+    make("plain", {"test/knn_accuracy": 0.5}, guidance=None)
+    make("falls", guided(0.70, 0.90))
+    (falls, _) = compare_runs([tmp_path / "runs"]).rows
+    assert falls.metrics["kept_guidance"].values == (pytest.approx(0.5),)
+
+
+def test_a_metric_that_fails_against_plain_costs_no_other(make, install, tmp_path):
+    install(
+        "dvae-odd",
+        """
+        from dvae_core import Metric, hookimpl
+        class Odd(Metric):
+            "Odd."
+            name = "odd"
+            @classmethod
+            def against_plain(cls, measured, plain):
+                return {"odd": measured["gone"]}
+            def measure(self, snapshot):
+                return {}
+        @hookimpl
+        def register_metrics():
+            return [Odd]
+        """,
+    )
+    make("plain", {"test/knn_accuracy": 0.5}, guidance=None)
+    run = make("falls", guided(0.70, 0.90))
+    found = compare_runs([tmp_path / "runs"])
+    assert found.rows[0].metrics["kept_guidance"].mean == pytest.approx(0.5)
+    assert found.left_out == (f"{run}: metric \"odd\" failed: KeyError: 'gone'",)
 
 
 def test_a_clear_difference_and_one_without_spread_are_not_equal(make, tmp_path):
@@ -267,7 +383,7 @@ def test_formats(dvae, two):
     above, header, a, b = (line.split() for line in out.splitlines()[:4])
     assert above == ["kl."]
     assert header == ["run", "seeds", "name", "knn_accuracy", "silhouette"]
-    assert a == ["a", "0", "1", "abs", "0.6", "±", "1.3", "0.250", "±", "0.000"]
+    assert a == ["a", "0", "1", "abs", "0.6", "±", "1.3", "0.250", "(all", "2)"]
     assert b == ["b|c-abcf", "0", "square", "*", "0.9", "–"]
     assert "One run of a recipe cannot tell a difference from noise" in out
 

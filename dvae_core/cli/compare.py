@@ -35,8 +35,9 @@ def compare(
     """Show what runs differ in, and their last epoch's metrics.
 
     Runs that differ only in their seed share a row: mean ± 95 % confidence interval (Student's t).
-    The best of each metric is marked *, and ≈ what Welch's t-test does not tell apart from it
-    (p ≥ 0.05, not corrected for the number of tests).
+    The best of each metric is marked *, and ≈ what a t-test does not tell apart from it (paired
+    over shared seeds, or else Welch's; p ≥ 0.05, corrected by Holm for the rows of a metric, not
+    for the number of metrics).
     """
     if as_json + as_csv + as_markdown > 1:
         raise typer.BadParameter("choose one of --json, --csv and --markdown")

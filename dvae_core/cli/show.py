@@ -88,6 +88,8 @@ def loss_lines(recipe: Recipe) -> Iterator[str]:
         yield f"# {UNKNOWN} shows once the data is loaded, and then in run.json."
     if loss.no_bound:
         yield f"# There is no bound on the likelihood: {loss.no_bound}."
+    else:
+        yield f"# Reconstruction and KL at weight 1 give a bound on {loss.bound_on}."
 
 
 def _span(span: tuple[float, float] | None) -> str:

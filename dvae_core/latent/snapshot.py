@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from dvae_core.latent.borders.image_judge import ImageJudge, image_judge_of
-from dvae_core.latent.borders.judge import Judge
+from dvae_core.latent.borders.judge import Judge, K
 from dvae_core.latent.borders.paths import LINES, STEPS, Paths, paths
 from dvae_core.latent.borders.regions import Regions, border_points, regions
 from dvae_core.latent.colours import class_colours
@@ -22,6 +22,9 @@ from dvae_core.model.objective import Objective
 from dvae_core.plugin.labelled_images import ImageShape, LabelledImages, Split
 from dvae_core.randomness import derived_seed, generator
 from dvae_core.recipe.recipe import Recipe
+
+REAL = 10_000
+"""Training images that others are compared with."""
 
 
 class Snapshot:
@@ -139,12 +142,12 @@ class Snapshot:
     @cached_property
     def judge(self) -> Judge:
         """Says which class a latent point belongs to: a vote of the 15 nearest training means."""
-        return self.judge_of(15)
+        return self.judge_of(K)
 
-    def judge_of(self, k: int) -> Judge:
-        """A judge with another number of voters."""
+    def judge_of(self, k: int, **knobs: Any) -> Judge:
+        """A judge with another number of neighbours that vote, and what else `Judge` takes."""
         means, labels = self.train_means, self.train_labels
-        return Judge(means, labels, self.test_means, len(self.classes), k)
+        return Judge(means, labels, self.test_means, len(self.classes), k, **knobs)
 
     @cached_property
     def regions(self) -> Regions:
@@ -177,6 +180,15 @@ class Snapshot:
         It is trained once for a data set, which takes a while, and kept in the cache folder.
         """
         return image_judge_of(self._data, self._networks.device, self._say)
+
+    def strangeness(self, images: np.ndarray) -> np.ndarray:
+        """How far images [P, C, H, W] are from real ones, as the image judge sees them.
+
+        The distance [P] of its `features` to those of the nearest of 10,000 training images, over
+        the median of that distance among real test images: 1 is usual.
+        """
+        distances: np.ndarray = self._to_real(images) / (self._usual or 1.0)
+        return distances
 
     @cached_property
     def named_pairs(self) -> tuple[tuple[int, int], ...]:
@@ -234,8 +246,8 @@ class Snapshot:
         log 1/K sum_k p(image | z_k) p(z_k) / q(z_k | image), where the K `samples` come from the
         approximate posterior q; Burda et al., "Importance Weighted Autoencoders"
         (arXiv:1509.00519), equation 8. The mean of the bound grows with K towards log p(image).
-        The model's densities count as they are, whatever weights it was trained with, and no
-        label is shown to the prior.
+        The model's densities count as they are, whatever weights it was trained with. No label is
+        shown to the prior: this is about p(image), also where the loss bounds p(image | label).
 
         Raises:
             ValueError: the KL is no divergence, or the reconstruction no log-likelihood.
@@ -295,6 +307,23 @@ class Snapshot:
         return np.random.default_rng(derived_seed(self.seed, purpose))
 
     # --- Inside.
+
+    def _to_real(self, images: np.ndarray) -> np.ndarray:
+        from sklearn.metrics import pairwise_distances_argmin_min
+
+        features = self.image_judge.features(images)
+        distances: np.ndarray = pairwise_distances_argmin_min(features, self._real)[1]
+        return distances
+
+    @cached_property
+    def _real(self) -> np.ndarray:
+        real = first_of_each(self._data.train_labels, REAL)
+        return self.image_judge.features(self._data.train_images[real])
+
+    @cached_property
+    def _usual(self) -> float:
+        some = self._data.test_images[self.test_sample(REAL // 10)]
+        return float(np.median(self._to_real(some)))
 
     @cached_property
     def _test_posterior(self) -> tuple[np.ndarray, np.ndarray]:

@@ -27,6 +27,7 @@ BALANCE = {
     "beta": "KL against reconstruction (beta), each a sum",
     "beta_norm": "the same for means over dimensions and over pixels (beta_norm)",
     "no_bound": "There is no bound on the likelihood",
+    "bound_on": "Reconstruction and KL at weight 1 give a bound on",
 }
 
 

@@ -173,6 +173,11 @@ class KL(Component):
 
     Only then are bounds on the likelihood reported; the prior's density is read off it.
     """
+    given_label: ClassVar[bool] = False
+    """Whether the prior of an image with a label depends on the label.
+
+    What the loss bounds is then log p(image | label), and log p(image) where the label is hidden.
+    """
 
     @abstractmethod
     def build(
@@ -300,6 +305,18 @@ class Metric(Component):
     directions: ClassVar[Mapping[str, Literal["higher", "lower"]]] = {}
     needs_bound: ClassVar[bool] = False
     """Whether it needs a bound on the likelihood. A recipe without one is refused."""
+
+    @classmethod
+    def against_plain(
+        cls, measured: Mapping[str, float], plain: Mapping[str, float]
+    ) -> dict[str, float]:
+        """Further numbers by name, for a run that is compared with its plain one.
+
+        Args:
+            measured: the last row of a run's metrics, those of the test images by name alone.
+            plain: the same of the run with the same seed and recipe, without guidance and terms.
+        """
+        return {}
 
     @abstractmethod
     def measure(self, snapshot: Snapshot) -> dict[str, float]:

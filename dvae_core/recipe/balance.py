@@ -41,7 +41,9 @@ class Balance:
     """beta D / (C H W), their beta_norm: the same balance between means over dimensions and over
     pixels."""
     no_bound: str | None
-    """Why there is no bound on log p(image), or None."""
+    """Why there is no bound on the likelihood, or None."""
+    bound_on: str | None
+    """What minus reconstruction and KL, each at weight 1, bound from below but for a constant."""
 
 
 def balance(recipe: Recipe, train_images: int | None, image_shape: Sequence[int] | None) -> Balance:
@@ -80,6 +82,7 @@ def balance(recipe: Recipe, train_images: int | None, image_shape: Sequence[int]
         beta,
         (beta[0] * dim / pixels, beta[1] * dim / pixels) if beta and pixels else None,
         recipe.no_bound,
+        recipe.bound_on,
     )
 
 

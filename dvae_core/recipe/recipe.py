@@ -239,12 +239,21 @@ class Recipe(Table):
 
     @property
     def no_bound(self) -> str | None:
-        """Why reconstruction and KL give no bound on log p(image); None where they give one."""
+        """Why reconstruction and KL give no bound on the likelihood; None where they give one."""
         if not self.kl.component.divergence:
             return f'kl "{self.kl.component.name}" is no divergence'
         if self.reconstruction.component.log_constant(1) is None:
             return f'reconstruction "{self.reconstruction.component.name}" is no log-likelihood'
         return None
+
+    @property
+    def bound_on(self) -> str | None:
+        """What reconstruction and KL, each at weight 1, bound from below when negated."""
+        if self.no_bound:
+            return None
+        if self.kl.component.given_label:
+            return "log p(image | label), and log p(image) where the label is hidden"
+        return "log p(image)"
 
     @property
     def components(self) -> list[Component]:

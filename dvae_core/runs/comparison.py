@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 import math
-import statistics
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dvae_core.errors import DvaeError, RecipeError, RunFolderError, did_you_mean
 from dvae_core.plugin.kinds import Metric
@@ -17,9 +17,11 @@ from dvae_core.recipe.source import Dotted, read_source
 from dvae_core.runs.comparison_table import Comparison, Estimate, Row, Run, was_figures
 from dvae_core.runs.differences import differences, drop_unshared, settings
 from dvae_core.runs.folder import RunFolder
+from dvae_core.runs.intervals import CONFIDENCE, mean_margin
+from dvae_core.runs.plain import add_against_plain
 from dvae_core.runs.provenance import TIME
+from dvae_core.runs.significance import holm, p_value
 
-CONFIDENCE = 0.95
 CORE_DIRECTIONS: dict[str, str] = {
     "reconstruction": "lower",
     "kl": "lower",
@@ -46,9 +48,14 @@ def compare_runs(
     """Put runs beside each other, those that differ only in their seed in one row.
 
     A metric's best is the row with the best mean, among finished runs. Another row counts as equal
-    where Welch's t-test of the two rows' runs gives p >= 0.05; with one run in either there is no
-    such test. The tests are not corrected for their number. Nothing is marked where nobody says
-    which way is better, and neither are the values of different reconstructions or KL terms.
+    where a t-test gives p >= 0.05: over the seeds that the two rows share, paired, or Welch's where
+    these are fewer than two; with one run in either there is no such test. Each metric's p-values
+    are corrected for the rows compared (Holm), and not for the number of metrics: choose one before
+    you look. Nothing is marked where nobody says which way is better, and neither are the values of
+    different reconstructions or KL terms.
+
+    Where the plain run of a run's seed is among them, without guidance and otherwise alike, what
+    metrics say of the two (`Metric.against_plain`) is among the metrics.
 
     Args:
         paths: run folders, and folders of run folders.
@@ -69,6 +76,8 @@ def compare_runs(
     if not groups:
         raise RunFolderError("\n".join([*left_out, "no run is left to compare"]))
     places = differences([group[0].settings for group in groups])
+    registry = registry or load_registry()
+    add_against_plain(groups, registry, left_out)
     names = _metric_names(runs, metrics or figures)
     rows = [
         Row(
@@ -78,7 +87,7 @@ def compare_runs(
         )
         for group in groups
     ]
-    for name, direction in _directions(names, places, registry or load_registry()).items():
+    for name, direction in _directions(names, places, registry).items():
         _mark(rows, name, direction)
     return Comparison(tuple(rows), tuple(map(".".join, places)), tuple(names), tuple(left_out))
 
@@ -179,13 +188,7 @@ def _estimate(runs: Sequence[Run], name: str) -> Estimate | None:
     values = tuple(run.metrics[name] for run in runs if name in run.metrics)
     if not values:
         return None
-    n = len(values)
-    if n == 1:
-        return Estimate(values, None)
-    from scipy import stats
-
-    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
-    return Estimate(values, quantile * statistics.stdev(values) / math.sqrt(n))
+    return Estimate(values, mean_margin(values))
 
 
 def _directions(
@@ -212,34 +215,26 @@ def _directions(
 
 
 def _mark(rows: list[Row], name: str, direction: str) -> None:
-    found = [row.metrics[name] for row in rows if row.finished and name in row.metrics]
-    means = [estimate.mean for estimate in found]
+    finished = [row for row in rows if row.finished and name in row.metrics]
+    means = [row.metrics[name].mean for row in finished]
     if not means or min(means) == max(means):
         return
     goal = max(means) if direction == "higher" else min(means)
-    best = found[means.index(goal)]
-    for row in rows:
-        estimate = row.metrics.get(name)
-        if estimate is None or not row.finished:
-            continue
-        if estimate.mean == goal:
-            row.metrics[name] = Estimate(estimate.values, estimate.margin, "best")
-        elif _welch(estimate.values, best.values) >= 1 - CONFIDENCE:
-            row.metrics[name] = Estimate(estimate.values, estimate.margin, "equal")
+    best = _by_seed(finished[means.index(goal)], name)
+    tested = []
+    for row in finished:
+        if row.metrics[name].mean == goal:
+            _set_mark(row, name, "best")
+        elif (p := p_value(_by_seed(row, name), best)) is not None:
+            tested.append((row, p))
+    for (row, _), p in zip(tested, holm([p for _, p in tested]), strict=True):
+        if p >= 1 - CONFIDENCE:
+            _set_mark(row, name, "equal")
 
 
-def _welch(one: Sequence[float], other: Sequence[float]) -> float:
-    """p of Welch's t-test (Biometrika 34, 1947); 0 where one run or no spread allows none."""
-    if min(len(one), len(other)) < 2:
-        return 0.0
-    spreads = [statistics.stdev(one), statistics.stdev(other)]
-    if not any(spreads):
-        return 0.0
-    from scipy import stats
+def _by_seed(row: Row, name: str) -> dict[int, float]:
+    return {run.seed: run.metrics[name] for run in row.runs if name in run.metrics}
 
-    result = stats.ttest_ind_from_stats(
-        statistics.fmean(one), spreads[0], len(one),
-        statistics.fmean(other), spreads[1], len(other),
-        equal_var=False,
-    )  # fmt: skip
-    return float(result.pvalue)
+
+def _set_mark(row: Row, name: str, mark: Literal["best", "equal"]) -> None:
+    row.metrics[name] = replace(row.metrics[name], mark=mark)

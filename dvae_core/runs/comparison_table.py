@@ -64,7 +64,8 @@ class Estimate:
     values: tuple[float, ...]
     """One a run, in the order of the row's runs that have it."""
     margin: float | None
-    """Half of the 95 % confidence interval of the mean (Student's t); None with a single run."""
+    """Half of the 95 % confidence interval of the mean (Student's t); None with a single run, and
+    where all runs agree: there is no spread to estimate it from."""
     mark: Literal["", "best", "equal"] = ""
     """The best of the metric, or not told apart from it (see `compare_runs`)."""
 
@@ -241,7 +242,9 @@ def _estimate(estimate: Estimate | None, decimals: int) -> str:
     if estimate is None:
         return MISSING
     text = f"{MARKS[estimate.mark]}{estimate.mean:.{decimals}f}"
-    return text if estimate.margin is None else f"{text} ± {estimate.margin:.{decimals}f}"
+    if estimate.margin is not None:
+        return f"{text} ± {estimate.margin:.{decimals}f}"
+    return f"{text} (all {len(estimate.values)})" if len(estimate.values) > 1 else text
 
 
 def _decimals(metrics: Sequence[Estimate]) -> int:
@@ -265,10 +268,15 @@ def table_notes(found: Comparison, best: str = "*") -> list[str]:
     signs = []
     if any(estimate.margin is not None for estimate in metrics):
         signs.append("± is the 95 % confidence interval over seeds (Student's t)")
+    if any(estimate.margin is None and len(estimate.values) > 1 for estimate in metrics):
+        signs.append("(all n) that n runs agree, and give no interval")
     if "best" in marks:
         signs.append(f"{best} the best")
     if "equal" in marks:
-        signs.append("≈ not told apart from the best (Welch's t-test, p ≥ 0.05)")
+        signs.append(
+            "≈ not told apart from the best (t-test, paired over shared seeds or else Welch's, "
+            "p ≥ 0.05, corrected for the rows of a metric by Holm, not for the number of metrics)"
+        )
     notes = [f"{', '.join(signs)}."] if signs else []
     if len(found.rows) > 1 and any(len(row.runs) == 1 for row in found.rows):
         notes.append("One run of a recipe cannot tell a difference from noise; train more seeds.")

@@ -83,12 +83,13 @@ class ClassPriorKL(KL):
     """The KL divergence from N(mean, var) to N(m_y, 1): a prior with one mean for each class.
 
     1/2 (var + (mean - m_y)^2 - 1 - log var), summed over dimensions, in nats. It is the true
-    divergence to the prior of the image's class.
+    divergence to the prior of the image's class: with the reconstruction it bounds
+    log p(image | label), not log p(image). The two cannot be compared.
 
     An image whose label is hidden has the even mixture of these as its prior, as in VaDE
     (arXiv:1611.05148): its term is the divergence from q(z) q(c) to p(z, c) with the best q(c),
     which is -log(1/K sum_c exp(-KL_c)) for K classes. It is no less than the divergence to the
-    mixture, so that the bound on the likelihood holds.
+    mixture, so that the bound, on log p(image) here, holds.
 
     Learned means start as draws from N(0, 1) and have a prior N(0, width^2) of their own. While
     training, each image adds the mean over classes of |m_c|^2 / (2 width^2), so that the loss
@@ -98,6 +99,7 @@ class ClassPriorKL(KL):
 
     name = "class_prior"
     divergence = True
+    given_label = True
 
     means: Literal["learned", "ring", "grid", "given", "planned"] = "learned"
     """Where the means come from. A ring or a grid lies in the first two dimensions; "planned" ones

@@ -15,7 +15,9 @@ class SquaredError(Reconstruction):
     """Sigmoid output; squared error summed over the pixels.
 
     At weight 1 it is, but for a constant, the negative log-likelihood in nats of pixels with
-    Gaussian noise of variance 1/2. Papers that halve it mean variance 1: their beta is twice ours.
+    Gaussian noise of variance 1/2. Papers that halve it mean variance 1: SE/2 + beta KL is half of
+    SE + 2 beta KL, so that a KL weight w here is a beta of w / 2 there. Read the other way, a
+    weight w is w times the plain ELBO (beta = 1) with noise of variance w / 2.
     """
 
     name = "squared_error"

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from dvae_core.latent.borders.regions import Grid, Regions, border_segments, cell_edges
+from dvae_core.latent.borders.regions import (
+    Grid,
+    Regions,
+    border_segments,
+    cell_edges,
+    largest_pieces,
+)
 from dvae_core.plugin.labelled_images import short_name
 
 if TYPE_CHECKING:
@@ -24,8 +30,8 @@ def draw_regions(
 ) -> None:
     """Draw what each class owns: areas, borders, void hatched, names where there is most room.
 
-    The borders of `pairs` are drawn thick. Beyond two dimensions there is no map: the classes are
-    then the knots of a graph, joined where they are adjacent.
+    The borders of `pairs`, between their largest pieces, are drawn thick. Beyond two dimensions
+    there is no map: the classes are then the knots of a graph, joined where they are adjacent.
     """
     if regions.grid is None:
         _draw_graph(axes, regions, classes, colours, pairs)
@@ -57,8 +63,9 @@ def _draw_map(
     extent = (left[0], right[-1], low[0], high[-1])
     axes.imshow(picture, origin="lower", extent=extent, interpolation="nearest", aspect="auto")
     axes.add_collection(LineCollection(border_segments(grid), colors="#333333", linewidths=0.8))
+    main = largest_pieces(grid)
     for pair in pairs:
-        segments = border_segments(grid, pair)
+        segments = border_segments(main, pair)
         axes.add_collection(LineCollection(segments, colors="white", linewidths=5, zorder=2.1))
         axes.add_collection(LineCollection(segments, colors="black", linewidths=2.6, zorder=2.2))
     for c, name in enumerate(classes):

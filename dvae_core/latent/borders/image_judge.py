@@ -26,6 +26,8 @@ STEPS = 400
 """A small data set is seen for more epochs than five, for so many steps."""
 BATCH = 128
 CHUNK = 1000
+HEAD = 2
+"""Layers after the last hidden one."""
 
 
 class ImageJudge:
@@ -40,7 +42,17 @@ class ImageJudge:
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Class probabilities [P, K] of images [P, C, H, W], uint8 or float in [0, 1]."""
-        return _probabilities(self._network, images).cpu().numpy()
+        return _outputs(self._network, images).softmax(dim=1).cpu().numpy()
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """What the network sees in images, as `probabilities` takes them: its last hidden layer.
+
+        Returns:
+            [P, F], F = 128; none is negative.
+        """
+        assert isinstance(self._network, nn.Sequential)
+        hidden = self._network[:-HEAD]
+        return _outputs(hidden, images).cpu().numpy()
 
 
 def image_judge_of(
@@ -68,7 +80,7 @@ def image_judge_of(
             return ImageJudge(network, float(kept["accuracy"]), name)
         _train(network, images, labels, device, say)
     known = data.test_labels >= 0
-    verdicts = _probabilities(network.eval(), data.test_images[known]).argmax(dim=1).cpu().numpy()
+    verdicts = _outputs(network.eval(), data.test_images[known]).argmax(dim=1).cpu().numpy()
     accuracy = float((verdicts == data.test_labels[known]).mean())
     buffer = io.BytesIO()
     torch.save({"network": network.state_dict(), "accuracy": accuracy}, buffer)
@@ -89,7 +101,7 @@ def _network(image_shape: tuple[int, int, int], classes: int) -> nn.Module:
         channels, wide = wide, min(2 * wide, 128)
         height, width = height // 2, width // 2
     layers += [nn.Flatten(), nn.Linear(channels * height * width, 128), nn.ReLU()]
-    layers += [nn.Dropout(0.3), nn.Linear(128, classes)]
+    layers += [nn.Dropout(0.3), nn.Linear(128, classes)]  # HEAD
     return nn.Sequential(*layers)
 
 
@@ -120,7 +132,7 @@ def _train(
             pace.step()
 
 
-def _probabilities(network: nn.Module, images: np.ndarray) -> Tensor:
+def _outputs(network: nn.Module, images: np.ndarray) -> Tensor:
     device = next(network.parameters()).device
     parts = []
     with torch.inference_mode():
@@ -128,5 +140,5 @@ def _probabilities(network: nn.Module, images: np.ndarray) -> Tensor:
             chunk = torch.from_numpy(images[start : start + CHUNK]).to(device)
             if chunk.dtype == torch.uint8:
                 chunk = scaled(chunk)
-            parts.append(network(chunk.float()).softmax(dim=1))
+            parts.append(network(chunk.float()))
     return torch.cat(parts)

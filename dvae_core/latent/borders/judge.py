@@ -9,7 +9,7 @@ from scipy.spatial import KDTree
 
 K = 15
 """Neighbours that vote."""
-VOTERS = 5_000
+VOTERS = 20_000
 """Images that have a vote: never more, so that no verdict hangs on how many a judge was given."""
 LONELY = 2.0
 """The local outlier factor from which a point is void."""
@@ -18,10 +18,9 @@ VOID = -1
 
 
 class Judge:
-    """A vote of the k nearest labelled training means, of 5,000.
+    """A vote of the k nearest labelled training means, of 20,000 at most.
 
-    So a class owns a place where it has most of the nearest 0.3 % of the images, and a few strays
-    own nothing. Ties go to the class with the nearer voters: no class gains by its number.
+    Ties go to the class with the nearer voters, so that no class gains by its number.
 
     Off the data no class counts: a point is void where its k-th neighbour is more than twice as far
     as that of its neighbours, on average. This ratio is the simplified local outlier factor of
@@ -35,7 +34,7 @@ class Judge:
         classes: how many classes there are.
         k: how many neighbours vote.
         void: how lonely a void point is.
-        voters: how many images have a vote at most, spread evenly over all.
+        voters: how many images have a vote at most, drawn from all.
     """
 
     def __init__(
@@ -48,13 +47,14 @@ class Judge:
         void: float = LONELY,
         voters: int = VOTERS,
     ) -> None:
-        labelled = np.flatnonzero(labels >= 0)
-        some = np.linspace(0, len(labelled) - 1, min(voters, len(labelled))).round().astype(int)
-        self._means, self._labels = means[labelled[some]], labels[labelled[some]]
+        some = np.flatnonzero(labels >= 0)
+        if len(some) > voters:
+            some = np.sort(np.random.default_rng(0).choice(some, voters, replace=False))
+        self._means, self._labels = means[some], labels[some]
         self._tree = KDTree(self._means)
         self._test_means = test_means
         self.classes = classes
-        self.k = min(k, len(self._labels))
+        self.k = min(k, len(some))
         self.void = void
 
     def nearest(self, points: np.ndarray, k: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -106,8 +106,9 @@ class Judge:
     def _vote(self, labels: np.ndarray) -> np.ndarray:
         points, k = labels.shape
         # A voter counts for one and a little more the nearer it is. All the little ones add up to
-        # less than a vote and differ for any two sets of voters (up to 40 of them).
-        weights = 1 + 0.5 ** np.arange(2, k + 2)
+        # less than a vote and differ for any two sets of the 40 nearest.
+        weights = np.ones(k)
+        weights[:40] += 0.5 ** np.arange(2, min(k, 40) + 2)
         cells = labels + self.classes * np.arange(points)[:, None]
         votes = np.bincount(
             cells.ravel(), np.tile(weights, points), minlength=points * self.classes

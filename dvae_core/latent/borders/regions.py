@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -13,9 +13,17 @@ from dvae_core.latent.borders.judge import VOID, Judge
 
 CELLS = 200
 """Cells along each side of the grid."""
-ADJACENT = 5
-"""Two classes are adjacent from so many neighbouring pairs on."""
+ADJACENT = 0.03
+"""Two classes are adjacent where they share so much of the border of the one that has less.
 
+A convention, set where the count hangs least on the number of cells. Below it lie tips that touch,
+which no straight line crosses; above .1, borders that most lines between two classes cross.
+"""
+BAND = (0.01, 0.02, 0.03, 0.05, 0.1)
+"""Shares from which on classes might as well be called adjacent."""
+
+Counts = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""`areas`, `largest`, `borders` and `around` of `Regions`."""
 Segments = list[list[tuple[float, float]]]
 """Lines in the plane, each by its two ends."""
 
@@ -55,7 +63,11 @@ class Regions:
     largest: np.ndarray
     """int [K]: those in the largest connected piece of each."""
     borders: np.ndarray
-    """int [K, K], symmetric: pairs of neighbouring cells (or images) judged one and the other."""
+    """int [K, K], symmetric: pairs of neighbouring cells (or images), one in the largest piece of
+    the one class and one in that of the other."""
+    around: np.ndarray
+    """int [K]: pairs of neighbouring cells (or images), one in the largest piece of the class and
+    one outside, whatever lies there: another piece, void, or what is beyond the map."""
     present: np.ndarray
     """bool [K]: the classes that there are images of."""
     ceiling: int
@@ -90,15 +102,30 @@ class Regions:
         return float(self.wholeness_of[self.present].mean())
 
     @property
+    def border_share(self) -> np.ndarray:
+        """[K, K], symmetric: `borders` / `around` of the one of the two that has less around it."""
+        less = np.minimum.outer(self.around, self.around)
+        share: np.ndarray = self.borders / np.maximum(less, 1)
+        return share
+
+    @property
     def adjacent(self) -> np.ndarray:
-        """bool [K, K]: the pairs of classes that share a border; on a line it is a single pair."""
-        on_a_line = self.grid is not None and len(self.grid.y) == 1
-        return self.borders >= (1 if on_a_line else ADJACENT)
+        """bool [K, K]: the pairs of classes whose largest pieces share a border worth the name."""
+        return self.border_share >= ADJACENT
 
     @property
     def adjacency(self) -> float:
-        """Adjacent pairs / `ceiling`. Regions in pieces can pass 1, connected ones cannot."""
-        return float(np.triu(self.adjacent, 1).sum() / max(self.ceiling, 1))
+        """Adjacent pairs / `ceiling`. Largest pieces are connected, so that it cannot pass 1."""
+        return self.adjacency_from(ADJACENT)
+
+    def adjacency_from(self, share: float) -> float:
+        """`adjacency` were classes adjacent from this share of the border on."""
+        return float(np.triu(self.border_share >= share, 1).sum() / max(self.ceiling, 1))
+
+    @property
+    def adjacency_band(self) -> dict[str, float]:
+        """How much `adjacency` hangs on that share: for each of several, what it would be."""
+        return {f"{share:g}": self.adjacency_from(share) for share in BAND}
 
 
 def regions(judge: Judge, means: np.ndarray, test_means: np.ndarray, labels: np.ndarray) -> Regions:
@@ -119,9 +146,8 @@ def regions(judge: Judge, means: np.ndarray, test_means: np.ndarray, labels: np.
     if dim <= 2:
         return regions_of(_grid(judge, means), judge.classes, present)
     edges = _graph_edges(test_means, judge.k)
-    areas, largest, borders = _of_graph(judge, edges)
     most = ceiling(int(present.sum()), dim)
-    return Regions("graph", areas, largest, borders, present, most, None, edges)
+    return Regions("graph", *_of_graph(judge, edges), present, most, None, edges)
 
 
 def regions_of(grid: Grid, classes: int, present: np.ndarray | None = None) -> Regions:
@@ -133,15 +159,26 @@ def regions_of(grid: Grid, classes: int, present: np.ndarray | None = None) -> R
         present: bool [K], the classes that there are images of; all if left out.
     """
     present = np.ones(classes, dtype=bool) if present is None else present
-    areas, largest, borders = _of_grid(grid.verdicts, classes)
     most = ceiling(int(present.sum()), 1 if len(grid.y) == 1 else 2)
-    return Regions("grid", areas, largest, borders, present, most, grid, None)
+    return Regions("grid", *_of_grid(grid, classes), present, most, grid, None)
+
+
+def largest_pieces(grid: Grid) -> Grid:
+    """The map with the largest connected piece of each class alone; all else is void."""
+    kept = np.full_like(grid.verdicts, VOID)
+    for c in np.unique(grid.verdicts[grid.verdicts >= 0]):
+        pieces, _ = ndimage.label(grid.verdicts == c)
+        kept[pieces == np.bincount(pieces.ravel())[1:].argmax() + 1] = c
+    return replace(grid, verdicts=kept)
 
 
 def border_points(
     judge: Judge, regions: Regions, test_means: np.ndarray, a: int, b: int
 ) -> np.ndarray:
-    """Latent points [P, D] on the border of two classes: midway between cells (or images)."""
+    """Latent points [P, D] where two classes meet: midway between cells (or images).
+
+    Any of their pieces: a way over a smaller one is a way.
+    """
     if regions.grid is None:
         assert regions.edges is not None
         one, other = regions.edges
@@ -210,15 +247,15 @@ def _grid(judge: Judge, means: np.ndarray) -> Grid:
     return Grid(judge.verdicts(points).reshape(len(y), len(x)), x, y)
 
 
-def _of_grid(verdicts: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    areas = np.bincount(verdicts[verdicts >= 0], minlength=classes)
-    largest = np.zeros(classes, dtype=int)
-    for c in np.flatnonzero(areas):
-        pieces, _ = ndimage.label(verdicts == c)
-        largest[c] = np.bincount(pieces.ravel())[1:].max()
-    one = np.concatenate([verdicts[:, :-1].ravel(), verdicts[:-1].ravel()])
-    other = np.concatenate([verdicts[:, 1:].ravel(), verdicts[1:].ravel()])
-    return areas, largest, _count_borders(one, other, classes)
+def _of_grid(grid: Grid, classes: int) -> Counts:
+    main = largest_pieces(grid).verdicts
+    areas, largest = (np.bincount(v[v >= 0], minlength=classes) for v in (grid.verdicts, main))
+    beyond = np.pad(main, 1, constant_values=VOID)
+    if len(grid.y) == 1:
+        beyond = beyond[1:-1]
+    one = np.concatenate([beyond[:, :-1].ravel(), beyond[:-1].ravel()])
+    other = np.concatenate([beyond[:, 1:].ravel(), beyond[1:].ravel()])
+    return areas, largest, *_count_borders(one, other, classes)
 
 
 def _graph_edges(means: np.ndarray, k: int) -> np.ndarray:
@@ -231,21 +268,25 @@ def _graph_edges(means: np.ndarray, k: int) -> np.ndarray:
     return edges
 
 
-def _of_graph(judge: Judge, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _of_graph(judge: Judge, edges: np.ndarray) -> Counts:
     verdicts, classes, n = judge.test_verdicts, judge.classes, len(judge.test_verdicts)
     one, other = edges
-    areas = np.bincount(verdicts[verdicts >= 0], minlength=classes)
     inside = (verdicts[one] == verdicts[other]) & (verdicts[one] >= 0)
     graph = sparse.coo_array((np.ones(inside.sum()), (one[inside], other[inside])), shape=(n, n))
     _, pieces = sparse.csgraph.connected_components(graph, directed=False)
-    largest = np.zeros(classes, dtype=int)
-    for c in np.flatnonzero(areas):
-        largest[c] = np.bincount(pieces[verdicts == c]).max()
-    return areas, largest, _count_borders(verdicts[one], verdicts[other], classes)
+    main = np.full(n, VOID)
+    for c in np.unique(verdicts[verdicts >= 0]):
+        main[(verdicts == c) & (pieces == np.bincount(pieces[verdicts == c]).argmax())] = c
+    areas, largest = (np.bincount(v[v >= 0], minlength=classes) for v in (verdicts, main))
+    return areas, largest, *_count_borders(main[one], main[other], classes)
 
 
-def _count_borders(one: np.ndarray, other: np.ndarray, classes: int) -> np.ndarray:
-    across = _across(one, other, None)
-    borders = np.zeros((classes, classes), dtype=int)
-    np.add.at(borders, (one[across], other[across]), 1)
-    return borders + borders.T
+def _count_borders(
+    one: np.ndarray, other: np.ndarray, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`borders` and `around` of neighbours, whose largest pieces (or VOID) are one and other."""
+    counts = np.zeros((classes + 1, classes + 1), dtype=int)  # VOID is the last
+    np.add.at(counts, (one, other), 1)
+    counts += counts.T
+    np.fill_diagonal(counts, 0)
+    return counts[:classes, :classes], counts[:classes].sum(axis=1)

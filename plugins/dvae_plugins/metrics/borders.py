@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -10,6 +11,10 @@ from dvae_core import Metric, class_number
 
 if TYPE_CHECKING:
     from dvae_core import Snapshot
+
+
+WEIGHTS = 10_000
+"""Steps, spread over the run, among which the highest guidance weight is looked for."""
 
 
 class Borders(Metric):
@@ -30,6 +35,7 @@ class Borders(Metric):
         "intrusion": "lower",
         "void_rate": "lower",
         "retention": "higher",
+        "kept_guidance": "higher",
     }
 
     pairs: tuple[tuple[str | int, str | int], ...] = ()
@@ -56,10 +62,22 @@ class Borders(Metric):
         for a, b in self._named(snapshot):
             name = f"direct_path/{snapshot.classes[a]}-{snapshot.classes[b]}"
             measured[name] = float(paths.direct_path[a, b])
-        before = _accuracy_at_full_guidance(snapshot, accuracy)
-        if before:
-            measured["retention"] = accuracy / before
+        full = _accuracy_at_full_guidance(snapshot, accuracy)
+        if full:
+            measured["knn_accuracy_full"] = full
+            measured["retention"] = accuracy / full
         return measured
+
+    @classmethod
+    def against_plain(
+        cls, measured: Mapping[str, float], plain: Mapping[str, float]
+    ) -> dict[str, float]:
+        """`kept_guidance`: what is left of the accuracy that guidance won over the plain run."""
+        names = ("knn_accuracy", "knn_accuracy_full")
+        if not all(name in measured for name in names) or "knn_accuracy" not in plain:
+            return {}
+        now, full = (measured[name] - plain["knn_accuracy"] for name in names)
+        return {"kept_guidance": now / full} if full > 0 else {}
 
     def details(self, snapshot: Snapshot) -> dict[str, Any]:
         regions, paths = snapshot.regions, snapshot.paths(self.lines, self.steps)
@@ -73,7 +91,10 @@ class Borders(Metric):
             "area_share": regions.area_share,
             "wholeness": regions.wholeness_of,
             "border": regions.borders,
+            "border_around": regions.around,
+            "border_share": regions.border_share,
             "border_ceiling": regions.ceiling,
+            "adjacency_from_share": regions.adjacency_band,
             "lines": self.lines,
             "steps": self.steps,
             "direct_path": paths.direct_path,
@@ -92,15 +113,23 @@ class Borders(Metric):
 
 
 def _accuracy_at_full_guidance(snapshot: Snapshot, accuracy: float) -> float | None:
-    """The judge's accuracy in the last epoch whose guidance weight is within 1 % of the highest."""
+    """The judge's accuracy in the last epoch whose guidance weight is within 1 % of the highest.
+
+    The highest of the whole run: epochs that were not measured count. None where none that was
+    measured had it, and without guidance.
+    """
+    weight = snapshot.weights.get("guidance")
+    if weight is None:
+        return None
     rows = [
         (row["train/guidance_weight"], row["test/knn_accuracy"])
         for row in snapshot.history
         if "train/guidance_weight" in row and "test/knn_accuracy" in row
     ]
-    weight = snapshot.weights.get("guidance")
-    if weight is None:
-        return None
     rows.append((weight, accuracy))
-    highest = max(weight for weight, _ in rows)
-    return next(measured for weight, measured in reversed(rows) if weight >= 0.99 * highest)
+    _, over_the_run = snapshot.weight_curves(WEIGHTS)["guidance"]
+    highest = max(float(over_the_run.max()), *(weight for weight, _ in rows))
+    if highest <= 0:
+        return None
+    full = (measured for weight, measured in reversed(rows) if weight >= 0.99 * highest)
+    return next(full, None)

@@ -93,8 +93,11 @@ class IWAE(Metric):
 
     With K samples of the approximate posterior for each image; Burda et al., "Importance Weighted
     Autoencoders" (arXiv:1509.00519). It needs a KL that is a divergence and a reconstruction that
-    is a log-likelihood. Densities depend on the noise of the pixels that the reconstruction
-    implies, so that those of different reconstructions cannot be compared.
+    is a log-likelihood. No label is shown to the prior, so that the bound is on log p(image) for
+    every KL: `class_prior` counts as the even mixture of its classes, while the run's own `kl`
+    takes the image's class and bounds log p(image | label). Densities depend on the noise of the
+    pixels that the reconstruction implies, so that those of different reconstructions cannot be
+    compared.
     """
 
     name = "iwae"
