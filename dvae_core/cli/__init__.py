@@ -18,6 +18,7 @@ from dvae_core.cli import (
     list_plugins,
     morph,
     new_plugin,
+    plan,
     report,
     run,
     schema,
@@ -38,8 +39,8 @@ app = typer.Typer(
     epilog="Examples:\n\ndvae run recipes/quick.toml\n\ndvae list-plugins --kind schedule",
 )
 for module in (
-    run, sweep, list_plugins, describe, validate, show, schema, evaluate, compare, morph, explore,
-    report, export, new_plugin, check_plugin,
+    run, sweep, list_plugins, describe, validate, show, plan, schema, evaluate, compare, morph,
+    explore, report, export, new_plugin, check_plugin,
 ):  # fmt: skip
     # A verb is a module with a function of its name, and the examples that end its help.
     verb = module.__name__.rpartition(".")[2]

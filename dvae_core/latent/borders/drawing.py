@@ -27,16 +27,35 @@ def draw_regions(
     classes: Sequence[str],
     colours: Sequence[str],
     pairs: Sequence[tuple[int, int]] = (),
+    plan: np.ndarray | None = None,
 ) -> None:
     """Draw what each class owns: areas, borders, void hatched, names where there is most room.
 
-    The borders of `pairs`, between their largest pieces, are drawn thick. Beyond two dimensions
-    there is no map: the classes are then the knots of a graph, joined where they are adjacent.
+    The borders of `pairs`, between their largest pieces, are drawn thick. Where the prior has a
+    place for each class, `plan` [K, D], they are crosses, joined for each pair. Beyond two
+    dimensions there is no map: the classes are then the knots of a graph, joined where they are
+    adjacent.
     """
     if regions.grid is None:
         _draw_graph(axes, regions, classes, colours, pairs)
     else:
         _draw_map(axes, regions.grid, classes, colours, pairs)
+        if plan is not None:
+            _draw_plan(axes, plan, colours, pairs)
+
+
+def _draw_plan(
+    axes: Axes, plan: np.ndarray, colours: Sequence[str], pairs: Sequence[tuple[int, int]]
+) -> None:
+    box = axes.axis()
+    x, y = plan[:, 0], plan[:, 1] if plan.shape[1] > 1 else np.zeros(len(plan))
+    for pair in pairs:
+        ends = list(pair)
+        axes.plot(x[ends], y[ends], color="black", linewidth=1, linestyle=(0, (1, 2)), zorder=2.5)
+    axes.scatter(
+        x, y, c=list(colours), marker="X", s=60, edgecolors="black", linewidths=0.8, zorder=2.6
+    )
+    axes.axis(box)
 
 
 def pale(colours: Sequence[str]) -> np.ndarray:

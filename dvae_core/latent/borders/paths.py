@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dvae_core.latent.borders.judge import VOID, Judge
+from dvae_core.runs.intervals import share_interval
 
 LINES = 100
 """Lines between two classes."""
@@ -55,9 +57,20 @@ class Paths:
 
     @property
     def direct_path_interval(self) -> tuple[np.ndarray, np.ndarray]:
-        """The ends [K, K] of the 95 % interval of `direct_path`, by bootstrap over the lines."""
-        low, high = self._interval(self.direct[:, self.picks].mean(axis=2))
+        """The ends [K, K] of the 95 % interval of `direct_path`, after Wilson."""
+        low, high = share_interval(self.direct.sum(axis=1), self.direct.shape[1])
         return self._matrix(low), self._matrix(high)
+
+    def direct_path_by(self, judge: Judge) -> np.ndarray:
+        """`direct_path` on the same lines, by another judge."""
+        seen = _judged(judge, self.points(*self.verdicts.shape[1:]), self.walked)
+        return self._matrix(is_direct(seen, self.pairs[:, :1], self.pairs[:, 1:]).mean(axis=1))
+
+    def between(self, pairs: Sequence[tuple[int, int]]) -> Paths:
+        """Those between some pairs of classes alone."""
+        wanted = [tuple(sorted(pair)) in set(pairs) for pair in self.pairs.tolist()]
+        kept = replace(self, pairs=self.pairs[wanted], ends=self.ends[wanted])
+        return replace(kept, verdicts=self.verdicts[wanted])
 
     @property
     def direct_path_mean(self) -> float:
@@ -146,11 +159,14 @@ def paths(
             for side, c in enumerate(pair):
                 ends[q, :, side] = test_means[np.resize(right_of[c], lines)]
     picks = random.integers(lines, size=(RESAMPLES, lines))
-    # Lines of a pair without ends are void throughout.
-    verdicts = np.full((len(pairs), lines, steps), VOID)
-    found = Paths(pairs, ends, verdicts, judge.classes, picks)
-    points = found.points(lines, steps)[found.walked]
-    if len(points):
-        seen = judge.verdicts(points.reshape(-1, points.shape[-1]))
-        verdicts[found.walked] = seen.reshape(points.shape[:-1])
-    return found
+    found = Paths(pairs, ends, np.empty((len(pairs), lines, steps)), judge.classes, picks)
+    return replace(found, verdicts=_judged(judge, found.points(lines, steps), found.walked))
+
+
+def _judged(judge: Judge, points: np.ndarray, walked: np.ndarray) -> np.ndarray:
+    """A judge's verdicts [Q, L, S] at points [Q, L, S, D]; void where there are none."""
+    verdicts = np.full(points.shape[:-1], VOID)
+    if walked.any():
+        some = points[walked]
+        verdicts[walked] = judge.verdicts(some.reshape(-1, some.shape[-1])).reshape(some.shape[:-1])
+    return verdicts

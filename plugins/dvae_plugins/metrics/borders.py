@@ -101,6 +101,8 @@ class Borders(Metric):
             "direct_path_low": low,
             "direct_path_high": high,
         }
+        if named := self._named(snapshot):
+            kept["direct_path_band"] = _band(snapshot, paths, named)
         if len(paths.pairs):
             kept["direct_path_mean_95"] = list(paths.direct_path_mean_interval)
         if regions.grid:
@@ -133,3 +135,24 @@ def _accuracy_at_full_guidance(snapshot: Snapshot, accuracy: float) -> float | N
         return None
     full = (measured for weight, measured in reversed(rows) if weight >= 0.99 * highest)
     return next(full, None)
+
+
+def _band(
+    snapshot: Snapshot, paths: Any, named: list[tuple[int, int]]
+) -> dict[str, dict[str, float]]:
+    """The direct paths of the named pairs by judges with other knobs: what hangs on these."""
+    some, half = paths.between(named), len(snapshot.train_labels) // 2
+    judges = {
+        "as measured": snapshot.judge,
+        "5 voters": snapshot.judge_of(5),
+        "45 voters": snapshot.judge_of(45),
+        "void from 1.6": snapshot.judge_of(15, void=1.6),
+        "void from 2.5": snapshot.judge_of(15, void=2.5),
+        "half of the images": snapshot.judge_of(15, voters=max(half, 1)),
+    }
+    names = [f"{snapshot.classes[a]}-{snapshot.classes[b]}" for a, b in named]
+    shares = {knob: some.direct_path_by(judge) for knob, judge in judges.items()}
+    return {
+        knob: {name: float(share[pair]) for name, pair in zip(names, named, strict=True)}
+        for knob, share in shares.items()
+    }

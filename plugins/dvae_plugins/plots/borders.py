@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class Regions(Plot):
     """The judge's map of latent space: areas, borders, void hatched.
 
-    The borders that the recipe's terms name are drawn thick. With more than two dimensions: the
-    classes, joined where they are adjacent.
+    The borders that the recipe names are drawn thick. Crosses, joined for each pair, are the places
+    that the prior has for classes. With more than two dimensions: the classes, joined where they
+    are adjacent.
     """
 
     name = "regions"
@@ -30,8 +31,9 @@ class Regions(Plot):
         if guidance is not None:
             title += f", guidance weight {guidance:.3g}"
         figure, axes = titled(title, 7.2, 6.4)
-        regions = snapshot.regions
-        draw_regions(axes, regions, snapshot.classes, snapshot.colours, snapshot.named_pairs)
+        regions, named = snapshot.regions, snapshot.named_pairs
+        plan = snapshot.class_means
+        draw_regions(axes, regions, snapshot.classes, snapshot.colours, named, plan)
         if regions.grid is None:
             axes.set_xlabel("neighbouring test images, by class")
         else:
