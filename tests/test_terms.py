@@ -1,17 +1,23 @@
 """The border term: what it asks for, and what it refuses."""
 
+import dataclasses
 import itertools
 import math
+import signal
 
 import pytest
 import torch
-from dvae_plugins.terms import Border
+from dvae_plugins.terms import Aggregate, Border
 from torch import nn
 
-from dvae_core.errors import RecipeError
+from dvae_core.errors import Interrupted, RecipeError
 from dvae_core.model.guided_vae import GuidedVAE, Outputs
 from dvae_core.recipe.recipe import load_recipe
-from dvae_core.training.run import run_recipe
+from dvae_core.runs.watch import Watch
+from dvae_core.stopping import request_stop
+from dvae_core.training.run import resume_run, run_recipe
+
+from .helpers import rows
 
 DIGITS = tuple("0123456789")
 
@@ -222,3 +228,130 @@ def test_a_recipe_with_an_impossible_border_says_where(recipe_file):
     path.write_text(f"{path.read_text()}\n{text}")
     with pytest.raises(RecipeError, match=r'\[terms\.0\] there is no class "nobody"'):
         run_recipe(load_recipe(path), path.parent)
+
+
+# --- Whole classes, and what is measured of them.
+
+
+def aggregate(means, memory=1):
+    model = model_with(Uniform(), classes=DIGITS[: len(means)])
+
+    class Prior:
+        pass
+
+    prior = Prior()
+    prior.means = torch.tensor(means)
+    model.take_prior(prior)
+    return Aggregate(memory=memory).build(model)
+
+
+def test_classes_that_lie_as_the_prior_has_them_cost_nothing():
+    means = [[0.0, 0], [6, 0]]
+    term = aggregate(means, memory=2560)
+    torch.manual_seed(0)
+    labels = torch.arange(2).repeat(5000)
+    mean = torch.tensor(means)[labels] + 0.8 * torch.randn(10_000, 2)
+    outputs = dataclasses.replace(
+        outputs_at(mean), log_var=torch.full_like(mean, math.log(1 - 0.8**2))
+    )
+    assert term(outputs, labels).item() == pytest.approx(0, abs=0.01)
+
+
+def test_it_is_the_divergence_of_the_moments():
+    term = aggregate([[1.0, 0], [0, 3]], memory=2)
+    labels = torch.tensor([0, 0, 0, 1])
+    mean = torch.randn(4, 2, generator=torch.Generator().manual_seed(3))
+    var = torch.tensor([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6], [0.7, 0.8]])
+    outputs = dataclasses.replace(outputs_at(mean), log_var=var.log())
+    value = term(outputs, labels).item()
+    # One image a class is remembered, which the prior stands for at first.
+    expected = 0.0
+    for c, centre in enumerate(torch.tensor([[1.0, 0], [0, 3]])):
+        own, n = mean[labels == c], (labels == c).sum()
+        first = (own.sum(dim=0) + centre) / (n + 1)
+        square = own.T @ own + torch.diag(var[labels == c].sum(dim=0))
+        square = (square + torch.outer(centre, centre) + torch.eye(2)) / (n + 1)
+        spread = square - torch.outer(first, first) + 1e-4 * torch.eye(2)
+        expected += torch.distributions.kl_divergence(
+            torch.distributions.MultivariateNormal(first, spread),
+            torch.distributions.MultivariateNormal(centre, torch.eye(2)),
+        ).item()
+    # The mean over two classes; the batch of 4 has 4 of the 6 images, and counts for all.
+    assert value == pytest.approx(expected / 2 * (1 + 2 / 4), rel=1e-4)
+
+
+def test_hidden_labels_move_no_moment():
+    term = aggregate([[0.0, 0], [6, 0]])
+    mean = torch.randn(6, 2, requires_grad=True)
+    before = {name: value.clone() for name, value in term.state_dict().items()}
+    term(outputs_at(mean), torch.full((6,), -1)).backward()
+    assert mean.grad.abs().sum() == 0
+    for name, value in term.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    term.eval()
+    term(outputs_at(mean), torch.zeros(6, dtype=torch.int64))
+    assert torch.equal(term.first, before["first"])
+    term.train()
+    term(outputs_at(mean), torch.zeros(6, dtype=torch.int64))
+    assert not torch.equal(term.first[0], before["first"][0])
+    assert torch.equal(term.first[1], before["first"][1])
+
+
+def test_it_needs_a_prior_with_places():
+    with pytest.raises(ValueError, match="needs a prior with a mean for each class, such as"):
+        Aggregate().build(model_with(Uniform()))
+
+
+def test_an_attentive_border_presses_where_validation_finds_a_pair_wanting():
+    border = term(Uniform(), (("0", "8"), ("3", "5")), attentive=True)
+    labels = torch.tensor([0, 8, 3, 5])
+    outputs = outputs_at(torch.randn(4, 2))
+    assert border(outputs, labels).item() == pytest.approx(math.log(10))
+    border.measured({"val/direct_path/0-8": 0.5, "test/direct_path/3-5": 0.0})
+    assert border.strengths.tolist() == pytest.approx([1.5, 1])
+    assert border(outputs, labels).item() == pytest.approx(1.25 * math.log(10))
+    for _ in range(20):
+        border.measured({"val/direct_path/0-8": 0.5, "val/direct_path/3-5": 0.95})
+    assert border.strengths.tolist() == [4, 0.25]
+
+
+def test_a_run_with_terms_that_listen_goes_on_as_if_it_had_not_stopped(recipe_file, tmp_path):
+    recipe = load_recipe(
+        recipe_file,
+        [
+            'pairs=[["0", "2"]]',
+            'kl={name="class_prior", means="planned", weight=0.5}',
+            'terms=[{name="aggregate", weight=1.0}, {name="border", attentive=true, weight=1.0}]',
+            "dataset.validation_fraction=0.25",
+            'evaluate.metrics=["borders"]',
+            "train.labels_until=0.7",
+        ],
+    )
+    whole = run_recipe(recipe, tmp_path / "whole")
+
+    class Stopper(Watch):
+        def epoch_finished(self, row):
+            if row["epoch"] == 2:
+                request_stop(signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        run_recipe(recipe, tmp_path / "stopped", watch=Stopper())
+    (stopped,) = (tmp_path / "stopped").iterdir()
+    done = resume_run(stopped)
+    assert rows(done) == rows(whole)
+    one, other = (torch.load(r.last_checkpoint(), weights_only=True) for r in (whole, done))
+    kept = [key for key in one["objective"] if key.endswith(("strengths", "first", "second"))]
+    assert len(kept) == 3
+    assert all(torch.equal(one["objective"][key], other["objective"][key]) for key in kept)
+
+
+def test_labels_that_are_let_go_guide_nothing(recipe_file, tmp_path):
+    changes = ['kl={name="class_prior", means="ring", weight=0.5}', "train.epochs=4"]
+    shown = rows(run_recipe(load_recipe(recipe_file, changes), tmp_path / "shown"))
+    gone = [*changes, "train.labels_until=0.5"]
+    hidden = rows(run_recipe(load_recipe(recipe_file, gone), tmp_path / "hidden"))
+    assert hidden[:2] == shown[:2]
+    for row in hidden[2:]:
+        assert row["train/guidance"] == 0
+        assert "train/guidance_accuracy" not in row
+    assert all(row["train/guidance"] > 0 for row in shown)

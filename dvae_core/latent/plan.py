@@ -66,12 +66,14 @@ def plan_of(recipe: Recipe, classes: tuple[str, ...]) -> Plan:
     labels = np.repeat(np.arange(len(classes)), IMAGES)
     points, others = means[labels] + random.standard_normal((2, len(labels), means.shape[1]))
     judge = Judge(points, labels, others, len(classes))
+    # Void is closed by training; what is planned is that no third class lies between.
+    nowhere_void = Judge(points, labels, others, len(classes), void=np.inf)
     return Plan(
         classes,
         tuple(dict.fromkeys(pairs)),
         means,
         regions(judge, points, others, labels),
-        paths(judge, others, labels, random),
+        paths(nowhere_void, others, labels, random),
     )
 
 

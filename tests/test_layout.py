@@ -1,0 +1,172 @@
+"""Layouts for named pairs: what is found, what is promised, and what is refused."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+from dvae_plugins.kls import ClassPriorKL
+from dvae_plugins.layout import _direct, plan, refuse_crowds
+from typer.testing import CliRunner
+
+from dvae_core.cli import app
+from dvae_core.errors import DvaeError, RecipeError
+from dvae_core.latent.plan import draw_plan, plan_of
+from dvae_core.model.objective import build_kl
+from dvae_core.recipe.recipe import load_recipe
+from dvae_core.training.run import run_recipe
+
+DIGITS = tuple("0123456789")
+
+
+def distances(means):
+    return torch.cdist(means, means)
+
+
+def test_two_classes_lie_a_spacing_apart():
+    layout = plan(2, 2, ((0, 1),), 3.0)
+    assert distances(layout.means)[0, 1].item() == pytest.approx(3, abs=0.1)
+    assert layout.means.mean(dim=0).tolist() == pytest.approx([0, 0], abs=1e-5)
+    assert layout.direct == (1.0,)
+
+
+def test_a_third_class_between_leaves_no_direct_path():
+    means = torch.tensor([[-3.0, 0], [3, 0], [0, 0]])
+    assert _direct(means, (0, 1)) < 0.01
+    # Far to the side it is in nobody's way, and nor are the two in its.
+    aside = torch.tensor([[-3.0, 0], [3, 0], [0, 50]])
+    assert _direct(aside, (0, 1)) == 1
+    # A path to the middle one meets no other; seen from the middle all is symmetric.
+    assert _direct(means, (0, 2)) == pytest.approx(_direct(means, (2, 1)), abs=0.05)
+
+
+def test_no_class_is_nearer_than_a_spacing_and_pairs_are_not_much_farther():
+    pairs = ((0, 8), (3, 5), (4, 9), (1, 7))
+    layout = plan(10, 2, pairs, 3.5)
+    apart = distances(layout.means) + torch.eye(10) * 100
+    assert apart.min() > 0.9 * 3.5
+    assert max(apart[a, b] for a, b in pairs) < 1.1 * 3.5
+    assert min(layout.direct) > 0.95
+
+
+@pytest.mark.slow
+def test_the_same_pairs_give_the_same_layout_in_any_number_of_dimensions():
+    pairs = ((0, 1), (1, 2), (2, 3))
+    for dim in (1, 2, 5):
+        one, other = plan(5, dim, pairs, 3.0), plan(5, dim, pairs, 3.0)
+        assert torch.equal(one.means, other.means)
+        assert one.means.shape == (5, dim)
+        assert min(one.direct) > 0.9
+
+
+@pytest.mark.slow
+def test_all_pairs_of_a_simplex_can_be_had():
+    pairs = tuple(itertools.combinations(range(5), 2))
+    assert min(plan(5, 4, pairs, 3.5).direct) > 0.95
+
+
+@pytest.mark.slow
+def test_a_crowd_is_refused_with_what_would_help():
+    # The five classes' ten pairs are no planar graph.
+    pairs = tuple(itertools.combinations(range(5), 2))
+    layout = plan(5, 2, pairs, 3.5)
+    with pytest.raises(ValueError, match="no layout in 2 dimensions") as refused:
+        refuse_crowds(layout, pairs, tuple("abcde"), 3.5)
+    text = str(refused.value)
+    assert "% of the paths direct)" in text
+    assert "allow_crowded = true" in text
+    # What it says to leave out, and the dimension that it says to use, do help.
+    left_out = text.partition("leave out ")[2].partition(",")[0].split(" and ")
+    rest = tuple(p for p in pairs if "-".join("abcde"[c] for c in p) not in left_out)
+    assert 0 < len(rest) < len(pairs)
+    assert min(plan(5, 2, rest, 3.5).direct) >= 0.75
+    dim = int(text.partition("use latent.dim = ")[2][0])
+    assert min(plan(5, dim, pairs, 3.5).direct) >= 0.75
+
+
+def test_the_prior_has_its_means_where_they_are_planned():
+    kl = build_kl(ClassPriorKL(means="planned"), 2, ("a", "b", "c"), ((0, 1),))
+    torch.testing.assert_close(kl.means, plan(3, 2, ((0, 1),), 3.0).means)
+    labels = torch.tensor([0, 1, 2])
+    assert kl(kl.means[labels], torch.zeros(3, 2), labels).tolist() == pytest.approx([0, 0, 0])
+
+
+def test_a_prior_that_asks_for_no_pairs_is_given_none(recipe_file):
+    given = []
+
+    class Asks(ClassPriorKL):
+        """Asks."""
+
+        name = "asks"
+
+        def build(self, latent_dim, classes, pairs=()):
+            given.append(pairs)
+
+    class AsksNot(ClassPriorKL):
+        """As before there were any."""
+
+        name = "asks_not"
+
+        def build(self, latent_dim, classes):
+            given.append("none")
+
+    for kl in (Asks(), AsksNot()):
+        build_kl(kl, 2, ("a", "b"), ((0, 1),))
+    assert given == [((0, 1),), "none"]
+
+
+PLANNED = [
+    'kl={name="class_prior", means="planned", weight=0.5}',
+    'terms=[{name="aggregate", weight=1.0}, {name="border", weight=1.0}]',
+]
+
+
+def test_a_recipe_says_its_pairs_once(recipe_file, tmp_path):
+    recipe = load_recipe(recipe_file, [*PLANNED, 'pairs=[["0", "2"], [1, 0]]'])
+    assert recipe.named_pairs(("0", "1", "2")) == ((0, 2), (0, 1))
+    run = run_recipe(recipe, tmp_path)
+    assert {"train/aggregate", "train/border"} <= set(run.metrics()[-1])
+    again = load_recipe(run.path / "recipe.toml")
+    assert again.pairs == recipe.pairs
+
+
+@pytest.mark.parametrize(
+    ("pairs", "said"),
+    [
+        ('[["00", "2"]]', 'pairs: there is no class "00"; known: 0, 1, 2'),
+        ('[["1", 1]]', "pairs: a class has no border with itself"),
+        ("[]", "no borders are named"),
+    ],
+)
+def test_pairs_that_cannot_be_are_refused_where_they_stand(recipe_file, tmp_path, pairs, said):
+    recipe = load_recipe(recipe_file, [*PLANNED, f"pairs={pairs}"])
+    with pytest.raises(RecipeError, match=said):
+        run_recipe(recipe, tmp_path / "runs")
+    assert not list((tmp_path / "runs").glob("*"))
+
+
+def test_a_plan_is_seen_by_the_judge(recipe_file):
+    recipe = load_recipe(recipe_file, [*PLANNED, 'pairs=[["0", "2"]]'])
+    found = plan_of(recipe, ("0", "1", "2"))
+    assert found.direct == {(0, 2): pytest.approx(1, abs=0.01)}
+    assert found.regions.adjacent[0, 2]
+    figure = draw_plan(found)
+    np.testing.assert_allclose(figure.axes[0].collections[-1].get_offsets(), found.means)
+    with pytest.raises(DvaeError, match='kl "abs" has no places for classes'):
+        plan_of(load_recipe(recipe_file), ("0", "1", "2"))
+
+
+def test_the_command_draws_the_plan(recipe_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sets = [part for one in (*PLANNED, 'pairs=[["0", "2"]]') for part in ("--set", one)]
+    done = CliRunner().invoke(app, ["plan", str(recipe_file), *sets])
+    assert done.exit_code == 0, done.output
+    first, picture = done.stdout.splitlines()
+    assert first.startswith("0-2: ")
+    assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
+    done = CliRunner().invoke(app, ["plan", str(recipe_file), *sets, "--json"])
+    said = json.loads(done.stdout)
+    assert set(said) == {"direct_path", "means", "picture"}
+    assert set(said["direct_path"]) == {"0-2"}
+    assert set(said["means"]) == {"0", "1", "2"}
