@@ -7,6 +7,8 @@ from functools import cached_property
 import numpy as np
 from scipy.spatial import KDTree
 
+from dvae_core.errors import DataError
+
 K = 15
 """Neighbours that vote."""
 VOID = -1
@@ -26,6 +28,9 @@ class Judge:
         test_means: [M, D]; they say how far the support reaches.
         classes: how many classes there are.
         k: how many neighbours vote.
+
+    Raises:
+        DataError: no mean has a label.
     """
 
     def __init__(
@@ -37,6 +42,8 @@ class Judge:
         k: int = K,
     ) -> None:
         labelled = labels >= 0
+        if not labelled.any():
+            raise DataError("no training image has a label, so none can judge")
         self._tree = KDTree(means[labelled])
         self._labels = labels[labelled]
         self._test_means = test_means
@@ -66,8 +73,14 @@ class Judge:
         return float(np.percentile(self._test_neighbours[0][:, -1], 99))
 
     def accuracy(self, test_labels: np.ndarray) -> float:
-        """How often the vote is right at the test means, of those [M] that have a label."""
+        """How often the vote is right at the test means, of those [M] that have a label.
+
+        Raises:
+            DataError: none has.
+        """
         known = test_labels >= 0
+        if not known.any():
+            raise DataError("no test image has a label, so nothing is right or wrong")
         return float((self.test_votes == test_labels)[known].mean())
 
     def verdicts(self, points: np.ndarray) -> np.ndarray:
