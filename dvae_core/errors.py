@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 
@@ -59,7 +60,7 @@ def text_of(error: BaseException) -> str:
     """What an error says, even where it fails to say it."""
     try:
         return str(error)
-    except Exception:
+    except BaseException:  # it may even exit
         return "it cannot say what"
 
 
@@ -70,6 +71,20 @@ def reason(error: BaseException) -> str:
     ('ValueError: too much', 'SystemExit')
     """
     return f"{type(error).__name__}: {' '.join(text_of(error).split())}".rstrip(": ")
+
+
+def printable(text: str) -> str:
+    """A text for a terminal: what would steer it is shown as an escape.
+
+    >>> printable("a\x1b[2Jb\u202ec")
+    'a\\x1b[2Jb\\u202ec'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        ascii(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c not in "\n\t" else c
+        for c in text
+    )
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

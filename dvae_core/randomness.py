@@ -53,8 +53,10 @@ def global_state() -> dict[str, Any]:
 def set_global_state(state: dict[str, Any]) -> None:
     """Put the global generators back to where `global_state` found them."""
     torch.set_rng_state(state["torch"])
-    kind, keys, *rest = state["numpy"]
-    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
+    kind, keys, position, *rest = state["numpy"]
+    if not 0 <= position <= len(keys):  # NumPy would read there
+        raise ValueError(f"no random generator is at {position}")
+    np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, *rest))
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     if "cuda" in state and torch.cuda.is_available():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import textwrap
 from collections.abc import Callable
@@ -27,6 +28,16 @@ settings.register_profile("thousands", max_examples=3000, print_blob=True, **_FU
 settings.load_profile("few")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _signals_that_are_heard():
+    """Signals act as usual, whatever the tests were started to ignore, as `nohup pytest &` does."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(autouse=True)
 def _own_places(tmp_path_factory, monkeypatch):
     """No test reads or writes the user's cache, plugins or W&B account."""
@@ -41,20 +52,28 @@ def _own_places(tmp_path_factory, monkeypatch):
 @pytest.fixture
 def blobs(tmp_path) -> Path:
     """An npz of 240 images of 8x8 in three classes that are easy to tell apart."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(240) % 3
-    images = rng.integers(0, 60, (240, 8, 8))
-    for c in range(3):
-        images[labels == c, :, 2 * c : 2 * c + 3] += 150
-    path = tmp_path / "blobs.npz"
-    np.savez(path, images=images.astype(np.uint8), labels=labels)
-    return path
+    return write_blobs(tmp_path)
 
 
 @pytest.fixture
 def recipe_file(tmp_path, blobs) -> Path:
     """A recipe over `blobs` that trains in well under a second."""
-    path = tmp_path / "small.toml"
+    return write_recipe(tmp_path)
+
+
+def write_blobs(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    labels = np.arange(240) % 3
+    images = rng.integers(0, 60, (240, 8, 8))
+    for c in range(3):
+        images[labels == c, :, 2 * c : 2 * c + 3] += 150
+    path = folder / "blobs.npz"
+    np.savez(path, images=images.astype(np.uint8), labels=labels)
+    return path
+
+
+def write_recipe(folder: Path) -> Path:
+    path = folder / "small.toml"
     path.write_text(
         textwrap.dedent(
             """\

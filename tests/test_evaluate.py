@@ -105,8 +105,12 @@ def test_an_epoch_that_is_not_kept_is_an_error_that_names_those_that_are(dvae, r
     with pytest.raises(RunFolderError, match=r"the best epoch is not kept; kept: epoch 3, epoch 4"):
         load_run(run.path, "best")
     file = run.path / "checkpoints" / "epoch-0003.pt"
-    file.write_bytes(file.read_bytes()[:-1])
+    data = file.read_bytes()
+    file.write_bytes(data[:500] + bytes([data[500] ^ 1]) + data[501:])
     with pytest.raises(RunFolderError, match=r"epoch-0003\.pt: damaged checkpoint: its SHA-256"):
+        load_run(run.path, 3)
+    file.write_bytes(data[:-1])
+    with pytest.raises(RunFolderError, match=r"epoch-0003\.pt: damaged checkpoint: .*zip file"):
         load_run(run.path, 3)
     assert dvae("evaluate", run.path, "--epoch", "third")[0] == 2
 
@@ -164,18 +168,18 @@ def test_a_run_that_trains_elsewhere_on_another_device_can_be_measured(
 
 def test_a_checkpoint_that_a_training_run_replaces_meanwhile_is_no_damage(run, monkeypatch):
     folder = run.path / "checkpoints"
-    read, asked = checkpoints._read, []
+    read, asked = checkpoints.Checkpoints._read, []
 
-    def slow_read(file):
+    def slow_read(self, file):
         asked.append(file.name)
         if len(asked) == 1:
             # The run has gone on: a newer one is there, and the old two are not.
             for suffix in (".pt.sha256", ".pt"):
                 (folder / f"epoch-0004{suffix}").rename(folder / f"epoch-0006{suffix}")
                 (folder / f"epoch-0003{suffix}").unlink()
-        return read(file)
+        return read(self, file)
 
-    monkeypatch.setattr(checkpoints, "_read", slow_read)
+    monkeypatch.setattr(checkpoints.Checkpoints, "_read", slow_read)
     state, warnings = run.load_checkpoint()
     assert asked == ["epoch-0004.pt", "epoch-0006.pt"]
     assert (state["epoch"], warnings) == (4, [])

@@ -1,9 +1,12 @@
 """What a page of `dvae explore` holds: arrays, planes, lattices, maps. Browsers come elsewhere."""
 
 import base64
+import contextlib
 import http.client
 import json
 import re
+import socket
+import struct
 import threading
 import zlib
 
@@ -12,8 +15,9 @@ import pytest
 from scipy.interpolate import RegularGridInterpolator
 
 from dvae_core.errors import RecipeError
+from dvae_core.latent.borders import image_judge
 from dvae_core.latent.loaded_run import load_run
-from dvae_core.pages.explore import ground
+from dvae_core.pages.explore import ground, server
 from dvae_core.pages.explore.content import Explored
 from dvae_core.pages.explore.epochs import epoch_maps
 from dvae_core.pages.explore.packing import json_for_script, pack
@@ -211,11 +215,11 @@ def test_the_server_answers_as_the_run_does_and_no_stranger(trained):
     run = trained("latent.dim=3")
     explored = Explored(run, ("z1,z3",), Watch())
     json_kind = {"Content-Type": "application/json"}
-    with Server([explored]) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with Server([explored]) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
 
         def ask(path, body, headers=json_kind):
-            connection = http.client.HTTPConnection(*server.server_address)
+            connection = http.client.HTTPConnection(*serving.server_address)
             connection.request("POST", path, json.dumps(body), headers)
             answer = connection.getresponse()
             text = answer.read()
@@ -282,9 +286,101 @@ def test_the_server_answers_as_the_run_does_and_no_stranger(trained):
             ("/7/decode", {"plane": 0, "place": [0, 0]}),
             ("/0/format", {}),
             ("/etc/passwd", {}),
+            ("/0/decode", {"plane": 0, "place": None}),
+            ("/0/decode", {"plane": 0, "place": {"x": 1}}),
+            ("/0/decode", {"plane": 0, "place": [[0, 0], [1, 1]]}),
+            ("/0/decode", {"plane": 0, "place": "00"}),
+            ("/0/decode", {"plane": None, "place": [0, 0]}),
+            ("/0/decode", {"plane": 0, "place": [0, float("inf")]}),
+            ("/0/line", {"plane": 0, "ends": [[0, 0], [0]]}),
+            ("/0/line", {"plane": 0, "ends": 7}),
+            ("/0/move", {"plane": 0, "offsets": {"x": 1}}),
+            ("/0/move", {"plane": 0, "offsets": [10**400]}),
+            ("/0/encode", {"pixels": [[0] * 64, 1]}),
+            ("/0/encode", {"pixels": None}),
         ]:
             assert ask(path, body)[0] == 400, (path, body)
-        server.shutdown()
+        serving.shutdown()
+
+
+@pytest.fixture
+def served(trained, monkeypatch):
+    monkeypatch.setattr(image_judge, "STEPS", 10)  # any judge will do
+    with Server([Explored(trained("train.epochs=2"), (), Watch())]) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        yield serving
+        serving.shutdown()
+
+
+def half_open(serving, sent):
+    connection = socket.create_connection(serving.server_address)
+    connection.sendall(sent)
+    return connection
+
+
+def is_answered(serving):
+    connection = http.client.HTTPConnection(*serving.server_address)
+    connection.request("GET", "/")
+    answered = connection.getresponse().status == 200
+    connection.close()
+    return answered
+
+
+HALVES = {
+    "nothing": b"",
+    "a line": b"GET / HTTP/1.1\r\n",
+    "half a head": b"POST /0/decode HTTP/1.1\r\nHost: 127.0.0.1:1\r\nContent-Le",
+    "half a body": b"POST /0/decode HTTP/1.1\r\nHost: 127.0.0.1:1\r\n"
+    b"Content-Type: application/json\r\nContent-Length: 4000\r\n\r\n{",
+}
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_half_open_connections_keep_nobody_out(served, half):
+    before = threading.active_count()
+    connections = [half_open(served, HALVES[half]) for _ in range(3 * server.MOST_WAITING)]
+    assert is_answered(served)
+    assert threading.active_count() - before <= 2 * server.MOST_WAITING
+    # The oldest have been sent away.
+    connections[0].settimeout(60)
+    with contextlib.suppress(ConnectionResetError):
+        while connections[0].recv(4096):
+            pass
+    for connection in connections:
+        connection.close()
+    assert is_answered(served)
+
+
+def test_a_request_that_never_ends_is_given_up(served, monkeypatch):
+    assert server._Handler.timeout == server.PATIENCE
+    monkeypatch.setattr(server._Handler, "timeout", 0.2)
+    connection = half_open(served, HALVES["half a body"])
+    connection.settimeout(60)
+    answer = b""
+    while more := connection.recv(4096):
+        answer += more
+    assert b" 200 " not in answer
+    connection.close()
+    assert is_answered(served)
+
+
+def test_many_connections_at_once_are_answered(served):
+    connections = [half_open(served, b"") for _ in range(40)]
+    for connection in connections:
+        connection.sendall(b"GET / HTTP/1.0\r\nHost: 127.0.0.1:1\r\n\r\n")
+    for connection in connections:
+        connection.settimeout(60)
+        assert connection.recv(4096).startswith(b"HTTP/1.0 200")
+        connection.close()
+
+
+def test_a_reader_that_goes_away_shows_no_traceback(served, capfd):
+    for _ in range(5):
+        connection = half_open(served, b"GET / HTTP/1.0\r\nHost: 127.0.0.1:1\r\n\r\n")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+    assert is_answered(served)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_report_says_all_of_a_run(trained, dvae, tmp_path):

@@ -12,10 +12,12 @@ import hashlib
 import io
 import json
 import math
+import os
 import re
 import shutil
 import string
 import struct
+import tomllib
 import tracemalloc
 import warnings
 import zipfile
@@ -34,11 +36,15 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from dvae_core import DataError, Dataset, load_run
+from dvae_core.cli import main
 from dvae_core.errors import DvaeError, RecipeError, RunFolderError
 from dvae_core.model.data import load_data
+from dvae_core.pages.run_report import sections_of
 from dvae_core.plugin.registry import load_registry
 from dvae_core.recipe.recipe import Recipe, load_recipe
 from dvae_core.recipe.source import DEEPEST, LARGEST_FILE, read_source
+from dvae_core.runs.comparison import compare_runs
+from dvae_core.runs.folder import RunFolder
 from dvae_core.training import run as train
 from dvae_core.training.run import resume_run
 
@@ -577,3 +583,120 @@ def test_a_checkpoint_that_unpacks_to_more_is_not_unpacked(run):
     put(run, checkpoint=whole.getvalue())
     with pytest.raises(RunFolderError, match="it claims to hold more than the file does"):
         resume_run(run)
+
+
+# --- Whole folders of runs and of sweeps.
+
+SWEEP_FILES = {
+    "sweep.toml": 'title = "t"\nrecipe = "r.toml"\nseeds = 2\ngoal = "lowest test/kl"\n',
+    "journal.jsonl": '{"format": 1, "session": "a", "host": "h", "time": "t", "set": []}\n'
+    '{"variant": "v", "recipe": "d"}\n'
+    '{"run": "fuzzed", "status": "finished", "seconds": 1.5, "host": "h", "epochs": 2}\n',
+    "memory.json": '{"wandb": "x"}',
+}
+nasty = values | st.sampled_from(
+    ["\x1b[2J\x1b]0;x\x07", "\x9b31m", "<script>", "\u202e", "../../x"]
+)
+
+
+@st.composite
+def changed_values(draw, name: str, data: bytes) -> bytes:
+    """A JSON, JSONL or TOML file that parses as before, with a few values that do not belong."""
+    lines = data.decode().splitlines() if name.endswith(".jsonl") else [data.decode()]
+    read = tomllib.loads if name.endswith(".toml") else json.loads
+    tables = [read(line) for line in lines]
+    for _ in range(draw(st.integers(1, 4))):
+        table = draw(st.sampled_from(tables))
+        at = places(table)
+        if not at:
+            continue
+        *around, key = draw(st.sampled_from(at))
+        holder: Any = table
+        for part in around:
+            holder = holder[part]
+        match draw(st.sampled_from(["replace", "replace", "delete", "repeat"])):
+            case "replace":
+                holder[key] = draw(nasty)
+            case "delete":
+                del holder[key]
+            case "repeat":
+                tables.append(copied(table))
+    if name.endswith(".toml"):
+        return tomli_w.dumps(tables[0]).encode()
+    return "".join(json.dumps(table, default=str) + "\n" for table in tables).encode()
+
+
+def hurt(draw, file: Path, name: str) -> None:
+    """Do something to a file of a folder."""
+    data = file.read_bytes()
+    ways = ["bytes", "gone", "pipe", "device", "link", "circle", "folder", "empty"]
+    structured = file.suffix in (".json", ".jsonl", ".toml")
+    how = draw(st.sampled_from(ways + ["values"] * 12 * structured))
+    event(how)
+    if how in ("bytes", "values"):
+        made = damaged(data) if how == "bytes" else changed_values(name, data)
+        file.write_bytes(draw(made))
+        return
+    file.unlink()
+    match how:
+        case "pipe":
+            os.mkfifo(file)
+        case "device":
+            file.symlink_to("/dev/zero")
+        case "link":
+            file.symlink_to("/etc/hostname")
+        case "circle":
+            file.symlink_to(file.name)
+        case "folder":
+            file.mkdir()
+        case "empty":
+            file.touch()
+
+
+@given(st.data())
+def test_a_folder_is_read_or_left_out(run, folder, data):
+    """The promise: one bad run costs no other, and nothing steers the terminal."""
+    put(run)
+    sweep = folder / "sweep"
+    shutil.rmtree(sweep, ignore_errors=True)
+    for name in ("good", "fuzzed"):
+        shutil.copytree(run, sweep / name)
+    recipe = sweep / "good" / "recipe.toml"
+    recipe.write_text(re.sub(r"(?m)^seed = .*", "seed = 77", recipe.read_text()))
+    for name, text in SWEEP_FILES.items():
+        (sweep / name).write_text(text)
+    own = [f for f in (sweep / "fuzzed").rglob("*") if f.is_file() and f.suffix in KINDS_OF]
+    files = st.sampled_from(sorted([*own, *(sweep / name for name in SWEEP_FILES)]))
+    for file in data.draw(st.lists(files, min_size=1, max_size=3, unique=True)):
+        hurt(data.draw, file, file.name)
+    with warnings.catch_warnings(), contextlib.ExitStack() as stack:
+        warnings.simplefilter("ignore")
+        said = [stack.enter_context(to(io.StringIO())) for to in REDIRECTIONS]
+        for arguments in (["compare", sweep], ["compare", sweep, "--markdown"]):
+            assert command(arguments) == 0, said[1].getvalue()
+        for arguments in (["report", sweep, "--out", folder / "report.html"],
+                          ["evaluate", sweep / "fuzzed", "--metric", "active_units"]):  # fmt: skip
+            assert command(arguments) in (0, 1, 2)
+    out, err = (stream.getvalue() for stream in said)
+    rows = compare_runs([sweep]).rows
+    assert "good" in [one.name for row in rows for one in row.runs]
+    assert "dvae failed" not in err, err
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", out + err), out + err
+    with contextlib.suppress(DvaeError):
+        sections_of(RunFolder.open(sweep / "fuzzed"), 2)
+
+
+KINDS_OF = {".json", ".jsonl", ".toml", ".pt", ".sha256", ".png"}
+REDIRECTIONS = (contextlib.redirect_stdout, contextlib.redirect_stderr)
+
+
+def command(arguments: list) -> int:
+    """The exit code of the command, which a pipe listens to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["dvae", *map(str, arguments)])
+        patch.setattr("dvae_core.pages.sweep_report._best", lambda *_: ([], ""))
+        try:
+            main()
+        except SystemExit as stop:
+            return stop.code or 0
+    return 0

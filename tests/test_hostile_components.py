@@ -345,3 +345,86 @@ def test_a_docstring_that_is_no_text_is_refused(install, dvae):
     code, out, _ = dvae("list-plugins")
     assert code == 0
     assert "Odd: its docstring is a int, no text" in out
+
+
+# --- What is not there to be seen, and keys that are no texts.
+
+FALSY = [
+    "np.float64(0.0)",
+    "np.bool_(False)",
+    "__import__('decimal').Decimal(0)",
+    "__import__('collections').deque()",
+]
+
+
+@pytest.mark.parametrize("value", FALSY)
+def test_a_state_that_counts_as_false_is_looked_at_too(train, value):
+    code = f"""
+    class Keeps(Callback):
+        "Keeps something."
+        name = "keeps"
+        def state(self):
+            return {value}
+    @hookimpl
+    def register_callbacks():
+        return [Keeps]
+    """
+    run, warnings = train(code, 'callbacks=["keeps"]')
+    assert 'the state of callback "keeps" is not kept' in warnings[0]
+    state, damaged = run.load_checkpoint()
+    assert (state["callbacks"], damaged) == ([], [])
+
+
+def test_what_a_callback_does_to_run_json_stays_with_it(train):
+    code = """
+    class Odd(Callback):
+        "Puts odd things into what it is given."
+        name = "odd"
+        def run_started(self, run):
+            run.info["odd"] = object()
+            run.info["memory"] = 7
+        def epoch_finished(self, run):
+            run.remember(("no", "text"), 1)
+    @hookimpl
+    def register_callbacks():
+        return [Odd]
+    """
+    run, (warning,) = train(code, 'callbacks=["odd"]')
+    assert "remember keeps things under a text" in warning
+    info = json.loads((run.path / "run.json").read_text())
+    assert info["status"] == "finished"
+    assert "odd" not in info
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("import posix; posix._exit(0)", "called os._exit(0)"),
+        ("sys.setrecursionlimit(60); os.chdir('/'); 1 / 0", "ZeroDivisionError"),
+        ("exec('raise Exits')", "Exits: it cannot say what"),
+    ],
+)
+def test_other_ways_to_end_an_import(install, dvae, what, said):
+    exits = "class Exits(Exception):\n    def __str__(self):\n        sys.exit(0)\n"
+    install("dvae-hostile", HEAD + exits + what)
+    code, out, _ = dvae("list-plugins", "--json")
+    assert code == 0
+    (row,) = [row for row in json.loads(out) if row["status"] == "broken"]
+    assert said in row["error"]
+
+
+def test_directions_that_are_none_cost_no_comparison(install):
+    code = """
+    class Odd(Metric):
+        "Points nowhere."
+        name = "odd"
+        directions = 7
+        def measure(self, snapshot):
+            return {}
+    @hookimpl
+    def register_metrics():
+        return [Odd]
+    """
+    install("dvae-hostile", HEAD + textwrap.dedent(code))
+    (broken,) = [b for b in load_registry().broken if b.distribution == "dvae-hostile"]
+    assert "directions must say" in broken.error

@@ -18,7 +18,9 @@ from dvae_core.errors import DvaeError, Interrupted, RecipeError, RunFolderError
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.runs.comparison import compare_runs
 from dvae_core.runs.folder import RunFolder
+from dvae_core.runs.journal import read_journal
 from dvae_core.runs.watch import Watch
+from dvae_core.sweep.driver import run_sweep
 from dvae_core.training import run as running
 from dvae_core.training.run import resume_run, run_recipe
 
@@ -150,7 +152,7 @@ def test_every_resume_is_on_record_and_other_versions_are_told_of(run, recipe_fi
 # --- Names.
 
 
-@pytest.mark.parametrize("name", ["../up", ".", "..", "", "a/b", "/tmp/absolute"])
+@pytest.mark.parametrize("name", ["../up", ".", "..", "", "a/b", "/tmp/absolute", "a\0b"])
 def test_a_name_that_leads_elsewhere_is_refused(recipe_file, tmp_path, name):
     with pytest.raises(RunFolderError, match="cannot name a run"):
         run_recipe(load_recipe(recipe_file), tmp_path / "runs", name=name)
@@ -349,6 +351,13 @@ def test_out_is_written_through_and_never_replaced(run, dvae, tmp_path):
     assert pipe.is_fifo()
     assert dvae("report", run.path, "--out", "/dev/null")[0] == 0
     assert not os.path.isfile("/dev/null")
+    circle = tmp_path / "circle.html"
+    circle.symlink_to(circle)
+    for out in (tmp_path, circle):
+        code, _, err = dvae("report", run.path, "--out", out)
+        assert code == 1
+        assert "cannot be written" in err
+    assert circle.is_symlink()
     code, _, err = dvae("report", run.path, "--out", tmp_path)
     assert code == 1
     assert "cannot be written" in err
@@ -433,3 +442,43 @@ def test_errors_of_a_check_stop_a_run_in_words(install, recipe_file, tmp_path):
     install("dvae-exits", code)
     with pytest.raises(DvaeError, match='callback "exits" cannot be used: SystemExit: 0'):
         run_recipe(load_recipe(recipe_file, ['callbacks=["exits"]']), tmp_path / "runs")
+
+
+def test_a_sweep_whose_lock_fails_leaves_no_stub(recipe_file, tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    sweep = tmp_path / "sweep.toml"
+    sweep.write_text(f'recipe = "{recipe_file}"\n')
+    monkeypatch.setattr("filelock.FileLock.acquire", fails)
+    with pytest.raises(RunFolderError, match="Input/output error"):
+        run_sweep(sweep, tmp_path / "sweeps")
+    assert list((tmp_path / "sweeps").iterdir()) == []
+
+
+def test_a_sweep_goes_on_with_the_overrides_that_it_had(recipe_file, tmp_path, inline):
+    sweep = tmp_path / "sweep.toml"
+    sweep.write_text(f'recipe = "{recipe_file}"\nlauncher = {{ name = "inline" }}\n')
+    first = ["train.epochs=3", "kl.weight=0.25", "evaluate.metrics=[]"]
+    done = run_sweep(sweep, tmp_path / "sweeps", overrides=first)
+    (name,) = [path.parent.name for path in done.path.glob("*/run.json")]
+    run_sweep(sweep, resume=done.path, overrides=["evaluate.metrics=['knn']"])
+    run = RunFolder.open(done.path / name)
+    assert len(run.metrics()) == run.recipe_table["train"]["epochs"] == 3
+    sessions = [row["set"] for row in read_journal(done.path / "journal.jsonl") if "session" in row]
+    assert sessions[-1] == [*first[:2], "evaluate.metrics=['knn']"]
+
+
+def test_a_job_whose_file_system_has_no_locks_is_done(recipe_file, tmp_path, inline, monkeypatch):
+    def no_locks(*_, **__):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    sweep = tmp_path / "sweep.toml"
+    sweep.write_text(f'recipe = "{recipe_file}"\nlauncher = {{ name = "inline" }}\n')
+    monkeypatch.setattr("filelock.FileLock.acquire", no_locks)
+    with pytest.warns(UserWarning, match="this file system has no locks"):
+        done = run_sweep(
+            sweep, tmp_path / "sweeps", overrides=["train.epochs=1", "guidance.weight=1.0"]
+        )
+    assert done.failed == {}
+    assert done.comparison is not None

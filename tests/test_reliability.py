@@ -351,19 +351,19 @@ def test_a_run_can_be_read_at_any_moment_of_its_training(long_recipe, tmp_path, 
 
 def test_a_checkpoint_that_goes_while_it_is_read_is_no_damage(recipe_file, tmp_path, monkeypatch):
     """A run that trains drops old checkpoints; whoever reads one of them takes a newer one."""
-    import dvae_core.runs.checkpoints as module
+    from dvae_core.runs.checkpoints import Checkpoints
 
     run = run_recipe(load_recipe(recipe_file), tmp_path)
-    real, read = module._read, []
+    real, read = Checkpoints._read, []
 
-    def drop_then_read(file):
+    def drop_then_read(self, file):
         if not read:
             for path in sorted(file.parent.iterdir()):
                 path.rename(path.with_name(path.name.replace("000", "001")))
         read.append(file.name)
-        return real(file)
+        return real(self, file)
 
-    monkeypatch.setattr(module, "_read", drop_then_read)
+    monkeypatch.setattr(Checkpoints, "_read", drop_then_read)
     last, warnings = run.load_checkpoint()
     assert read == ["epoch-0004.pt", "epoch-0014.pt"]
     assert (last["epoch"], warnings) == (4, [])

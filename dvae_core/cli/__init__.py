@@ -27,7 +27,7 @@ from dvae_core.cli import (
     sweep,
     validate,
 )
-from dvae_core.errors import DvaeError, reason, text_of
+from dvae_core.errors import DvaeError, printable, reason, text_of
 from dvae_core.training.ranks.torchrun import Process
 
 app = typer.Typer(
@@ -93,9 +93,10 @@ def main() -> None:
         who = f"rank {rank}: " if rank else ""
         if isinstance(error, DvaeError):
             if text_of(error):
-                print(f"{who}{text_of(error)}", file=sys.stderr)
+                print(f"{who}{printable(text_of(error))}", file=sys.stderr)
             sys.exit(error.exit_code)
-        print(f"{who}dvae failed: {reason(error)} (--debug shows where)", file=sys.stderr)
+        said = printable(reason(error))
+        print(f"{who}dvae failed: {said} (--debug shows where)", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -43,12 +43,12 @@ def check_plugin(
         print(f"{target} {word}registers no components: nothing to check")
         return
 
-    from rich.console import Console
     from rich.text import Text
 
+    from dvae_core.cli.console import PlainConsole
     from dvae_core.testing import check
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(highlight=False, soft_wrap=True)
     styles = {"passed": "green", "failed": "red", "not checked": "yellow"}
     counts = dict.fromkeys(styles, 0)
     for provider in registry.providers:

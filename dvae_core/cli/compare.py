@@ -42,17 +42,18 @@ def compare(
     if as_json + as_csv + as_markdown > 1:
         raise typer.BadParameter("choose one of --json, --csv and --markdown")
     from dvae_core.cli.tables import print_comparison
+    from dvae_core.errors import printable
     from dvae_core.runs import comparison_table
     from dvae_core.runs.comparison import compare_runs
 
     found = compare_runs(runs, metric or ())
     for line in found.left_out:
-        print(f"left out: {line}", file=sys.stderr)
+        print(printable(f"left out: {line}"), file=sys.stderr)
     if as_json:
         print(comparison_table.as_json(found))
     elif as_csv:
-        print(comparison_table.as_csv(found), end="")
+        print(printable(comparison_table.as_csv(found)), end="")
     elif as_markdown:
-        print(comparison_table.as_markdown(found))
+        print(printable(comparison_table.as_markdown(found)))
     else:
         print_comparison(found)

@@ -56,11 +56,12 @@ def describe(
 
 
 def _print(title: str, origin: str, text: str | None, rows: list[Key], paste: str = "") -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False, soft_wrap=True)
+    from dvae_core.cli.console import PlainConsole
+
+    console = PlainConsole(highlight=False, soft_wrap=True)
     console.print(Text(title, style="bold"))
     console.print(Text(origin, style="dim"))
     console.print(Text(f"\n{inspect.cleandoc(text or '')}\n"))
@@ -70,7 +71,7 @@ def _print(title: str, origin: str, text: str | None, rows: list[Key], paste: st
     for key in rows:
         table.add_row(*map(Text, (key.name, key.type, key.default, " ".join(key.help.split()))))
     if rows:
-        Console(highlight=False).print(table)
+        PlainConsole(highlight=False).print(table)
     else:
         console.print("It has no keys.")
     if paste:

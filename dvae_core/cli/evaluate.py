@@ -87,15 +87,16 @@ def _split(text: str) -> Split:
 
 
 def _print_table(run: str, found: Evaluation) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from dvae_core.cli.console import PlainConsole
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("test set" if found.split == "test" else "validation set", no_wrap=True)
     table.add_column("", justify="right", no_wrap=True)
     for name, value in found.values.items():
         table.add_row(Text(name), f"{value:.5g}")
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(highlight=False, soft_wrap=True)
     console.print(Text(f"{run}, epoch {found.epoch}, step {found.step:,}\n"))
     console.print(table)

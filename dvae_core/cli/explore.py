@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dvae_core.cli import streams
+
 if TYPE_CHECKING:
     from dvae_core.pages.explore.server import Server
 
@@ -52,7 +54,7 @@ def explore(
 
     with patience() as watcher:
         watcher.stage("loading")
-        from dvae_core.files import write_out
+        from dvae_core.files import write_atomically, write_out
         from dvae_core.latent.loaded_run import load_run
         from dvae_core.pages.explore.content import Explored
         from dvae_core.pages.explore.page import explore_page
@@ -64,11 +66,11 @@ def explore(
         else:
             file = html or runs[0] / "explore.html"
             text = explore_page(*loaded, planes=plane or (), watch=watcher)
-            write_out(file, text.encode())
+            (write_atomically if html is None else write_out)(file, text.encode())
     if serve:
         _serve(server)
         return
-    print(file)
+    streams.show(file)
     if html is None:
         import webbrowser
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dvae_core.cli import streams
+
 EXAMPLES = (
     "dvae export runs/mnist_abs-20260101-120000-abcd",
     "dvae export runs/mnist_abs-20260101-120000-abcd --out model",
@@ -24,11 +26,14 @@ def export(
 
     with watch() as watcher:
         watcher.stage("loading")
+        from dvae_core.files import make_folder
         from dvae_core.latent.loaded_run import load_run
         from dvae_core.model.export import export as write
 
         loaded = load_run(run, watch=watcher)
         watcher.stage("exporting")
+        if out is None:
+            make_folder(run / "export", inside=run)
         files = write(loaded.model, loaded.recipe, loaded.folder.name, out or run / "export")
     for file in files:
-        print(file)
+        streams.show(file)

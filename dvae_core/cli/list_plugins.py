@@ -82,9 +82,10 @@ def _rows(registry: Registry, kind: str | None) -> list[dict[str, Any]]:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from dvae_core.cli.console import PlainConsole
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("kind", no_wrap=True, style="cyan")
@@ -107,4 +108,4 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         table.add_row(*cells)
         before = first
     width = None if sys.stdout.isatty() else UNWRAPPED
-    Console(width=width, highlight=False).print(table)
+    PlainConsole(width=width, highlight=False).print(table)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from dvae_core.cli import streams
+
 EXAMPLES = (
     "dvae morph runs/mnist_borders-20260101-120000-abcd 0 8",
     "dvae morph runs/fashion_abs-20260101-120000-abcd sneaker 'ankle boot' --route border",
@@ -42,6 +44,8 @@ def morph(
 
     with patience() as watcher:
         watcher.stage("loading the run")
+        from dvae_core.errors import printable
+        from dvae_core.files import make_folder, write_atomically, write_out
         from dvae_core.latent.loaded_run import load_run
         from dvae_core.latent.morph import morph as find
         from dvae_core.latent.morph_picture import animate_morph, describe_morph, draw_morph
@@ -52,7 +56,7 @@ def morph(
         try:
             start, end = (class_number(name, loaded.classes) for name in (a, b))
         except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
+            raise typer.BadParameter(printable(str(error))) from None
         if start == end:
             raise typer.BadParameter("a morph needs two classes")
         watcher.stage("finding the path")
@@ -63,16 +67,11 @@ def morph(
             watcher.say(f"the path {describe_morph(snapshot, found)}{hint}")
         watcher.stage("drawing")
         file = out or run / "morphs" / f"{start}-{end}-{route}-{seed}.png"
-        _write(file, png(draw_morph(snapshot, found)))
-        print(file)
+        make_folder(file.parent, parents=True, inside=run if out is None else None)
+        write = write_atomically if out is None else write_out
+        write(file, png(draw_morph(snapshot, found)))
+        streams.show(file)
         if animate:
             watcher.stage("drawing the moving picture")
-            _write(file.with_suffix(".gif"), animate_morph(snapshot, found))
-            print(file.with_suffix(".gif"))
-
-
-def _write(file: Path, data: bytes) -> None:
-    from dvae_core.files import make_folder, write_out
-
-    make_folder(file.parent, parents=True)
-    write_out(file, data)
+            write(file.with_suffix(".gif"), animate_morph(snapshot, found))
+            streams.show(file.with_suffix(".gif"))

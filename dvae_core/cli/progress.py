@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from dvae_core.cli.console import PlainConsole
+from dvae_core.errors import printable
 from dvae_core.recipe.timeline import Timeline
 from dvae_core.runs.folder import RunFolder
 from dvae_core.runs.watch import Watch
@@ -29,7 +30,7 @@ class Speaker:
         self.say(f"warning: {text}")
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 class ConsoleSpeaker(Speaker):
@@ -37,7 +38,7 @@ class ConsoleSpeaker(Speaker):
 
     def __init__(self) -> None:
         super().__init__()
-        self.console = Console(stderr=True, highlight=False)
+        self.console = PlainConsole(stderr=True, highlight=False)
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dvae_core.cli import streams
 from dvae_core.errors import RunFolderError
 
 EXAMPLES = (
@@ -33,7 +34,7 @@ def report(
     file = out or folder / "report.html"
     with patience() as watcher:
         watcher.stage("loading")
-        from dvae_core.files import write_out
+        from dvae_core.files import write_atomically, write_out
 
         if (folder / "run.json").exists():
             from dvae_core.latent.loaded_run import load_run
@@ -47,8 +48,9 @@ def report(
             text = sweep_report(SweepFolder(folder), file, watcher.stage)
         else:
             raise RunFolderError(f"{folder}: {_what_it_is(folder)}")
-        write_out(file, text.encode())
-    print(file)
+        # Only what the user has named is written through: a link here may be a stranger's.
+        (write_atomically if out is None else write_out)(file, text.encode())
+    streams.show(file)
 
 
 def _what_it_is(folder: Path) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dvae_core.cli import streams
 from dvae_core.errors import RecipeError
 from dvae_core.training.ranks.torchrun import Process
 
@@ -68,7 +69,7 @@ def run(
         else:
             done = run_recipe(loaded, out, watch=watcher)
     if first:
-        print(done.path)
+        streams.show(done.path)
 
 
 def check_folder(out: Path) -> None:

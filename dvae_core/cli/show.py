@@ -28,15 +28,15 @@ def show(
     recipe: Annotated[Path, typer.Argument(help="A recipe file.")], overrides: Overrides = None
 ) -> None:
     """Show the resolved recipe as TOML, each value with its origin, and draw its weights."""
-    from rich.console import Console
     from rich.text import Text
 
+    from dvae_core.cli.console import PlainConsole
     from dvae_core.recipe.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())
     lines = list(_table_lines(loaded, loaded.to_table(), ()))
     width = max(len(text) for text, origin in lines if origin)
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(highlight=False, soft_wrap=True)
     for text, origin in lines:
         line = Text(text, style="bold" if text.startswith("[") else "")
         if origin:

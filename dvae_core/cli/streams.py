@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from pathlib import Path
 from typing import Any
+
+from dvae_core.errors import printable
 
 
 class Quiet:
@@ -42,6 +45,11 @@ def prepare() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     if not isinstance(sys.stderr, Quiet):
         sys.stderr = Quiet(sys.stderr)
+
+
+def show(path: Path) -> None:
+    """Print a path: as it is for programs, in letters that are harmless for people."""
+    print(printable(str(path)) if sys.stdout.isatty() else path)
 
 
 def leave_unread() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dvae_core.cli import streams
 from dvae_core.cli.run import Overrides, check_folder
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def sweep(
         watcher.say(f"{name}: failed: {error}")
     if outcome.failed:
         watcher.say("--resume with --retry runs failed runs again")
-    print(outcome.path)
+    streams.show(outcome.path)
     if outcome.failed:
         raise typer.Exit(1)
 

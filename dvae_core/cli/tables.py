@@ -19,10 +19,11 @@ UNWRAPPED = 10_000
 
 
 def print_comparison(found: Comparison) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(
+    from dvae_core.cli.console import PlainConsole
+
+    console = PlainConsole(
         width=None if sys.stdout.isatty() else UNWRAPPED, highlight=False, soft_wrap=True
     )
     header, rows = table_cells(found)

@@ -15,7 +15,7 @@ from dvae_core.latent.networks import Networks
 from dvae_core.latent.snapshot import Snapshot
 from dvae_core.model.data import difference, load_data
 from dvae_core.model.device import device_of, is_available, place
-from dvae_core.model.guided_vae import build_model
+from dvae_core.model.fitting import build_to_fit
 from dvae_core.model.objective import Objective
 from dvae_core.plugin.given import Run
 from dvae_core.plugin.labelled_images import Split
@@ -49,7 +49,7 @@ class LoadedRun:
         with self._fitting():
             shape, self.classes = folder.info["image_shape"], tuple(folder.info["classes"])
             with set_aside(recipe.seed, "load"):
-                self.model = build_model(recipe, tuple(shape), self.classes)
+                self.model = build_to_fit(recipe, tuple(shape), self.classes, state["model"])
             self.model.load_state_dict(state["model"])
         self.model.eval()
         place(self.model, self.device)

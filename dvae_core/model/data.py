@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +28,23 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("dvae")
 
 
-def load_data(dataset: Dataset) -> LabelledImages:
+DARK = 64
+"""Images without a pixel above this are nearly black: of 255, a quarter."""
+
+
+def load_data(dataset: Dataset, warn: Callable[[str], None] = lambda text: None) -> LabelledImages:
     """The data set's images, down to its limits, with the validation part held out if it is to be.
+
+    Args:
+        warn: told what the data set says by `warnings.warn`, and of images that are nearly black.
 
     Raises:
         DataError: the data cannot be had, or is not what a data set must give.
     """
     try:
-        data = dataset.load(cache_folder())
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            data = dataset.load(cache_folder())
         if not isinstance(data, LabelledImages):
             raise TypeError(f"load gave {type(data).__name__}, not LabelledImages")
         if data.has_validation and dataset.has_validation() is False:
@@ -46,6 +56,14 @@ def load_data(dataset: Dataset) -> LabelledImages:
     except Exception as error:
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         raise DataError(f'data set "{dataset.name}": {reason}') from error
+    said = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+    if (high := data.train_images.max()) < DARK:
+        said.append(
+            f"no pixel of the training images is above {high} of 255, so they are nearly black; "
+            f"scale them to 0..255: images * {255 // max(high, 1)}"
+        )
+    for text in dict.fromkeys(said):
+        warn(f'data set "{dataset.name}": {text}')
     train = first_of_each(data.train_labels, dataset.train_limit)
     test = first_of_each(data.test_labels, dataset.test_limit)
     limited = LabelledImages(

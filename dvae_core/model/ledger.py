@@ -86,4 +86,7 @@ class Ledger:
         return {"totals": list(self.totals), "images": self.images}
 
     def load_state_dict(self, state: dict) -> None:
-        self.totals, self.images = list(state["totals"]), state["images"]
+        totals, images = [float(total) for total in state["totals"]], int(state["images"])
+        if len(totals) != len(self.columns) or images < 0:
+            raise ValueError("the means of the epoch at hand are of other terms")
+        self.totals, self.images = totals, images

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from dvae_core.files import small_text
+from dvae_core.files import read_inside, small_text
 from dvae_core.latent.loaded_run import LoadedRun
 from dvae_core.pages.curves import Curve, chart
 from dvae_core.pages.explore.content import Explored
@@ -82,7 +83,8 @@ def _figures(run: RunFolder, epoch: int) -> str:
     for file in sorted((run.path / "figures").glob("epoch-*.png")):
         match = re.fullmatch(r"epoch-(\d+)-(.+)", file.stem)
         if match and int(match[1]) <= epoch:
-            last[match[2]] = (int(match[1]), file.read_bytes())
+            with contextlib.suppress(OSError):  # no picture of the run's, whatever it is
+                last[match[2]] = (int(match[1]), read_inside(file, run.path))
     figures = [
         drawing(data, f"{name}, epoch {number}", f"{name} after epoch {number}")
         for name, (number, data) in last.items()

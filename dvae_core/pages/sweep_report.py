@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from dvae_core.files import small_text
+from dvae_core.files import read_inside, small_text
 from dvae_core.pages.curves import Curve, chart
 from dvae_core.pages.intervals import Scale
 from dvae_core.pages.sections import anchors, cards, drawing, links
@@ -130,7 +130,7 @@ def _piece(header: list[str], columns: list[list[str]]) -> str:
 
 def _regions(sweep: SweepFolder) -> str:
     try:
-        png = (sweep.path / "figures" / "regions.png").read_bytes()
+        png = read_inside(sweep.path / "figures" / "regions.png", sweep.path)
     except OSError:
         return ""
     caption = "Which class owns what of the latent space, for the first seed of each variant"

@@ -88,8 +88,10 @@ class Run(Protocol):
 
     path: Path
     """The run folder. A callback may add files and folders of its own."""
-    info: dict[str, Any]
-    """What run.json holds."""
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What run.json holds; a copy."""
 
     @property
     def name(self) -> str:

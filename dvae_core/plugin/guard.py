@@ -39,17 +39,20 @@ def preserved() -> Iterator[None]:
     folder = _folder()
     switches = [(read, read(), write) for read, write in _switches()]
     process, leave = os.getpid(), os._exit
+    exits = (os, sys.modules[os.name])  # os._exit is posix._exit or nt._exit
 
     def stay(status: int) -> NoReturn:
         if os.getpid() != process:  # a child that ends as it should
             leave(status)
         raise SystemExit(f"called os._exit({status})")
 
-    os._exit = stay
+    for module in exits:
+        vars(module)["_exit"] = stay
     try:
         yield
     finally:
-        os._exit = leave
+        for module in exits:
+            vars(module)["_exit"] = leave
         for read, value, write in switches:
             if read() != value:
                 write(value)
@@ -66,11 +69,15 @@ def _folder() -> str | None:
 
 def _switches() -> Iterator[tuple[Callable[[], Any], Callable[[Any], Any]]]:
     """How to read and write each; nothing is imported for their sake."""
+    yield sys.getrecursionlimit, sys.setrecursionlimit
     torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
     if torch is not None:
         yield torch.is_grad_enabled, torch.set_grad_enabled
         yield torch.get_default_dtype, torch.set_default_dtype
         yield torch.get_num_threads, torch.set_num_threads
+        yield torch.get_default_device, torch.set_default_device
+        yield torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
+        yield torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly
         yield torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms
     if numpy is not None:
         yield numpy.geterr, lambda value: numpy.seterr(**value)

@@ -64,6 +64,8 @@ class LabelledImages:
                 )
             if len(images) == 0:
                 raise ValueError(f"there are no {part} images")
+            if images.size == 0:
+                raise ValueError(f"{part}_images have no pixels: {list(images.shape)}")
             if labels.min() < -1 or labels.max() >= len(self.classes):
                 raise ValueError(
                     f"{part}_labels must lie in -1..{len(self.classes) - 1} for "

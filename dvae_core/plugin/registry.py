@@ -10,7 +10,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import Distribution, EntryPoint, entry_points, version
 from typing import Any, cast
@@ -187,6 +187,9 @@ def check_component(kind: str, component: Any, hook: str) -> None:
         raise BadPlugin(f"{label} does not define {missing}")
     if not isinstance(component.__doc__, str | None):
         raise BadPlugin(f"{label}: its docstring is a {type(component.__doc__).__name__}, no text")
+    directions = getattr(component, "directions", {})
+    if not isinstance(directions, Mapping) or not {*directions.values()} <= {"higher", "lower"}:
+        raise BadPlugin(f'{label}: directions must say "higher" or "lower" by name')
     if "name" in component.model_fields:
         raise BadPlugin(f'{label}: name is annotated, which makes it a key; write name = "halving"')
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", str(getattr(component, "name", ""))):

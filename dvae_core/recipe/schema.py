@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic.errors import PydanticInvalidForJsonSchema
-
 from dvae_core.plugin.keys import json_schema
 from dvae_core.plugin.kinds import KINDS
 from dvae_core.plugin.registry import Provider, Registry
@@ -53,7 +51,7 @@ def _component_schema(provider: Provider, defs: dict[str, Any]) -> dict[str, Any
     cls = provider.component
     try:
         schema = json_schema(cls)
-    except PydanticInvalidForJsonSchema:
+    except Exception:
         # Only Python can say what its keys are; the others' completion must not suffer.
         schema = {"type": "object"}
     defs |= schema.pop("$defs", {})

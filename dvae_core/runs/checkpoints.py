@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
 from dvae_core.errors import NoCheckpoint, RunFolderError, reason
-from dvae_core.files import small_text, unwritable, write_atomically
+from dvae_core.files import is_inside, open_inside, small_text, unwritable, write_atomically
 
 KEPT = 2
+
+LARGEST_COUNT = 2**40
+"""Of epochs and steps, more than any run has."""
 
 Epoch = int | Literal["best"]
 """Which epoch's checkpoint: epochs finished, or the one that `train.keep_best` keeps."""
@@ -37,6 +41,8 @@ class Checkpoints:
             name = f"epoch-{state['epoch']:04d}"
             if state["epoch_step"]:
                 name += f"-step-{state['epoch_step']:07d}"
+        if not is_inside(self.folder, self.run):
+            raise RunFolderError(f"{self.folder}: leads out of the run's folder, and is left alone")
         file = self.folder / f"{name}.pt"
         data = packed(state)
         digest = hashlib.sha256(data).hexdigest()
@@ -69,7 +75,7 @@ class Checkpoints:
             file = left[-1]
             tried.add(file)
             try:
-                return _read(file), warnings
+                return self._read(file), warnings
             except Exception as error:
                 if file.exists():
                     warnings.append(f"{file}: damaged checkpoint left out: {_reason(error)}")
@@ -88,7 +94,7 @@ class Checkpoints:
         name = "best" if epoch == "best" else f"epoch-{epoch:04d}"
         file = self.folder / f"{name}.pt"
         try:
-            return _read(file)
+            return self._read(file)
         except Exception as error:
             if file.exists():
                 problem = f"{file}: damaged checkpoint: {_reason(error)}"
@@ -96,6 +102,34 @@ class Checkpoints:
                 which = "the best epoch" if epoch == "best" else f"epoch {epoch}"
                 problem = f"{self.run}: the checkpoint of {which} is not kept"
             raise RunFolderError(f"{problem}; {self._kept()}") from error
+
+    def _read(self, file: Path) -> dict[str, Any]:
+        import torch
+
+        with open_inside(file, self.run) as stream:
+            with zipfile.ZipFile(stream) as archive:
+                # torch.save packs nothing; only a bomb unpacks to more than there is.
+                held = os.fstat(stream.fileno()).st_size
+                claimed = sum(entry.file_size for entry in archive.infolist())
+                if claimed > held:
+                    raise ValueError("it claims to hold more than the file does")
+                if held > 2 * claimed + 1_000_000:
+                    raise ValueError("it holds less than the file does")
+            stream.seek(0)
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            if small_text(_hash_file(file), self.run).split()[:1] != [digest]:
+                raise ValueError("its SHA-256 differs from the one beside it")
+            stream.seek(0)
+            # Never unpickles: a checkpoint from a stranger is data.
+            state = torch.load(stream, "cpu", weights_only=True)
+        if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
+            raise ValueError("it holds something else")
+        counts = (state.get("epoch"), state.get("epoch_step"))
+        if not all(type(count) is int and 0 <= count < LARGEST_COUNT for count in counts):
+            raise ValueError("it does not say how far the run had come")
+        if not isinstance(state.get("callbacks", []), list):
+            raise ValueError("its callbacks are no list")
+        return state
 
     def _kept(self) -> str:
         """What there is to be had, and how a run keeps more."""
@@ -128,26 +162,6 @@ def packed(state: Any) -> bytes:
             f"{what} not among what a checkpoint keeps: numbers, strings, lists, dicts and tensors"
         ) from error
     return buffer.getvalue()
-
-
-def _read(file: Path) -> dict[str, Any]:
-    import torch
-
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if small_text(_hash_file(file)).split()[:1] != [digest]:
-        raise ValueError("its SHA-256 differs from the one beside it")
-    with zipfile.ZipFile(file) as archive:
-        # torch.save packs nothing; only a bomb unpacks to more than there is.
-        if sum(entry.file_size for entry in archive.infolist()) > file.stat().st_size:
-            raise ValueError("it claims to hold more than the file does")
-    # Never unpickles: a checkpoint from a stranger is data.
-    state = torch.load(file, "cpu", weights_only=True)
-    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
-        raise ValueError("it holds something else")
-    if any(type(state.get(key)) is not int or state[key] < 0 for key in ("epoch", "epoch_step")):
-        raise ValueError("it does not say how far the run had come")
-    return state
 
 
 def _reason(error: Exception) -> str:

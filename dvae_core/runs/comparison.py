@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -108,13 +107,16 @@ def _folders(paths: Iterable[str | Path]) -> list[Path]:
 def _read(path: Path, left_out: list[str]) -> Run | None:
     try:
         folder = RunFolder.open(path)
-        recipe = read_source(path / "recipe.toml").table
+        recipe = read_source(folder.recipe_file).table
+        seed = recipe.get("seed", 0)
+        if type(seed) is not int:
+            raise RunFolderError(f"{path}: damaged: recipe.toml: seed: must be an integer")
         rows = folder.metrics()
+        status = folder.status
     except (DvaeError, OSError, ValueError) as error:
         problem = str(error)
         left_out.append(problem if problem.startswith(str(path)) else f"{path}: {problem}")
         return None
-    status = folder.status
     if status == "failed":
         left_out.append(f"{path}: failed: {folder.info.get('error', 'no reason is known')}")
         return None
@@ -124,16 +126,12 @@ def _read(path: Path, left_out: list[str]) -> Run | None:
     return Run(
         path=path,
         name=path.resolve().name,
-        seed=recipe.get("seed", 0),
+        seed=seed,
         status=status,
         epoch=rows[-1]["epoch"],
         started=_moment(folder.info.get("started")),
         settings=settings(recipe),
-        metrics={
-            key.removeprefix("test/"): float(value)
-            for key, value in rows[-1].items()
-            if isinstance(value, int | float) and math.isfinite(value)
-        },
+        metrics={key.removeprefix("test/"): float(value) for key, value in rows[-1].items()},
     )
 
 
@@ -200,7 +198,7 @@ def _directions(
         if issubclass(provider.component, Metric):
             known |= provider.component.directions
     for term in OWN_MEASURE:
-        if any(place[0] == term and place[1] != "weight" for place in places):
+        if any(place[0] == term and place[1:2] != ("weight",) for place in places):
             for name in (term, f"train/{term}", "train/loss"):
                 known.pop(name, None)
     if any("weight" in place for place in places):

@@ -135,7 +135,8 @@ def as_json(found: Comparison) -> str:
         }
         for row in found.rows
     ]
-    return json.dumps({"differences": found.settings, "rows": rows, "left_out": found.left_out})
+    found_all = {"differences": found.settings, "rows": rows, "left_out": found.left_out}
+    return json.dumps(found_all, default=str)  # a date is no JSON
 
 
 def as_csv(found: Comparison) -> str:

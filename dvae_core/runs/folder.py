@@ -11,6 +11,7 @@ runs/<recipe name>-<time>-<4 letters>/
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import json
 import re
@@ -25,11 +26,14 @@ from typing import Any
 
 import tomli_w
 
-from dvae_core.errors import RecipeError, RunFolderError
+from dvae_core.errors import DvaeError, RecipeError, RunFolderError
 from dvae_core.files import (
+    LARGEST_ROWS,
     append_lines,
+    is_inside,
     locked,
     make_folder,
+    read_inside,
     small_text,
     unwritable,
     write_atomically,
@@ -61,7 +65,7 @@ class RunFolder(Run):
 
     def __init__(self, path: Path, info: dict[str, Any], registry: Registry | None = None) -> None:
         self.path = path
-        self.info = info
+        self._info = info
         self.registry = registry
         """Where the components of a run that goes on are looked up."""
         self._checkpoints = Checkpoints(path)
@@ -90,7 +94,9 @@ class RunFolder(Run):
         Raises:
             RunFolderError: it is there already, or cannot be written; nothing is left behind.
         """
-        if name is not None and (name in ("", ".", "..") or Path(name).name != name):
+        if name is not None and (
+            name in ("", ".", "..") or "\0" in name or Path(name).name != name
+        ):
             raise RunFolderError(f"{name!r} cannot name a run: it must be a folder's name alone")
         path = out / (name or new_name(recipe.name, "run"))
         made: list[Path] = []  # nothing else is removed if this fails
@@ -143,6 +149,10 @@ class RunFolder(Run):
     # --- What callbacks may use.
 
     @property
+    def info(self) -> dict[str, Any]:
+        return copy.deepcopy(self._info)
+
+    @property
     def name(self) -> str:
         return self.path.name
 
@@ -155,14 +165,26 @@ class RunFolder(Run):
     def recipe_table(self) -> dict[str, Any]:
         import tomllib
 
-        return tomllib.loads((self.path / "recipe.toml").read_text(encoding="utf-8"))
+        return tomllib.loads(small_text(self.path / "recipe.toml"))
+
+    @property
+    def recipe_file(self) -> Path:
+        """recipe.toml.
+
+        Raises:
+            RunFolderError: it leads out of the folder.
+        """
+        file = self.path / "recipe.toml"
+        if not is_inside(file, self.path):
+            raise RunFolderError(f"{file}: leads out of the run's folder")
+        return file
 
     def set_recipe(self, recipe: Recipe) -> None:
         """Write the recipe that the run follows from now on; what its loss weighs goes with it."""
         text = tomli_w.dumps(recipe.to_table())
         write_atomically(self.path / "recipe.toml", text.encode())
-        known = (self.info.get(key) for key in ("train_images", "image_shape"))
-        self.info["loss"] = asdict(balance(recipe, *known))
+        known = (self._info.get(key) for key in ("train_images", "image_shape"))
+        self._info["loss"] = asdict(balance(recipe, *known))
         self._write_info()
 
     def load_recipe(self, registry: Registry, overrides: Sequence[str] = ()) -> Recipe:
@@ -172,7 +194,7 @@ class RunFolder(Run):
             RecipeError: a component's plugin is missing, with what to install; or as load_recipe.
         """
         self._check_installed(self._missing(registry), registry)
-        return load_recipe(self.path / "recipe.toml", overrides, registry)
+        return load_recipe(self.recipe_file, overrides, registry)
 
     def load_recipe_to_look(self, registry: Registry) -> tuple[Recipe, list[str]]:
         """The run's recipe, without what is not installed and not needed to look.
@@ -188,7 +210,7 @@ class RunFolder(Run):
         missing = self._missing(registry)
         needed = [row for row in missing if row["kind"] not in (*LISTED, "schedule")]
         self._check_installed(needed, registry)
-        source = read_source(self.path / "recipe.toml")
+        source = read_source(self.recipe_file)
         for row in missing:
             if row["kind"] == "schedule":
                 self._fix_weights(source.table, row["name"])
@@ -209,7 +231,7 @@ class RunFolder(Run):
                 term["weight"] = last.get(f"train/{name}_weight", 1.0)
 
     def _missing(self, registry: Registry) -> list[dict[str, str]]:
-        return [row for row in self.info["components"] if not provides(registry, row)]
+        return [row for row in self._info["components"] if not provides(registry, row)]
 
     def _check_installed(self, missing: Sequence[dict[str, str]], registry: Registry) -> None:
         if missing:
@@ -218,7 +240,7 @@ class RunFolder(Run):
     def version_warnings(self, registry: Registry) -> list[str]:
         """A line for each plugin of the run that is installed in another version now."""
         changed = {}
-        for row in self.info["components"]:
+        for row in self._info["components"]:
             now = {p.version for p in provides(registry, row)}
             if now and row["version"] not in now:
                 changed[row["distribution"]] = (row["version"], " or ".join(sorted(now)))
@@ -228,16 +250,18 @@ class RunFolder(Run):
         ]
 
     def remember(self, key: str, value: Any) -> None:
+        if not isinstance(key, str):
+            raise TypeError(f"remember keeps things under a text, not under {key!r}")
         try:
             kept = json.loads(json.dumps(value))
         except (TypeError, ValueError, RecursionError) as error:
             kind = type(value).__name__
             raise TypeError(f'remember("{key}") cannot keep a {kind} as JSON: {error}') from error
-        self.info.setdefault("memory", {})[key] = kept
+        self._info.setdefault("memory", {})[key] = kept
         self._write_info()
 
     def recall(self, key: str, default: Any = None) -> Any:
-        return self.info.get("memory", {}).get(key, default)
+        return self._info.get("memory", {}).get(key, default)
 
     def lock(self) -> contextlib.AbstractContextManager[None]:
         """Keep other processes from training in this folder, as `files.locked`."""
@@ -247,19 +271,19 @@ class RunFolder(Run):
 
     def set_status(self, status: str, **facts: Any) -> None:
         """running, finished, interrupted or failed; `facts` go into run.json beside it."""
-        self.info |= {"status": status, **facts}
+        self._info |= {"status": status, **facts}
         self._write_info()
 
     @property
     def status(self) -> str:
         """As run.json has it; finished too where a kill came after all that there was to train."""
-        said = str(self.info.get("status", "unknown"))
+        said = str(self._info.get("status", "unknown"))
         if said in ("failed", "finished"):
             return said
         try:
             epochs = self.recipe_table["train"]["epochs"]
             done = self.metrics()[-1]["epoch"] >= epochs
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError, DvaeError):
             return said
         return "finished" if done and self._checkpoints.has(epochs) else said
 
@@ -269,14 +293,13 @@ class RunFolder(Run):
     def _read_rows(self) -> tuple[list[dict[str, Any]], int]:
         """The rows of metrics.jsonl that can be read, and how many whole lines cannot."""
         rows, damaged = [], 0
-        file = self.path / "metrics.jsonl"
-        *lines, last = file.read_bytes().split(b"\n") if file.exists() else [b""]
+        *lines, last = self._metrics_file().split(b"\n")
         for line in (*lines, last):
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError):
                 row = None
-            if isinstance(row, dict) and type(row.get("epoch")) is int:
+            if _is_row(row):
                 rows.append(row)
             elif line is not last:  # which a kill has cut off, or is empty
                 damaged += 1
@@ -297,7 +320,7 @@ class RunFolder(Run):
         file = self.path / "metrics.jsonl"
         if damaged:
             number = next(n for n in itertools.count(1) if not self._aside(n).exists())
-            write_atomically(self._aside(number), file.read_bytes())
+            write_atomically(self._aside(number), self._metrics_file())
             warnings.append(
                 f"{file}: {damaged} lines are damaged and left out; "
                 f"the file as it was is {self._aside(number).name}"
@@ -306,18 +329,27 @@ class RunFolder(Run):
         write_atomically(file, text.encode())
         return warnings
 
+    def _metrics_file(self) -> bytes:
+        file = self.path / "metrics.jsonl"
+        try:
+            return read_inside(file, self.path, LARGEST_ROWS)
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise RunFolderError(f"{file}: cannot be read: {error.strerror}") from error
+
     def _aside(self, number: int) -> Path:
         return self.path / f"metrics.damaged-{number}.jsonl"
 
     def note_resume(self, epoch: int, step: int) -> None:
         """Keep in run.json when the run went on, from where and with what."""
         at = {"time": time.strftime(TIME), "epoch": epoch, "step": step}
-        self.info.setdefault("resumed", []).append(at | environment())
+        self._info.setdefault("resumed", []).append(at | environment())
         self._write_info()
 
     def environment_warnings(self) -> list[str]:
         """A line if the run goes on with something else than it was trained with last."""
-        before = {**self.info, **(self.info.get("resumed") or [{}])[-1]}
+        before = {**self._info, **(self._info.get("resumed") or [{}])[-1]}
         found = changes(before, environment())
         text = f"{self.path}: the bits of a run depend on what it is trained with"
         return [f"{text}: {', '.join(found)}"] if found else []
@@ -325,10 +357,11 @@ class RunFolder(Run):
     def tidy(self) -> None:
         """Remove what a killed process was writing, and make what is missing; under the lock."""
         for part in PARTS:
-            make_folder(self.path / part)
+            make_folder(self.path / part, inside=self.path)
         for file in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
-            with contextlib.suppress(OSError):
-                file.unlink()
+            if is_inside(file.parent, self.path):
+                with contextlib.suppress(OSError):
+                    file.unlink()
 
     def figure_path(self, epoch: int, name: str) -> Path:
         return self.path / "figures" / f"epoch-{epoch:04d}-{name}.png"
@@ -352,8 +385,22 @@ class RunFolder(Run):
         return next(reversed(self._checkpoints.files()), None)
 
     def _write_info(self) -> None:
-        text = json.dumps(self.info, indent=2) + "\n"
+        text = json.dumps(self._info, indent=2) + "\n"
         write_atomically(self.path / "run.json", text.encode())
+
+
+LARGEST_NUMBER = 1e100
+"""In a row, above all that float32 can hold: sums and squares of such are finite."""
+
+
+def _is_row(row: Any) -> bool:
+    """Whether this is an epoch's row: finite numbers alone, as the loop writes them."""
+    return (
+        isinstance(row, dict)
+        and type(row.get("epoch")) is int
+        and row["epoch"] >= 0
+        and all(type(v) in (int, float) and abs(v) < LARGEST_NUMBER for v in row.values())
+    )
 
 
 def new_name(recipe: str, otherwise: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dvae_core.errors import RunFolderError
-from dvae_core.files import append_lines, unwritable
+from dvae_core.files import LARGEST_ROWS, append_lines, read_inside, unwritable
 
 FORMAT = 1
 """Of the sweep folder; a later program reads it or refuses it in words."""
@@ -87,7 +87,7 @@ def read_journal(file: Path) -> list[dict[str, Any]]:
 
 def _whole_lines(file: Path) -> bytes:
     try:
-        data = file.read_bytes()
+        data = read_inside(file, file.parent, LARGEST_ROWS)
     except OSError as error:
         raise RunFolderError(f"{file}: cannot be read: {error.strerror}") from error
     return data[: data.rfind(b"\n") + 1]
@@ -97,10 +97,16 @@ def _rows(file: Path, lines: bytes) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(lines.splitlines(), 1):
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RunFolderError(f"{file}:{number}: damaged: {error}") from error
         told = [key for pair in PAIRS if isinstance(row, dict) and pair[0] in row for key in pair]
-        if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in told):
+        texts = [*told, *(key for key in ("error", "host") if isinstance(row, dict) and key in row)]
+        if (
+            not isinstance(row, dict)
+            or not all(isinstance(row.get(key), str) for key in texts)
+            or not all(type(row.get(key, 0)) in (int, float) for key in ("seconds", "epochs"))
+            or not isinstance(row.get("set", []), list)
+        ):
             raise RunFolderError(f"{file}:{number}: damaged: not a line of a journal")
         if row.get("format", FORMAT) != FORMAT:
             raise RunFolderError(

@@ -40,7 +40,7 @@ def save_details(run: Path, epoch: int, name: str, details: dict[str, Any]) -> N
     if not details:
         return
     folder = run / "evaluation"
-    make_folder(folder)
+    make_folder(folder, inside=run)
     stem = f"epoch-{epoch:04d}-{name}"
     arrays = {key: value for key, value in details.items() if isinstance(value, np.ndarray)}
     if arrays:

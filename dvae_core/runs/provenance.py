@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from dvae_core.errors import RunFolderError
 from dvae_core.plugin.kinds import Component
@@ -25,7 +25,11 @@ FORMAT = 1
 LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "matplotlib", "wandb")
 
 
-class _Component(BaseModel):
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Component(_Strict):
     kind: str
     name: str
     plugin: str
@@ -33,13 +37,39 @@ class _Component(BaseModel):
     version: str
 
 
-class _Info(BaseModel):
+class _Loss(_Strict):
+    terms: list[dict[str, Any]] = []
+
+
+class _Environment(_Strict):
+    threads: int | None = None
+    deterministic_algorithms: bool | None = None
+    processor: str | None = None
+    platform: str | None = None
+    python: str | None = None
+    versions: dict[str, str | None] = {}
+
+
+class _Info(_Environment):
     """What this program reads of run.json; the rest is for people."""
 
     components: list[_Component]
-    image_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    image_shape: list[PositiveInt] = Field(min_length=3, max_length=3)
     classes: list[str]
     memory: dict[str, Any] = {}
+    name: str | None = None
+    title: str | None = None
+    status: str | None = None
+    error: str | None = None
+    started: str | None = None
+    seed: int | None = None
+    device: str | None = None
+    data: str | None = None
+    train_images: PositiveInt | None = None
+    test_images: PositiveInt | None = None
+    git_commit: str | None = None
+    loss: _Loss | None = None
+    resumed: list[_Environment] = []
 
 
 def check_info(path: Path, info: Any) -> None:

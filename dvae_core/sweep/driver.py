@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import secrets
+import shutil
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -66,8 +68,8 @@ def run_sweep(
     Args:
         sweep: the sweep file.
         out: where the sweep's folder is made.
-        overrides: `table.key=value` each, for the recipe that all runs have in common; those that
-            the sweep had last if it goes on and none are given.
+        overrides: `table.key=value` each, for the recipe that all runs have in common; laid over
+            those that the sweep had last, if it goes on.
         launcher: the name of the launcher, in place of the file's.
         resume: the folder of this sweep, to go on with it; more runs may be planned since.
         retry: run failed runs again.
@@ -82,8 +84,8 @@ def run_sweep(
     """
     watch, registry = watch or SweepWatch(), registry or load_registry()
     sweep_file = load_sweep(Path(sweep), registry, launcher)
-    if resume is not None and not overrides:
-        overrides = _last_overrides(Path(resume))
+    if resume is not None:
+        overrides = _laid_over(_last_overrides(Path(resume)), overrides)
     plan = Plan(sweep_file, overrides, registry)
     watch.stage("checking every recipe")
     variants = list(plan.variants()) if sweep_file.search is None else plan.corners()
@@ -91,7 +93,13 @@ def run_sweep(
     for warning in plan.warnings(recipes):
         watch.warn(warning)
     folder = _folder(sweep_file, Path(out), resume)
-    with locked(folder, "another process drives this sweep"):
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked(folder, "another process drives this sweep"))
+        except DvaeError:
+            if resume is None:  # nothing is in it yet
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
         journal = Journal(folder / "journal.jsonl")
         tracker = Tracker(folder, journal, secrets.token_hex(4), Goal.of(sweep_file.goal), watch)
         try:
@@ -122,6 +130,13 @@ def _last_overrides(folder: Path) -> tuple[str, ...]:
         return ()
     sessions = [row for row in read_journal(folder / "journal.jsonl") if "session" in row]
     return tuple(map(str, sessions[-1].get("set", ()))) if sessions else ()
+
+
+def _laid_over(before: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
+    """The overrides from before whose keys are not given anew, and then those that are."""
+    keys = {override.partition("=")[0].strip() for override in given}
+    kept = [override for override in before if override.partition("=")[0].strip() not in keys]
+    return (*kept, *given)
 
 
 def _callbacks(recipes: Sequence[Recipe]) -> list[Callback]:
@@ -243,6 +258,7 @@ def _folder(sweep: SweepFile, out: Path, resume: str | Path | None) -> Path:
         for part in ("jobs", "figures"):
             (folder / part).mkdir(parents=True)
     except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
         raise unwritable(folder, error) from error
     return folder
 

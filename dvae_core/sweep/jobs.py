@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import platform
@@ -16,10 +17,11 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
+from pydantic import TypeAdapter
 
 from dvae_core.errors import DvaeError, Interrupted, NoCheckpoint
-from dvae_core.files import small_text, write_atomically
+from dvae_core.files import acquired, small_text, unwritable, write_atomically
 from dvae_core.plugin.given import Job, Jobs
 from dvae_core.runs.watch import Watch
 
@@ -52,9 +54,15 @@ class Record:
     def read(cls, file: Path) -> Record | None:
         """None where there is no file, or no record in it."""
         try:
-            return cls(**json.loads(small_text(file)))
-        except (OSError, ValueError, TypeError):
+            record = _reader().validate_json(small_text(file))
+        except (OSError, ValueError):
             return None
+        return record if record.name == file.stem else None
+
+
+@functools.cache
+def _reader() -> TypeAdapter[Record]:
+    return TypeAdapter(Record)
 
 
 def record_file(sweep: Path, name: str) -> Path:
@@ -94,15 +102,21 @@ def run_job(job: Job) -> None:
     process is at the same job, this one waits for its turn.
     """
     sweep = Path(job.sweep)
-    lock = FileLock(record_file(sweep, job.name).with_suffix(".lock"))
+    file = record_file(sweep, job.name).with_suffix(".lock")
     while _is_on(job):
         try:
-            held = lock.acquire(timeout=POLL)
+            lock = acquired(file, POLL)
         except Timeout:
             continue
-        with held:
+        except OSError as error:
+            cause = str(unwritable(file, error))
+            Record(job.name, job.session, "failed", error=cause).write(sweep)
+            return
+        try:
             if _is_on(job):
                 _attempt(job, sweep)
+        finally:
+            lock.release()
         return
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dvae_core.errors import DvaeError
+from dvae_core.files import LARGEST_ROWS, read_inside
 from dvae_core.recipe.goal import Goal
 from dvae_core.runs.folder import RunFolder
 from dvae_core.runs.journal import ENDED, Journal
@@ -171,7 +172,7 @@ class Tracker:
 def _rows_in(run: Path) -> int:
     """Epochs in metrics.jsonl; counted, not parsed, for this is done often."""
     try:
-        return (run / "metrics.jsonl").read_bytes().count(b"\n")
+        return read_inside(run / "metrics.jsonl", run, LARGEST_ROWS).count(b"\n")
     except OSError:
         return 0
 

@@ -16,8 +16,7 @@ def states_of(callbacks: Sequence[Callback], warn: Callable[[str], None]) -> lis
     for callback in callbacks:
         with guarded(f'the state of callback "{callback.name}" is not kept', warn):
             state = callback.state()
-            if state:
-                packed(state)
+            packed(state)
             kept.append({"name": callback.name, "state": state})
     return kept
 

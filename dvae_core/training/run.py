@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from dvae_core.errors import DvaeError, RecipeError, reason
 from dvae_core.model.data import difference, load_data
+from dvae_core.model.fitting import build_to_fit
 from dvae_core.plugin.kinds import Callback
 from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.plugin.registry import Registry, load_registry
@@ -126,15 +128,17 @@ def _resume(
     state, warnings = ranks.from_first(lambda: _last_state(run))
     for warning in [*run.version_warnings(registry), *run.environment_warnings(), *warnings]:
         watch.warn(warning)
+    if state is not None:
+        with _fitting(run):
+            shape, classes = run.info["image_shape"], tuple(run.info["classes"])
+            build_to_fit(recipe, tuple(shape), classes, state["model"])
     training = prepare(recipe, watch, ranks)
     other = difference(run.info, training.data)
     if other is not None:
         raise RecipeError(f"{run.path}: a run goes on with its own data: {other}")
-    try:
-        if state is not None:
+    if state is not None:
+        with _fitting(run):
             training.load_state_dict(state)
-    except Exception as error:  # what is in a stranger's checkpoint may raise anything
-        raise RecipeError(f"{run.path}: the checkpoint does not fit the recipe: {error}") from error
     done = training.epoch >= recipe.train.epochs
     if done and run.info.get("status") == "finished":
         more = f"--set train.epochs={training.epoch + recipe.train.epochs}"
@@ -148,6 +152,14 @@ def _resume(
             run.set_recipe(recipe)
             run.note_resume(training.epoch, training.step)
         return train(training, run, registry, watch, stop, state or {})
+
+
+@contextlib.contextmanager
+def _fitting(run: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # what is in a stranger's checkpoint may raise anything
+        raise RecipeError(f"{run.path}: the checkpoint does not fit the recipe: {error}") from error
 
 
 def _last_state(run: RunFolder) -> tuple[dict[str, Any] | None, list[str]]:
@@ -168,9 +180,13 @@ def prepare(recipe: Recipe, watch: Watch, ranks: Ranks = ALONE) -> Training:
     recipe = ranks.fit(recipe)
     watch.stage(f"loading {recipe.dataset.name}")
     with ranks.after_first():
-        data = load_data(recipe.dataset)
+        data = load_data(recipe.dataset, watch.warn)
     _check_goal(recipe, data, watch)
     recipe.check_schedules(len(data.train_images))
+    if recipe.guidance is not None and not (data.train_labels >= 0).any():
+        if not data.classes:
+            raise RecipeError("[guidance] the data set has no class; leave the table out")
+        watch.warn("no training image has a label, so guidance has nothing to go by")
     recipe, measured = ranks.from_first(lambda: autotune(recipe, data, watch))
     training = Training(recipe, data, measured, ranks)
     training.check_batches()

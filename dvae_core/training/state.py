@@ -16,6 +16,7 @@ from dvae_core.latent.snapshot import Snapshot
 from dvae_core.model.batches import Batches
 from dvae_core.model.data import fingerprint, guidance_labels
 from dvae_core.model.device import autocast, device_of, place
+from dvae_core.model.fitting import restore_optimizer
 from dvae_core.model.guided_vae import build_model
 from dvae_core.model.ledger import Ledger
 from dvae_core.model.objective import Objective
@@ -267,9 +268,11 @@ class Training:
         Raises:
             KeyError, ValueError, RuntimeError, ...: the state is of another model, or of none.
         """
+        if state["epoch_step"] > self.timeline.steps_per_epoch:
+            raise ValueError(f"an epoch has no step {state['epoch_step']:,}")
         self.model.load_state_dict(state["model"])
         self.objective.load_state_dict(state["objective"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        restore_optimizer(self.optimizer, self.recipe, state["optimizer"])
         self.ledger.load_state_dict(state["ledger"])
         self.noise.set_state(state["noise"].cpu())
         set_global_state(self.ranks.random_state(state["global_random"]))

@@ -5,6 +5,8 @@ Import it inside `build` only: it needs torch.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -44,17 +46,25 @@ def plan(classes: int, dim: int, pairs: Pairs, spacing: float) -> Layout:
     """
     draw = torch.Generator().manual_seed(0)
     means = 1.2 * spacing * torch.randn(STARTS, classes, dim, generator=draw)
-    if pairs:
+    with _one_thread():
         means = _descend(means, pairs, spacing, _Lines(32, pairs, dim, draw), 250, 1.0)
         lines = _Lines(128, pairs, dim, draw)
         best = _cost(means, pairs, spacing, lines).argsort()[:KEPT]
         means = _descend(means[best], pairs, spacing, lines, 150, 0.3)
-    else:
-        lines = _Lines(2, pairs, dim, draw)
-        means = _descend(means, pairs, spacing, lines, 250, 1.0)
-    best = _cost(means, pairs, spacing, lines).argmin()
-    found = means[best] - means[best].mean(dim=0)
-    return Layout(found, tuple(_direct(found, pair) for pair in pairs))
+        best = _cost(means, pairs, spacing, lines).argmin()
+        found = means[best] - means[best].mean(dim=0)
+        return Layout(found, tuple(_direct(found, pair) for pair in pairs))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The same sums on any machine; and threads cost more than they give where there is little."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def refuse_crowds(layout: Layout, pairs: Pairs, names: tuple[str, ...], spacing: float) -> None:

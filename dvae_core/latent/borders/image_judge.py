@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -36,7 +37,7 @@ class ImageJudge:
     def __init__(self, network: nn.Module, accuracy: float, digest: str) -> None:
         self._network = network.eval()
         self.accuracy = accuracy
-        """On the test images."""
+        """On the test images; nan where none has a label."""
         self.digest = digest
         """SHA-256 of the images and labels that it learnt from."""
 
@@ -80,8 +81,10 @@ def image_judge_of(
             return ImageJudge(network, float(kept["accuracy"]), name)
         _train(network, images, labels, device, say)
     known = data.test_labels >= 0
-    verdicts = _outputs(network.eval(), data.test_images[known]).argmax(dim=1).cpu().numpy()
-    accuracy = float((verdicts == data.test_labels[known]).mean())
+    accuracy = math.nan
+    if known.any():
+        chosen = _outputs(network.eval(), data.test_images[known]).argmax(dim=1)
+        accuracy = float((chosen.cpu().numpy() == data.test_labels[known]).mean())
     buffer = io.BytesIO()
     torch.save({"network": network.state_dict(), "accuracy": accuracy}, buffer)
     with contextlib.suppress(OSError, DvaeError):  # a cache is a convenience

@@ -7,6 +7,8 @@ from functools import cached_property
 import numpy as np
 from scipy.spatial import KDTree
 
+from dvae_core.errors import DataError
+
 K = 15
 """Neighbours that vote."""
 VOTERS = 20_000
@@ -35,6 +37,9 @@ class Judge:
         k: how many neighbours vote.
         void: how lonely a void point is.
         voters: how many images have a vote at most, drawn from all.
+
+    Raises:
+        DataError: no mean has a label.
     """
 
     def __init__(
@@ -48,6 +53,8 @@ class Judge:
         voters: int = VOTERS,
     ) -> None:
         some = np.flatnonzero(labels >= 0)
+        if not len(some):
+            raise DataError("no training image has a label, so none can judge")
         if len(some) > voters:
             some = np.sort(np.random.default_rng(0).choice(some, voters, replace=False))
         self._means, self._labels = means[some], labels[some]
@@ -73,8 +80,14 @@ class Judge:
         return np.where(self._test_seen[1] > self.void, VOID, self.test_votes)
 
     def accuracy(self, test_labels: np.ndarray) -> float:
-        """How often the vote is right at the test means, of those [M] that have a label."""
+        """How often the vote is right at the test means, of those [M] that have a label.
+
+        Raises:
+            DataError: none has.
+        """
         known = test_labels >= 0
+        if not known.any():
+            raise DataError("no test image has a label, so nothing is right or wrong")
         return float((self.test_votes == test_labels)[known].mean())
 
     def verdicts(self, points: np.ndarray) -> np.ndarray:

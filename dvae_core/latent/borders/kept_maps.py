@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from dvae_core.files import small_text
+from dvae_core.files import open_inside, small_text
 from dvae_core.latent.borders.judge import VOID
 from dvae_core.latent.borders.regions import Grid
+
+LARGEST = 100_000_000
+"""Bytes that the arrays of a file unpack to, at most."""
 
 
 @dataclass(frozen=True)
@@ -31,23 +32,25 @@ def kept_maps(run: Path, *, newest_first: bool = False) -> Iterator[tuple[int, K
     """The maps of a run, each after its epoch; what is no map, or a damaged one, is passed over."""
     for file in sorted((run / "evaluation").glob("epoch-*.npz"), reverse=newest_first):
         match = re.match(r"epoch-(\d+)-", file.name)
-        if match and (found := _read(file)) is not None:
+        if match and (found := _read(file, run)) is not None:
             yield int(match[1]), found
 
 
-def _read(file: Path) -> KeptMap | None:
+def _read(file: Path, run: Path) -> KeptMap | None:
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with open_inside(file, run) as stream, np.load(stream, allow_pickle=False) as arrays:
             if "region_map" not in arrays:
                 return None
+            if sum(entry.file_size for entry in arrays.zip.infolist()) > LARGEST:
+                return None
             grid = Grid(*(arrays[key] for key in Grid.KEPT))
-        about = json.loads(small_text(file.with_suffix(".json")))
+        about = json.loads(small_text(file.with_suffix(".json"), run))
         classes = tuple(map(str, about["classes"]))
         pairs = tuple((classes.index(a), classes.index(b)) for a, b in about["named_pairs"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+        seen = grid.verdicts
+        fits = seen.shape == (len(grid.y), len(grid.x)) and len(grid.x) > 1
+        fits &= seen.dtype.kind == "i" and VOID <= seen.min() <= seen.max() < len(classes)
+        fits &= all(axis.dtype.kind == "f" and np.isfinite(axis).all() for axis in (grid.x, grid.y))
+    except (MemoryError, Exception):  # what is in a stranger's file may raise anything
         return None
-    seen = grid.verdicts
-    fits = seen.shape == (len(grid.y), len(grid.x)) and seen.dtype.kind == "i" and len(grid.x) > 1
-    if not fits or seen.min() < VOID or seen.max() >= len(classes):
-        return None
-    return KeptMap(grid, classes, pairs)
+    return KeptMap(grid, classes, pairs) if fits else None

@@ -152,7 +152,8 @@ def paths(
     right = order[judge.test_verdicts[order] == test_labels[order]]
     right_of = {c: right[test_labels[right] == c] for c in range(judge.classes)}
     present = [c for c in right_of if (test_labels == c).any()]
-    pairs = np.array([(a, b) for a in present for b in present if a < b]).reshape(-1, 2)
+    listed = [(a, b) for a in present for b in present if a < b]
+    pairs = np.array(listed, dtype=np.int64).reshape(-1, 2)
     ends = np.full((len(pairs), lines, 2, test_means.shape[1]), np.nan)
     for q, pair in enumerate(pairs):
         if all(len(right_of[c]) for c in pair):

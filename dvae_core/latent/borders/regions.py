@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -99,7 +100,7 @@ class Regions:
     @property
     def wholeness(self) -> float:
         """The mean of `wholeness_of` over the classes that there are images of."""
-        return float(self.wholeness_of[self.present].mean())
+        return float(self.wholeness_of[self.present].mean()) if self.present.any() else math.nan
 
     @property
     def border_share(self) -> np.ndarray:

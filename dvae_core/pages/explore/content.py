@@ -79,7 +79,7 @@ class Explored:
             "judges": {
                 "latent": f"a vote of the {snapshot.judge.k} nearest training means",
                 "latentAccuracy": _accuracy(snapshot),
-                "imageAccuracy": snapshot.image_judge.accuracy,
+                "imageAccuracy": _number(snapshot.image_judge.accuracy),
             },
         }
 
@@ -135,8 +135,11 @@ def _typical(snapshot: Snapshot) -> list[int]:
     found = []
     for c in range(len(snapshot.classes)):
         own = np.flatnonzero(right & (labels == c))
+        if not len(own):
+            found.append(-1)
+            continue
         distances = np.linalg.norm(means[own] - means[labels == c].mean(axis=0), axis=1)
-        found.append(int(own[distances.argmin()]) if len(own) else -1)
+        found.append(int(own[distances.argmin()]))
     return found
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from dvae_core.errors import reason
 from dvae_core.pages.explore import morphs
 from dvae_core.pages.explore.content import Explored
 from dvae_core.pages.explore.ground import COARSE, FEW, ground
@@ -23,6 +27,12 @@ NAMES = (HOST, "localhost")
 """What a browser may call this machine. Any other name is a stranger's page that points here."""
 LARGEST = 4_000_000
 """Bytes of a request, at most."""
+PATIENCE = 10.0
+"""Seconds in which the next bytes of a request must come."""
+MOST_WAITING = 64
+"""Connections that have not sent their request yet; a new one takes the oldest one's place."""
+MOST = 256
+"""Connections at the same time; more are closed unread."""
 QUICKER = 16
 """How many times fewer images are decoded while a plane is being moved."""
 
@@ -37,12 +47,42 @@ class Server(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = MOST
 
     def __init__(self, explored: Sequence[Explored]) -> None:
         super().__init__((HOST, 0), _Handler)
         self.explored = explored
+        self._connections: dict[socket.socket, bool] = {}  # oldest first: has sent its request?
+        self._counting = threading.Lock()
         self.page = page([one.content(served=True) for one in explored], live=True).encode()
         self.one_at_a_time = threading.Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._counting:
+            waiting = [one for one, has_asked in self._connections.items() if not has_asked]
+            if len(self._connections) >= MOST:
+                self.shutdown_request(request)
+                return
+            self._connections[request] = False
+        if len(waiting) >= MOST_WAITING:
+            with contextlib.suppress(OSError):
+                waiting[0].shutdown(socket.SHUT_RDWR)  # its thread ends by itself
+        super().process_request(request, client_address)
+
+    def asked(self, request: Any) -> None:
+        """A connection has sent all of its request."""
+        with self._counting:
+            self._connections[request] = True
+
+    def close_request(self, request: Any) -> None:
+        with self._counting:
+            self._connections.pop(request, None)
+        super().close_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A reader that went away is no error."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
     @property
     def address(self) -> str:
@@ -118,8 +158,10 @@ ANSWERS: dict[str, Callable[..., dict[str, Any]]] = {
 
 class _Handler(BaseHTTPRequestHandler):
     server: Server
+    timeout = PATIENCE
 
     def do_GET(self) -> None:
+        self.server.asked(self.connection)
         if self._is_stranger():
             return
         if self.path != "/":
@@ -139,20 +181,17 @@ class _Handler(BaseHTTPRequestHandler):
             if not 0 <= size <= LARGEST:
                 raise ValueError("too large")
             asked = json.loads(self.rfile.read(size))
+            self.server.asked(self.connection)
             _, run, verb = self.path.split("/")
             with self.server.one_at_a_time:
                 found = ANSWERS[verb](self.server.explored[int(run)], **asked)
-        except (
-            ValueError,
-            KeyError,
-            IndexError,
-            TypeError,
-            OverflowError,
-            RecursionError,
-        ) as error:
-            self.send_error(400, explain=f"{type(error).__name__}: {error}")
+            answer = json.dumps(found, allow_nan=False).encode()
+        except OSError:
+            raise
+        except Exception as error:  # what was asked for may raise anything
+            self.send_error(400, explain=reason(error))
             return
-        self._answer("application/json", json.dumps(found).encode())
+        self._answer("application/json", answer)
 
     def _is_stranger(self) -> bool:
         name = self.headers.get("Host", "").rpartition(":")[0]

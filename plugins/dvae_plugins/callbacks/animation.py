@@ -31,6 +31,7 @@ class Animation(Callback):
 
         for plot in self.plots:
             files = sorted((run.path / "figures").glob(f"epoch-*-{plot}.png"))
+            files = [file for file in files if file.is_file() and not file.is_symlink()]
             if len(files) < 2:
                 continue
             frames = [Image.open(file).convert("RGB").quantize(64) for file in files]

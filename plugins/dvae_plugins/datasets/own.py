@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +15,7 @@ from dvae_plugins.datasets.arrays import read_npz
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image
 
 PARTS = ("", "test_", "validation_")
 ARRAYS = (*(f"{part}{name}" for part in PARTS for name in ("images", "labels")), "classes")
@@ -111,7 +113,10 @@ class NPZ(_OwnDataset):
 
 
 class ImageFolder(_OwnDataset):
-    """Image files in a folder a class: path/<class>/<any name>.png, jpg, ..."""
+    """Image files in a folder a class: path/<class>/<any name>.png, jpg, ...
+
+    Pixels of 16 bits are scaled to 8; those of floats must lie in [0, 1].
+    """
 
     name = "image_folder"
     example = {"path": "my_images", "resize": [28, 28], "channels": 1}
@@ -129,7 +134,7 @@ class ImageFolder(_OwnDataset):
         folders = sorted(f for f in self.path.iterdir() if f.is_dir() and f.name[0] != ".")
         images, labels = [], []
         for label, folder in enumerate(folders):
-            for file in sorted(f for f in folder.iterdir() if f.suffix.lower() in ENDINGS):
+            for file in sorted(_images_in(folder)):
                 images.append(self._image(file))
                 labels.append(label)
                 if images[-1].shape != images[0].shape:
@@ -140,6 +145,13 @@ class ImageFolder(_OwnDataset):
                     )
         if not images:
             raise DataError(f"{self.path}: no images in {len(folders)} folders; one folder a class")
+        elsewhere = [*_images_in(self.path), *(f for c in folders for f in _images_below(c))]
+        if elsewhere:
+            warnings.warn(
+                f"{len(elsewhere)} images, such as {min(elsewhere)}, lie in no class's own folder "
+                f"and are left out; images belong into {self.path}/<class>/",
+                stacklevel=2,
+            )
         names = tuple(folder.name for folder in folders)
         return self._split(np.stack(images), np.array(labels, dtype=np.int64), names)
 
@@ -150,13 +162,45 @@ class ImageFolder(_OwnDataset):
 
         try:
             with Image.open(file) as opened:
-                image = opened.convert("L" if self.channels == 1 else "RGB")
+                if getattr(opened, "n_frames", 1) > 1:
+                    warnings.warn("of files with several images the first one counts", stacklevel=2)
+                image = _eight_bits(opened).convert("L" if self.channels == 1 else "RGB")
                 if self.resize is not None:
                     image = image.resize(self.resize[::-1], Image.Resampling.BILINEAR)
                 pixels = np.asarray(image)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DataError(f"{file}: no readable image: {error}") from error
         return pixels[None] if self.channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return [f for f in folder.iterdir() if f.suffix.lower() in ENDINGS and f.is_file()]
+
+
+def _images_below(folder: Path) -> list[Path]:
+    return [f for inner in folder.rglob("*/") if inner != folder for f in _images_in(inner)]
+
+
+def _eight_bits(image: Image) -> Image:
+    """An image of 16 or 32 bits a pixel, which Pillow would clip, scaled to 8; any other as it is.
+
+    Raises:
+        ValueError: floats that do not lie in [0, 1], or integers of more than 16 bits.
+    """
+    import numpy as np
+    from PIL.Image import fromarray
+
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return image
+    pixels = np.asarray(image)
+    low, high = pixels.min(), pixels.max()
+    if image.mode == "F":
+        largest, wanted = 1.0, "floats in [0, 1]"
+    else:
+        largest, wanted = 65535.0, "integers of 16 bits"
+    if not 0 <= low <= high <= largest:
+        raise ValueError(f"its pixels are {low:g}..{high:g}, not {wanted}")
+    return fromarray((pixels / largest * 255).round().astype(np.uint8))
 
 
 def _numbered(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
