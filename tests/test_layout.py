@@ -80,9 +80,9 @@ def test_a_crowd_is_refused_with_what_would_help():
     left_out = text.partition("leave out ")[2].partition(",")[0].split(" and ")
     rest = tuple(p for p in pairs if "-".join("abcde"[c] for c in p) not in left_out)
     assert 0 < len(rest) < len(pairs)
-    assert min(plan(5, 2, rest, 3.5).direct) >= 0.75
+    assert min(plan(5, 2, rest, 3.5).direct) >= 0.7
     dim = int(text.partition("use latent.dim = ")[2][0])
-    assert min(plan(5, dim, pairs, 3.5).direct) >= 0.75
+    assert min(plan(5, dim, pairs, 3.5).direct) >= 0.7
 
 
 def test_the_prior_has_its_means_where_they_are_planned():

@@ -63,7 +63,7 @@ def options(
     ] = False,
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
 ) -> None:
-    """Label-guided, disentangled VAE latent spaces, made of plugins."""
+    """Label-guided VAE latent spaces, made of plugins."""
     if no_plugins:
         os.environ["DVAE_PLUGINS"] = ""
 

@@ -71,8 +71,8 @@ class Ledger:
             f"train/{column}": total / max(self.images, 1)
             for column, total in zip(self.columns, sums, strict=False)
         }
-        if labelled and "guidance" in self.columns:
-            means["train/guidance_accuracy"] = correct / labelled
+        if "guidance" in self.columns:
+            means["train/guidance_accuracy"] = correct / labelled if labelled else 0.0
         return means
 
     def reset(self) -> None:

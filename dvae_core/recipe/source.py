@@ -22,7 +22,7 @@ DEEPEST = 32
 """Tables and lists within each other, and recipes that extend each other, at most."""
 TOO_DEEP = f"nested more than {DEEPEST} deep"
 NAME_KEYS = ("name", "schedule")
-SHARED_KEYS = ("weight", "lr")
+SHARED_KEYS = ("weight", "lr", "validation_fraction")
 """Keys that mean the same for every component, and so outlive a change of its name."""
 
 

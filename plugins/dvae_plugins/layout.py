@@ -16,7 +16,7 @@ STARTS = 64
 """Layouts that the search starts from, at random."""
 KEPT = 8
 """Those of them that are worth a second look."""
-ENOUGH = 0.75
+ENOUGH = 0.7
 """From this planned share of direct paths on a pair counts as one that can be had."""
 MOST_DIMENSIONS = 9
 """Where the search for a dimension that holds all pairs ends; K - 1 always do (a simplex)."""

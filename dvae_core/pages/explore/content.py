@@ -91,6 +91,7 @@ class Explored:
             "box": list(plane.box),
             "share": plane.share,
             "points": pack(self._spread(plane).astype(np.float32)),
+            "plan": self._plan(plane),
             "beyond": list(plane.beyond_labels),
             "spread": plane.spread.tolist(),
             **self.ground(plane),
@@ -106,6 +107,12 @@ class Explored:
             return []
         self.watch.stage(f"{self.run.folder.name}: moving the {plane.name}")
         return moved_grounds(self.snapshot, plane)
+
+    def _plan(self, plane: Plane) -> list[list[float]] | None:
+        """Where the prior has its classes [K, 2], or None where it has no such places."""
+        means = self.snapshot.class_means
+        found = None if means is None else plane.coordinates(means.astype(np.float64))
+        return None if found is None else found.round(4).tolist()
 
     def _spread(self, plane: Plane) -> np.ndarray:
         """Where the test means [M, 2] lie; on a line they are spread across it, to be seen."""

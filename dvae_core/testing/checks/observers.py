@@ -7,6 +7,7 @@ import math
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -169,9 +170,12 @@ def _untouched(snapshot: Snapshot) -> Iterator[Snapshot]:
         for name in ("train_means", "test_means", "test_images", "train_labels", "test_labels")
     }
     before = global_state()
-    yield snapshot
+    # A run hands out arrays that cannot be written; copies that can tell which one is written to.
+    watched = copy(snapshot)
+    watched.__dict__ |= {name: array.copy() for name, array in arrays.items()}
+    yield watched
     for name, array in arrays.items():
-        must(np.array_equal(getattr(snapshot, name), array), f"changes snapshot.{name}")
+        must(np.array_equal(getattr(watched, name), array), f"changes snapshot.{name}")
     after = global_state()
     same = torch.equal(before["torch"], after["torch"]) and before["numpy"] == after["numpy"]
     must(same, "draws from a global random generator; use snapshot.random")

@@ -16,7 +16,8 @@ function tellAbout(run) {
     `Points are the means of ${thousands(run.labels.length)} test images, coloured by class; ${thousands(outside)} lie out of view. ${thousands(run.sampled.length)} of them, with a ring, have their picture here.`,
     `The latent judge is ${facts.judges.latent}${accuracy(facts.judges.latentAccuracy)}. Where no class counts, the plane is void and hatched. Its verdicts are read off a map of ${run.map.columns} × ${run.map.rows} cells.`,
     `The image judge is a network trained on real images alone${accuracy(facts.judges.imageAccuracy)}. It judged the lattice; in between its probabilities are interpolated.`,
-    "A way is direct where the latent judge sees its first class, then its last one, and nothing else. " + (facts.morphs
+    ...(facts.planes[0].plan ? ["Crosses, joined for each named pair, are the places that the prior has for the classes."] : []),
+    "A way is direct where the latent judge sees its first class, then its last one, and nothing else but for a flicker of 1/64. " + (facts.morphs
       ? "From class to class it joins two test images that the judge gets right, chosen as dvae morph chooses them, and both judges' verdicts at its 64 steps are exact; over the border it goes through the nearest point of it that makes it direct, if there is one."
       : "From class to class it joins the test images nearest to the two class means that the judge gets right."),
   ];

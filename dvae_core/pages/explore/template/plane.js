@@ -62,6 +62,7 @@ class PlaneView {
     if (this.lattice) this.drawImages(context);
     else this.drawAreas(context);
     if (scene.points && this.showsPoints) this.drawPoints(context);
+    if (scene.plan) this.drawPlan(context);
     if (scene.map) this.drawNames(context);
     this.drawAxes(context);
   }
@@ -151,6 +152,29 @@ class PlaneView {
       context.fill();
       context.stroke();
     }
+  }
+
+  // Where the prior has its classes: crosses, joined for each named pair.
+  drawPlan(context) {
+    const { plan, pairs } = this.scene;
+    const at = plan.map(([x, y]) => [this.toX(x), this.toY(y)]);
+    const lines = new Path2D();
+    const crosses = new Path2D();
+    for (const [a, b] of pairs) {
+      lines.moveTo(...at[a]);
+      lines.lineTo(...at[b]);
+    }
+    for (const [x, y] of at) {
+      for (const side of [-4, 4]) {
+        crosses.moveTo(x - 4, y - side);
+        crosses.lineTo(x + 4, y + side);
+      }
+    }
+    context.setLineDash([2, 4]);
+    this.stroke(context, lines, this.theme.ink, 1);
+    context.setLineDash([]);
+    this.stroke(context, crosses, this.theme.halo, 5);
+    this.stroke(context, crosses, this.theme.ink, 2);
   }
 
   drawNames(context) {

@@ -109,7 +109,7 @@ class Run {
     view.lattice = !this.past && this.layer === "images" ? this.lattice : null;
     view.set({
       map, box: this.epochs?.box ?? map.box, labels: this.labels, pairs: this.facts.pairs,
-      points: this.past ? null : this.points, ringed: this.past ? [] : this.sampled,
+      plan: packed.plan, points: this.past ? null : this.points, ringed: this.past ? [] : this.sampled,
     });
   }
 
