@@ -163,6 +163,16 @@ def test_planes_that_are_not_there(trained, wanted, said):
         planes(trained("latent.dim=5").snapshot(), [wanted])
 
 
+def test_the_places_of_a_prior_are_shown_in_each_plane(trained):
+    run = trained('kl={name="class_prior", means="ring", radius=2.0}', "kl.weight=0.1")
+    (plane,) = planes(run.snapshot())
+    found = Explored(run, (), Watch())._plan(plane)
+    np.testing.assert_allclose(found, run.snapshot().class_means, atol=1e-3)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 2, atol=1e-3)
+    plain = trained()
+    assert Explored(plain, (), Watch())._plan(*planes(plain.snapshot())) is None
+
+
 def test_the_sample_is_even(trained):
     snapshot = trained().snapshot()
     chosen = sample(snapshot)

@@ -20,7 +20,7 @@ from dvae_core.runs.folder import RunFolder
 from dvae_core.runs.watch import Watch
 from dvae_core.training.run import resume_run, run_recipe
 
-from .helpers import OLD_RUN, ROOT, rows, same_state, state
+from .helpers import OLD_RUN, ROOT, Heard, rows, same_state, state
 
 pytestmark = pytest.mark.slow
 
@@ -493,8 +493,13 @@ def test_a_run_written_by_the_first_version_can_be_read_and_resumed(tmp_path):
     np.testing.assert_allclose(mean, expected["mean"], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(log_var, expected["log_var"], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(loaded.decode(mean), expected["decoded"], rtol=1e-4, atol=1e-5)
-    again = resume_run(path, load_recipe(path / "recipe.toml", ["train.epochs=3"]))
+    heard = Heard()
+    recipe = load_recipe(path / "recipe.toml", ["train.epochs=3"])
+    again = resume_run(path, recipe, watch=heard)
     assert [row["epoch"] for row in again.metrics()] == [1, 2, 3]
+    # It was made elsewhere, which may be all that is said.
+    said = "the bits of a run depend on what it is trained with"
+    assert all(said in text for text in heard.warnings), heard.warnings
 
 
 # --- Export.
