@@ -84,13 +84,12 @@ def random_pairs(count: int, number: int) -> list[tuple[int, int]]:
 
 def finished(runs: Path, name: str, number: int) -> Any:
     """The run of a case and a set of pairs; trained now if it is not there."""
-    from dvae_core import RunFolder, load_recipe, run_recipe
+    from dvae_core import RunFolder, load_recipe, resume_run, run_recipe
 
     folder = runs / f"{name}-{number}"
     if folder.exists():
         found = RunFolder.open(folder)
-        if found.info["status"] == "finished":
-            return found
+        return found if found.info["status"] == "finished" else resume_run(folder)
     case = CASES[name]
     pairs = [list(pair) for pair in random_pairs(case.pairs, number)]
     recipe = load_recipe(

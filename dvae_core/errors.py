@@ -76,8 +76,8 @@ def reason(error: BaseException) -> str:
 def printable(text: str) -> str:
     """A text for a terminal: what would steer it is shown as an escape.
 
-    >>> printable("a\x1b[2Jb\u202ec")
-    'a\\x1b[2Jb\\u202ec'
+    >>> print(printable(chr(27) + "[2J"))
+    \\x1b[2J
     """
     if text.isprintable():
         return text

@@ -14,6 +14,7 @@ VERBS = [
     "describe",
     "validate",
     "show",
+    "plan",
     "schema",
     "evaluate",
     "compare",

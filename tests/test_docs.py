@@ -16,7 +16,7 @@ from dvae_core.plugin.kinds import KINDS
 from dvae_core.recipe.recipe import build_recipe
 from dvae_core.recipe.source import RecipeSource, read_source
 
-from .helpers import RECIPES, ROOT
+from .helpers import ROOT
 
 PLUGINS = ROOT / "docs" / "plugins.md"
 
@@ -72,14 +72,19 @@ def test_python_blocks_run():
                 exec(compile(block, str(path), "exec"), {})
 
 
-def test_the_readmes_recipe_is_right(monkeypatch):
-    (block,) = (b for b in code_blocks(ROOT / "README.md", "toml") if "extends" in b)
-    table = tomllib.loads(block)
-    assert table.pop("extends") == "recipes/mnist_abs.toml"
-    source = read_source(RECIPES / "mnist_abs.toml")
-    source.merge(RecipeSource(table))
-    recipe = build_recipe(source)
+def test_the_readmes_recipes_are_right(monkeypatch):
+    recipes = {}
+    for block in code_blocks(ROOT / "README.md", "toml"):
+        table = tomllib.loads(block)
+        if "extends" in table:
+            path = table.pop("extends")
+            source = read_source(ROOT / path)
+            source.merge(RecipeSource(table))
+            recipes[path] = build_recipe(source)
+    assert set(recipes) == {"recipes/mnist_abs.toml", "recipes/borders.toml"}
+    recipe = recipes["recipes/mnist_abs.toml"]
     assert (recipe.kl.component.name, recipe.train.epochs) == ("square", 5)
+    assert recipes["recipes/borders.toml"].pairs == (("0", "8"), ("3", "5"))
 
 
 def test_files_that_the_documents_link_to_are_there():

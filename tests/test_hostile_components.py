@@ -400,7 +400,7 @@ def test_what_a_callback_does_to_run_json_stays_with_it(train):
     ("what", "said"),
     [
         ("import posix; posix._exit(0)", "called os._exit(0)"),
-        ("sys.setrecursionlimit(60); os.chdir('/'); 1 / 0", "ZeroDivisionError"),
+        ("sys.setrecursionlimit(200); os.chdir('/'); 1 / 0", "ZeroDivisionError"),
         ("exec('raise Exits')", "Exits: it cannot say what"),
     ],
 )

@@ -19,7 +19,7 @@ from dvae_core.training.ranks.shared_loss import _own, part_of
 from dvae_core.training.ranks.torchrun import Process
 from dvae_core.training.run import resume_run, run_recipe
 
-from .helpers import rows, same_state, state
+from .helpers import Heard, rows, same_state, state
 
 pytestmark = pytest.mark.slow
 
@@ -213,7 +213,9 @@ def test_a_restarted_process_starts_again_where_there_is_no_checkpoint(
     first = run_recipe(recipe, tmp_path / "runs")
     for file in (first.path / "checkpoints").iterdir():
         file.unlink()
-    again = run_recipe(recipe, tmp_path / "runs")
+    heard = Heard()
+    again = run_recipe(recipe, tmp_path / "runs", watch=heard)
+    assert ["there is no checkpoint yet" in text for text in heard.warnings] == [True]
     assert again.path == first.path == the_run(tmp_path / "runs").path
     assert rows(again) == rows(first)
     assert len(again.metrics()) == 4

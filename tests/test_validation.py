@@ -421,7 +421,7 @@ def test_where_only_the_data_can_tell_keep_best_waits_for_it(recipe_file, instal
                 name = "unsure"
 
                 def load(self, cache):
-                    images = np.zeros((40, 1, 8, 8), np.uint8)
+                    images = np.full((40, 1, 8, 8), 200, np.uint8)
                     labels = np.arange(40) % 2
                     return LabelledImages(images, labels, images, labels, ("a", "b"))
 

@@ -6,9 +6,11 @@ import functools
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from dvae_core.model.data import load_data
@@ -139,5 +141,9 @@ def toy_training() -> Training:
             training.take_step(images, labels)
         training.ledger.read()
         training.finish_epoch()
+    # What a term may ask for: places of the classes, and named pairs.
+    training.model.pairs = ((0, 1),)
+    places = torch.eye(len(training.model.classes), training.model.latent_dim)
+    training.model.take_prior(SimpleNamespace(means=places))
     training.train(False)
     return training

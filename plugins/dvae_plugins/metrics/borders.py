@@ -118,7 +118,7 @@ def _accuracy_at_full_guidance(snapshot: Snapshot, accuracy: float) -> float | N
     """The judge's accuracy in the last epoch whose guidance weight is within 1 % of the highest.
 
     The highest of the whole run: epochs that were not measured count. None where none that was
-    measured had it, and without guidance.
+    measured had it, without guidance, and where the weight's schedule is not known any more.
     """
     weight = snapshot.weights.get("guidance")
     if weight is None:
@@ -130,8 +130,9 @@ def _accuracy_at_full_guidance(snapshot: Snapshot, accuracy: float) -> float | N
     ]
     rows.append((weight, accuracy))
     _, over_the_run = snapshot.weight_curves(WEIGHTS)["guidance"]
-    highest = max(float(over_the_run.max()), *(weight for weight, _ in rows))
-    if highest <= 0:
+    highest = float(over_the_run.max())
+    once = max(row.get("train/guidance_weight", 0.0) for row in (*snapshot.history, {}))
+    if highest <= 0 or once > 1.01 * highest:
         return None
     full = (measured for weight, measured in reversed(rows) if weight >= 0.99 * highest)
     return next(full, None)
