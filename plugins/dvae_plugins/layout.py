@@ -90,7 +90,7 @@ def refuse_crowds(layout: Layout, pairs: Pairs, names: tuple[str, ...], spacing:
     ways.append("say allow_crowded = true to go on all the same")
     raise ValueError(
         f"no layout in {dim} dimension{'s' * (dim > 1)} was found that gives all these pairs a "
-        f"border without a third class between; the best plan misses {told}: {', '.join(ways)}"
+        f"border without a third class between; the best plan misses {told}: {', or '.join(ways)}"
     )
 
 
