@@ -25,6 +25,7 @@ from dvae_core.training.run import run_recipe
 
 pytestmark = pytest.mark.slow
 
+expect.set_options(timeout=60_000)  # on a busy machine an answer takes its time
 POINTS = 10_000
 CLASSES = (
     "</script><b>one</b>",
