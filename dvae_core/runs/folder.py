@@ -55,6 +55,7 @@ from dvae_core.runs.provenance import (
     provides,
     what_to_install,
 )
+from dvae_core.runs.rows import is_row
 
 PARTS = ("checkpoints", "figures")
 """Folders that each run has."""
@@ -299,7 +300,7 @@ class RunFolder(Run):
                 row = json.loads(line)
             except (ValueError, RecursionError):
                 row = None
-            if _is_row(row):
+            if is_row(row):
                 rows.append(row)
             elif line is not last:  # which a kill has cut off, or is empty
                 damaged += 1
@@ -387,20 +388,6 @@ class RunFolder(Run):
     def _write_info(self) -> None:
         text = json.dumps(self._info, indent=2) + "\n"
         write_atomically(self.path / "run.json", text.encode())
-
-
-LARGEST_NUMBER = 1e100
-"""In a row, above all that float32 can hold: sums and squares of such are finite."""
-
-
-def _is_row(row: Any) -> bool:
-    """Whether this is an epoch's row: finite numbers alone, as the loop writes them."""
-    return (
-        isinstance(row, dict)
-        and type(row.get("epoch")) is int
-        and row["epoch"] >= 0
-        and all(type(v) in (int, float) and abs(v) < LARGEST_NUMBER for v in row.values())
-    )
 
 
 def new_name(recipe: str, otherwise: str) -> str:

@@ -21,7 +21,7 @@ from dvae_core.errors import RecipeError
 from dvae_core.plugin.kinds import Launcher, RecipePath
 from dvae_core.plugin.registry import Registry
 from dvae_core.recipe.goal import PATTERN
-from dvae_core.recipe.recipe import Table, error_lines
+from dvae_core.recipe.recipe import error_lines
 from dvae_core.recipe.slots import FROM_LIST, as_error, explain, slot, value_problem
 from dvae_core.recipe.source import (
     NAME_KEYS,
@@ -32,6 +32,7 @@ from dvae_core.recipe.source import (
     leaves,
     read_source,
 )
+from dvae_core.recipe.tables import Table
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,105 @@
+"""The tables of a recipe whose keys the core owns."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    model_validator,
+)
+
+from dvae_core.plugin.kinds import Metric, Plot
+from dvae_core.recipe import goal, optimizers
+from dvae_core.recipe.slots import FROM_LIST, as_error, explain, slot, value_problem
+
+
+class Table(BaseModel):
+    """A table whose keys the core owns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _hints(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            raise explain(error, list(cls.model_fields)) from None
+
+
+class Latent(Table):
+    """The latent space."""
+
+    dim: int = Field(default=2, ge=1, le=4096)
+    """Dimensions."""
+
+
+class Optimizer(Table):
+    """Any torch.optim class by name, with its own keywords."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = "Adam"
+    """The class, such as "Adam" or "RMSprop"."""
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _known(self) -> Optimizer:
+        found = optimizers.problems(self.name, self.keywords)
+        if found:
+            pairs = [((key,), value_problem(text, "key")) for key, text in found]
+            raise as_error("optimizer", pairs)
+        return self
+
+
+class Train(Table):
+    """How to train."""
+
+    epochs: int = Field(default=10, ge=1)
+    """How many times every training image is seen."""
+    batch_size: int = Field(default=64, ge=1)
+    """Images in a step; the last step of an epoch takes what is left."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    """auto takes cuda or mps where there is one."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """bfloat16 computes the network in autocast; losses stay float32. auto takes the faster one."""
+    compile: Literal["auto", "on", "off"] = "off"
+    """on compiles the step, into CUDA graphs on a GPU. auto measures whether that pays."""
+    labels_until: float = Field(default=1.0, gt=0, le=1)
+    """The share of the run that labels are shown for; from there on no term sees any."""
+    clip_grad_norm: float | None = Field(default=None, gt=0)
+    """Scale gradients down to this norm where theirs is larger."""
+    checkpoint_every: str | None = Field(default=None, pattern=r"^[1-9]\d{0,8} (steps|minutes)$")
+    """Checkpoints within an epoch, such as "200 steps" or "5 minutes"; each epoch ends in one."""
+    keep_best: str | None = Field(default=None, pattern=goal.PATTERN)
+    """Keep best.pt of the epoch with, for example, the "highest val/knn_accuracy"."""
+
+
+class Evaluate(Table):
+    """What to measure and draw, and how often."""
+
+    every: int = Field(default=1, ge=1)
+    """Epochs between evaluations; the last epoch always has one."""
+    train_limit: int = Field(default=20_000, ge=1)
+    """Training images that judges learn from, as many of each class; all if there are fewer."""
+    metrics: Annotated[tuple[Annotated[Metric, *slot("metric")], ...], FROM_LIST] = ()
+    """Metrics by name, or as tables with their keys."""
+    plots: Annotated[tuple[Annotated[Plot, *slot("plot")], ...], FROM_LIST] = ()
+    """Plots by name, or as tables with their keys."""
+
+
+TABLES: dict[str, type[Table]] = {
+    "latent": Latent,
+    "optimizer": Optimizer,
+    "train": Train,
+    "evaluate": Evaluate,
+}
+"""The core's own tables, by the name that a recipe gives them."""
