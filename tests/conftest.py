@@ -17,6 +17,10 @@ from hypothesis import HealthCheck, settings
 
 from .helpers import GRID, INLINE, forget_plugins
 
+# What the tests train is so small that a second thread costs more than it gives: much more on a
+# busy machine, where threads wait for each other.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 # The default tries the same few inputs each time; --hypothesis-profile=thousands looks for more.
 _FUZZ = {
     "deadline": timedelta(seconds=20),
