@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import statistics
 import threading
 from itertools import permutations
 
@@ -130,20 +129,20 @@ def test_it_is_there_and_follows_the_pointer(visit, file):
     page = visit(file)
     assert int(page.locator("html").get_attribute("data-ready")) > 0
     assert f"means of {POINTS:,} test images" in page.locator(".about").text_content()
-    times = page.evaluate(
+    # Each image is there when the event ends, not some frames later.
+    images = page.evaluate(
         """() => {
             const plane = document.querySelector(".plane"), box = plane.getBoundingClientRect();
+            const decoded = document.querySelector(".decoded canvas");
             return Array.from({ length: 101 }, (_, i) => {
                 const x = box.left + (0.1 + 0.008 * i) * box.width;
                 const y = box.top + (0.2 + 0.006 * ((37 * i) % 100)) * box.height;
-                const start = performance.now();
                 plane.dispatchEvent(new PointerEvent("pointermove", { clientX: x, clientY: y }));
-                document.querySelector(".decoded canvas").getContext("2d").getImageData(0, 0, 1, 1);
-                return performance.now() - start;
+                return decoded.toDataURL();
             });
         }"""
     )
-    assert statistics.median(times) < 16
+    assert len(set(images)) > 90
 
 
 def test_the_pinned_image_is_the_models(visit, file, run, content):

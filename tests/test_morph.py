@@ -316,3 +316,6 @@ def test_morph_refuses_what_is_no_walk(recipe_file, tmp_path, dvae):
         assert (code, out) == (2, "")
         assert reason in err
         assert "Traceback" not in err
+    code, _, err = dvae("morph", str(run.path), "0", "1", "--animate", "--out", tmp_path / "walk")
+    assert code == 2
+    assert "name a file that ends in .png" in err

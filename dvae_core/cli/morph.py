@@ -41,6 +41,9 @@ def morph(
     if out is not None and out.suffix.lower() not in (".png", ""):
         text = f"{out}: the picture is a PNG; name a file that ends in .png"
         raise typer.BadParameter(text, param_hint="--out")
+    if animate and out is not None and not out.suffix:
+        text = f"{out}: the GIF takes the picture's name; name a file that ends in .png"
+        raise typer.BadParameter(text, param_hint="--out")
 
     with patience() as watcher:
         watcher.stage("loading the run")
