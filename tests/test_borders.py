@@ -365,7 +365,9 @@ def test_a_class_without_right_images_has_no_direct_path():
 
 def borders_snapshot(space, names, **facts):
     snapshot = snapshot_of(space.train, space.train_labels, space.test, space.test_labels, names)
-    facts = {"history": [], "_paths": {}, "named_pairs": (), **facts}
+    # All posteriors are 0.1 wide in each direction.
+    log_vars = np.full(space.test.shape, 2 * np.log(0.1))
+    facts = {"history": [], "_paths": {}, "named_pairs": (), "test_log_vars": log_vars, **facts}
     snapshot.__dict__ |= facts
     return snapshot
 
@@ -382,11 +384,14 @@ def test_the_metric_has_flat_keys_and_names_pairs(strips, monkeypatch):
     snapshot = borders_snapshot(strips, names, named_pairs=((0, 2),), history=history)
     measured = Borders(pairs=[["mid", 0]]).measure(snapshot)
     assert list(measured) == [
-        "knn_accuracy", "area_evenness", "wholeness", "adjacency", "direct_path_mean",
-        "intrusion", "void_rate", "direct_path/left-right", "direct_path/left-mid",
+        "knn_accuracy", "area_evenness", "wholeness", "adjacency", "area_in_posteriors",
+        "direct_path_mean", "intrusion", "void_rate", "direct_path/left-right", "direct_path/left-mid",
         "knn_accuracy_full", "retention",
     ]  # fmt: skip
     assert measured["knn_accuracy"] > 0.98
+    # The strips are 3 by 1, of which the map shows 0.99 in each direction.
+    expected = 3 * 0.99**2 / (2 * np.pi * 0.1**2)
+    assert measured["area_in_posteriors"] == pytest.approx(expected, rel=0.01)
     assert measured["direct_path/left-right"] == 0
     assert measured["direct_path/left-mid"] > 0.95
     # 0.8 was measured in the last epoch of (nearly) full weight.

@@ -47,6 +47,12 @@ class Grid:
         """The centres [rows * columns, D] in a latent space of one or two dimensions."""
         return cell_points(self.x, self.y, dim)
 
+    @property
+    def area(self) -> float:
+        """Of what is not void, in latent units squared; the length of it on a line."""
+        cell = np.diff(self.x[:2]).sum() * (np.diff(self.y[:2]).sum() if len(self.y) > 1 else 1.0)
+        return float((self.verdicts != VOID).sum() * cell)
+
     def kept(self) -> dict[str, np.ndarray]:
         """The map as details of a metric: the pages show what a run folder keeps of it."""
         return dict(zip(self.KEPT, (self.verdicts, self.x, self.y), strict=True))

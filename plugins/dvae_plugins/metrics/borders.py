@@ -54,6 +54,8 @@ class Borders(Metric):
             "wholeness": regions.wholeness,
             "adjacency": regions.adjacency,
         }
+        if regions.grid:
+            measured["area_in_posteriors"] = regions.grid.area / _posterior_area(snapshot)
         paths = snapshot.paths(self.lines, self.steps)
         if len(paths.pairs):
             measured["direct_path_mean"] = paths.direct_path_mean
@@ -112,6 +114,16 @@ class Borders(Metric):
     def _named(self, snapshot: Snapshot) -> list[tuple[int, int]]:
         own = [sorted(class_number(c, snapshot.classes) for c in pair) for pair in self.pairs]
         return list(dict.fromkeys([*snapshot.named_pairs, *((a, b) for a, b in own)]))
+
+
+def _posterior_area(snapshot: Snapshot) -> float:
+    """The median over test images of (2 pi)^(D/2) times the posterior's standard deviations: the
+    area (length on a line) of a box as high as the density's peak that holds all of it."""
+    import numpy as np
+
+    dim = snapshot.test_log_vars.shape[1]
+    widths = np.exp(0.5 * snapshot.test_log_vars.sum(axis=1))
+    return float((2 * np.pi) ** (dim / 2) * np.median(widths))
 
 
 def _accuracy_at_full_guidance(snapshot: Snapshot, accuracy: float) -> float | None:
