@@ -385,8 +385,8 @@ def test_the_metric_has_flat_keys_and_names_pairs(strips, monkeypatch):
     measured = Borders(pairs=[["mid", 0]]).measure(snapshot)
     assert list(measured) == [
         "knn_accuracy", "area_evenness", "wholeness", "adjacency", "area_in_posteriors",
-        "direct_path_mean", "intrusion", "void_rate", "direct_path/left-right", "direct_path/left-mid",
-        "knn_accuracy_full", "retention",
+        "direct_path_mean", "intrusion", "void_rate", "direct_path/left-right",
+        "direct_path/left-mid", "knn_accuracy_full", "retention",
     ]  # fmt: skip
     assert measured["knn_accuracy"] > 0.98
     # The strips are 3 by 1, of which the map shows 0.99 in each direction.
