@@ -82,6 +82,6 @@ def run_for(seconds: float | None, recipe: Path, out: Path, die_at: int | None =
         while process.is_alive() and time.monotonic() < deadline:
             time.sleep(0.005)
         process.kill()
-    process.join(120)
+    process.join(600)
     assert process.exitcode is not None
     return process.exitcode

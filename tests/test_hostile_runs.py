@@ -252,7 +252,7 @@ def started(recipe_file, out, *more, **how):
 def test_a_signal_ends_a_run_with_a_checkpoint(recipe_file, tmp_path, number):
     process = started(recipe_file, tmp_path / "runs")
     process.send_signal(number)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 128 + number
     assert "go on with" in err
     (run,) = (tmp_path / "runs").iterdir()
@@ -274,7 +274,7 @@ def test_a_signal_that_is_to_be_ignored_is(recipe_file, tmp_path, number):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
     process.terminate()
-    process.communicate(timeout=120)
+    process.communicate(timeout=600)
     assert process.returncode == 128 + signal.SIGTERM
 
 
@@ -323,7 +323,7 @@ def test_ctrl_c_at_any_moment_shows_no_traceback(tmp_path):
         process = subprocess.Popen([*DVAE, "list-plugins"], stderr=-1, stdout=-1, text=True)
         time.sleep(0.03 * tenth)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=600)
         seen.add(process.returncode)
         # Before Python has come to the program's first line nobody can help it.
         if "dvae_core/__main__.py" in err:
@@ -346,7 +346,7 @@ def test_out_is_written_through_and_never_replaced(run, dvae, tmp_path):
     with (tmp_path / "read.html").open("w") as read:
         reader = subprocess.Popen(["cat", pipe], stdout=read)
         assert dvae("report", run.path, "--out", pipe)[0] == 0
-        assert reader.wait(timeout=60) == 0
+        assert reader.wait(timeout=600) == 0
     assert (tmp_path / "read.html").read_text() == target.read_text()
     assert pipe.is_fifo()
     assert dvae("report", run.path, "--out", "/dev/null")[0] == 0

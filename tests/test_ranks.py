@@ -62,7 +62,7 @@ def train(recipe, out, *sets, restarts=0) -> subprocess.Popen:
 
 
 def end(process) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     return process.returncode, out, err
 
 

@@ -385,7 +385,7 @@ def test_the_command_survives_being_killed(recipe_file, tmp_path):
             process.kill()
             break
     process.stderr.close()
-    process.wait(timeout=30)
+    process.wait(timeout=600)
     (path,) = (tmp_path / "cut").iterdir()
     assert json.loads((path / "run.json").read_text())["status"] == "running"
     again = resume_run(path)
@@ -403,7 +403,7 @@ def test_a_terminated_command_says_how_to_go_on(recipe_file, tmp_path):
         if line.startswith("epoch"):
             process.terminate()
             break
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 143
     assert out == ""
     assert "go on with: dvae run --resume" in err

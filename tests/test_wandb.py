@@ -45,7 +45,7 @@ def with_wandb(recipe_file):
 def read_back(file: Path) -> list[dict]:
     """The records of an offline run."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stderr
     return [json.loads(line) for line in result.stdout.splitlines()]
 
@@ -352,7 +352,7 @@ def uploaded_later(warning: str, stub: Stub, folder: Path) -> list[int]:
     command = [sys.executable, "-m", "wandb", *options, *glob.glob(pattern)]
     environment = {**os.environ, "WANDB_BASE_URL": stub.url}
     result = subprocess.run(
-        command, env=environment, cwd=folder, capture_output=True, text=True, timeout=60
+        command, env=environment, cwd=folder, capture_output=True, text=True, timeout=600
     )
     assert result.returncode == 0, result.stderr
     return stub.steps
