@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from dvae_plugins.kls import ClassPriorKL
-from dvae_plugins.layout import _direct, plan, refuse_crowds
+from dvae_plugins.layout import PROMISED, SPACINGS, _direct, plan, refuse_crowds, roomy
 from typer.testing import CliRunner
 
 from dvae_core.cli import app
@@ -61,6 +61,15 @@ def test_the_same_pairs_give_the_same_layout_in_any_number_of_dimensions():
 
 
 @pytest.mark.slow
+def test_a_plan_takes_the_room_that_it_needs():
+    assert roomy(3, 2, ((0, 1),)).spacing == SPACINGS[0]
+    pairs = tuple(itertools.combinations(range(5), 2))
+    tight, found = plan(5, 4, pairs, SPACINGS[0]), roomy(5, 4, pairs)
+    assert min(tight.direct) < PROMISED <= min(found.direct)
+    assert found.spacing > tight.spacing
+
+
+@pytest.mark.slow
 def test_all_pairs_of_a_simplex_can_be_had():
     pairs = tuple(itertools.combinations(range(5), 2))
     assert min(plan(5, 4, pairs, 5.0).direct) > 0.93
@@ -72,7 +81,7 @@ def test_a_crowd_is_refused_with_what_would_help():
     pairs = tuple(itertools.combinations(range(5), 2))
     layout = plan(5, 2, pairs, 3.5)
     with pytest.raises(ValueError, match="no layout in 2 dimensions") as refused:
-        refuse_crowds(layout, pairs, tuple("abcde"), 3.5)
+        refuse_crowds(layout, pairs, tuple("abcde"))
     text = str(refused.value)
     assert "% of the paths direct)" in text
     assert "allow_crowded = true" in text
@@ -87,7 +96,7 @@ def test_a_crowd_is_refused_with_what_would_help():
 
 def test_the_prior_has_its_means_where_they_are_planned():
     kl = build_kl(ClassPriorKL(means="planned"), 2, ("a", "b", "c"), ((0, 1),))
-    torch.testing.assert_close(kl.means, plan(3, 2, ((0, 1),), 3.0).means)
+    torch.testing.assert_close(kl.means, plan(3, 2, ((0, 1),), 3.5).means)
     labels = torch.tensor([0, 1, 2])
     assert kl(kl.means[labels], torch.zeros(3, 2), labels).tolist() == pytest.approx([0, 0, 0])
 

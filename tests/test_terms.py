@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import math
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -74,6 +75,26 @@ def test_the_border_is_halfway():
     # a quarter of the walk is wrong, by logits that differ by 2000 (x - 1), 1000 on average.
     mean = torch.tensor([[0.0, 0], [0, 1], [4, 0], [4, 1]])
     value = term(Halves(), points=20_000)(outputs_at(mean), labels).item()
+    assert value == pytest.approx(1000 / 4, rel=0.05)
+
+
+def test_the_border_is_the_priors():
+    model = model_with(Halves())
+    border = Border(pairs=(("0", "8"),), pull=0.0, points=20_000, crossing="prior")
+    with pytest.raises(
+        ValueError, match='crossing = "prior" .* needs a prior with a mean for each'
+    ):
+        border.build(model)
+    # The prior has its border at x = 1, as the head has; that lines are from 0 to 4 is all one.
+    means = torch.zeros(10, 2)
+    means[8, 0] = 2.0
+    model.take_prior(SimpleNamespace(means=means))
+    labels = torch.tensor([0, 0, 8, 8])
+    mean = torch.tensor([[0.0, 0], [0, 1], [4, 0], [4, 1]])
+    torch.manual_seed(0)
+    assert border.build(model)(outputs_at(mean), labels).item() < 0.1
+    means[8, 0] = 4.0
+    value = border.build(model)(outputs_at(mean), labels).item()
     assert value == pytest.approx(1000 / 4, rel=0.05)
 
 
@@ -235,13 +256,7 @@ def test_a_recipe_with_an_impossible_border_says_where(recipe_file):
 
 def aggregate(means, memory=1):
     model = model_with(Uniform(), classes=DIGITS[: len(means)])
-
-    class Prior:
-        pass
-
-    prior = Prior()
-    prior.means = torch.tensor(means)
-    model.take_prior(prior)
+    model.take_prior(SimpleNamespace(means=torch.tensor(means)))
     return Aggregate(memory=memory).build(model)
 
 

@@ -323,7 +323,7 @@ class RunFolder(Run):
             number = next(n for n in itertools.count(1) if not self._aside(n).exists())
             write_atomically(self._aside(number), self._metrics_file())
             warnings.append(
-                f"{file}: {damaged} lines are damaged and left out; "
+                f"{file}: damaged lines are left out ({damaged}); "
                 f"the file as it was is {self._aside(number).name}"
             )
         text = "".join(json.dumps(row) + "\n" for row in rows if row["epoch"] <= epoch)

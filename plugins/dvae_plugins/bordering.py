@@ -28,6 +28,8 @@ class Lines(nn.Module):
         points: on the lines of each pair, in a batch.
         pull: how much the length of the lines counts.
         fill: how much the distance to the nearest mean of the class asked for counts.
+        centres: gives the prior's class means [K, D], of which the nearer one says which class of
+            the two is asked for at a point; without it that is the one at the nearer end.
     """
 
     strengths: Tensor
@@ -42,9 +44,11 @@ class Lines(nn.Module):
         points: int,
         pull: float,
         fill: float,
+        centres: Callable[[], Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.names = names
+        self.centres = centres
         self.head = (head,)  # in a tuple: its parameters are the model's
         self.points, self.pull, self.fill = points, pull, fill
         # [Q, 2]; a recipe says it again, so that checkpoints need not.
@@ -63,7 +67,8 @@ class Lines(nn.Module):
         means = outputs.mean[drawn].unflatten(0, (-1, 2))  # [Q, 2, points, D]
         t = torch.rand(len(pairs), self.points, device=pairs.device)
         z = torch.lerp(means[:, 0], means[:, 1], t[..., None])  # [Q, points, D]
-        wanted = torch.where(t < 0.5, pairs[:, :1], pairs[:, 1:])
+        first = t < 0.5 if self.centres is None else self._nearer(z, self.centres()[pairs])
+        wanted = torch.where(first, pairs[:, :1], pairs[:, 1:])
         logits = self.head[0](z.flatten(0, 1)).float()
         cost = F.cross_entropy(logits, wanted.flatten(), reduction="none").view_as(t)
         # The smallest of numbers keeps the gradients of the distances finite at 0.
@@ -72,12 +77,18 @@ class Lines(nn.Module):
             cost = cost + self.pull * (gap + 1e-12).sqrt()
         if self.fill:
             apart = (z.detach()[:, :, None] - outputs.mean).square().sum(dim=-1)
-            own = torch.where(t[..., None] < 0.5, members[:, :1], members[:, 1:]) > 0
+            own = torch.where(first[..., None], members[:, :1], members[:, 1:]) > 0
             nearest = apart.where(own, torch.inf).amin(dim=-1)  # [Q, points]
             nearest = nearest.where(possible[:, None], 0.0)
             cost = cost + self.fill * (nearest + 1e-12).sqrt()
         counted = possible[:, None].expand_as(cost).float()
         return (cost * self.strengths[:, None] * counted).sum() / counted.sum().clamp(min=1)
+
+    @staticmethod
+    def _nearer(z: Tensor, centres: Tensor) -> Tensor:
+        """bool [Q, points]: which points [Q, points, D] are nearer to the first of two [Q, 2, D]."""
+        apart = (z[:, :, None] - centres[:, None]).square().sum(dim=-1)
+        return apart[..., 0] < apart[..., 1]
 
 
 class AttentiveLines(Lines):

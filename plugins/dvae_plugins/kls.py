@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+GRID = 3.0
+"""Between neighbours in a grid that says nothing else."""
+
+
 class SquareKL(KL):
     """The KL divergence from N(mean, var) to N(0, 1), in nats.
 
@@ -108,9 +112,9 @@ class ClassPriorKL(KL):
     """The standard deviation of the prior of learned means."""
     radius: float = Field(default=4.0, gt=0)
     """Of the ring: in the order of the labels, counter-clockwise from (radius, 0)."""
-    spacing: float = Field(default=3.0, gt=0)
-    """Between neighbours: in the grid (in the order of the labels, line by line from the top), and
-    in the plan."""
+    spacing: float | None = Field(default=None, gt=0)
+    """Between neighbours: in the grid (in the order of the labels, line by line from the top), where
+    it is 3 if left out, and in the plan, which by itself is as tight as the pairs allow."""
     allow_crowded: bool = False
     """Go on with a plan in which some pair has a third class between."""
     coordinates: tuple[tuple[float, ...], ...] = ()
@@ -143,11 +147,12 @@ class ClassPriorKL(KL):
         if self.means == "learned":
             return ClassPrior(torch.randn(len(classes), latent_dim), self.width)
         if self.means == "planned":
-            from dvae_plugins.layout import plan, refuse_crowds
+            from dvae_plugins.layout import plan, refuse_crowds, roomy
 
-            layout = plan(len(classes), latent_dim, pairs, self.spacing)
+            asked = (len(classes), latent_dim, pairs)
+            layout = plan(*asked, self.spacing) if self.spacing else roomy(*asked)
             if not self.allow_crowded:
-                refuse_crowds(layout, pairs, classes, self.spacing)
+                refuse_crowds(layout, pairs, classes)
             return ClassPrior(layout.means)
         return ClassPrior(torch.tensor(self._layout(latent_dim, len(classes))))
 
@@ -162,7 +167,7 @@ class ClassPriorKL(KL):
             plane = _ring(classes, self.radius)
         else:
             columns = math.ceil(math.sqrt(classes)) if latent_dim > 1 else classes
-            plane = _grid(classes, columns, self.spacing)
+            plane = _grid(classes, columns, self.spacing or GRID)
         return [[*row, *[0.0] * latent_dim][:latent_dim] for row in plane]
 
     def _check(self, latent_dim: int, classes: int) -> None:

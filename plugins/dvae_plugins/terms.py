@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import Field
 
@@ -21,9 +21,13 @@ class Border(Term):
     """Classes that shall share a border, so that walking across it mixes the two.
 
     For each pair (a, b): z = (1 - t) mean_a + t mean_b, with random means of the two classes in
-    the batch and t uniform in [0, 1]. The guidance head is asked for a where t < 1/2 and for b
+    the batch and t uniform in [0, 1]. The guidance head is asked for a up to the crossing and for b
     from there on: mean cross-entropy, in nats. Its gradient moves the head and, through the
     means, the encoder: whatever lies between the two moves out of the way.
+
+    The crossing is halfway, or, with `crossing = "prior"`, where the prior's means of a and b are
+    equally near. Halfway asks too much: a line from an a beside the border to a b far behind it has
+    its middle deep within b, and a is asked for there, so that the two mix.
 
     Guidance keeps classes apart, and a strip without images, a void, opens between them. Two keys
     close it, both in latent units. `pull` adds the distance |mean_a - mean_b|: like the KL with
@@ -45,6 +49,8 @@ class Border(Term):
     """How much the distance between the two counts beside the cross-entropy."""
     fill: float = Field(default=0.0, ge=0)
     """How much the distance to the nearest mean counts beside the cross-entropy."""
+    crossing: Literal["middle", "prior"] = "middle"
+    """Where a line passes from a to b: halfway, or where the prior has the border."""
     attentive: bool = False
     """After each evaluation press harder for pairs whose `val/direct_path/...` is below 0.95, and
     less for the others. It needs validation images and the metric `borders`."""
@@ -65,6 +71,9 @@ class Border(Term):
                 'recipe, or --set \'pairs=[["a class", "another"]]\''
             )
         _check_possible(named, model.classes, model.latent_dim)
+        centres = None
+        if self.crossing == "prior":
+            centres = _class_means(model, 'crossing = "prior" of the term "border"')
         lines = (AttentiveLines if self.attentive else Lines)(
             named,
             tuple(f"{model.classes[a]}-{model.classes[b]}" for a, b in named),
@@ -73,6 +82,7 @@ class Border(Term):
             points=self.points,
             pull=self.pull,
             fill=self.fill,
+            centres=centres,
         )
         # Without a state of its own it is a plain function: checkpoints know no more of it.
         return lines if self.attentive else lines.forward
@@ -100,12 +110,20 @@ class Aggregate(Term):
     def build(self, model: Model) -> Callable[[Any, Tensor], Tensor]:
         from dvae_plugins.bordering import Whole
 
-        if model.class_means is None:
-            raise ValueError(
-                'the term "aggregate" needs a prior with a mean for each class, such as '
-                'kl.name = "class_prior"'
-            )
-        return Whole(lambda: cast("Tensor", model.class_means), self.memory)
+        return Whole(_class_means(model, 'the term "aggregate"'), self.memory)
+
+
+def _class_means(model: Model, who: str) -> Callable[[], Tensor]:
+    """The prior's class means [K, D], as they are when asked.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if model.class_means is None:
+        raise ValueError(
+            f'{who} needs a prior with a mean for each class, such as kl.name = "class_prior"'
+        )
+    return lambda: cast("Tensor", model.class_means)
 
 
 def _check_possible(pairs: tuple[tuple[int, int], ...], classes: tuple[str, ...], dim: int) -> None:
