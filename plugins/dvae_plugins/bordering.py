@@ -86,7 +86,7 @@ class Lines(nn.Module):
 
     @staticmethod
     def _nearer(z: Tensor, centres: Tensor) -> Tensor:
-        """bool [Q, points]: which points [Q, points, D] are nearer to the first of two [Q, 2, D]."""
+        """bool [Q, points]: where points [Q, points, D] are nearer to the first of two [Q, 2, D]."""
         apart = (z[:, :, None] - centres[:, None]).square().sum(dim=-1)
         return apart[..., 0] < apart[..., 1]
 

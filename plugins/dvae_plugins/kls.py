@@ -113,8 +113,8 @@ class ClassPriorKL(KL):
     radius: float = Field(default=4.0, gt=0)
     """Of the ring: in the order of the labels, counter-clockwise from (radius, 0)."""
     spacing: float | None = Field(default=None, gt=0)
-    """Between neighbours: in the grid (in the order of the labels, line by line from the top), where
-    3 is usual, and in the plan, which by itself is as tight as the pairs allow."""
+    """Between neighbours: in the grid (in the order of the labels, line by line from the top), 3 if
+    left out, and in the plan, which by itself is as tight as the pairs allow."""
     allow_crowded: bool = False
     """Go on with a plan in which some pair has a third class between."""
     coordinates: tuple[tuple[float, ...], ...] = ()
