@@ -86,7 +86,7 @@ class Lines(nn.Module):
 
     @staticmethod
     def _nearer(z: Tensor, centres: Tensor) -> Tensor:
-        """bool [Q, points]: where points [Q, points, D] are nearer to the first of two [Q, 2, D]."""
+        """bool [Q, P]: where points [Q, P, D] are nearer to the first of two centres [Q, 2, D]."""
         apart = (z[:, :, None] - centres[:, None]).square().sum(dim=-1)
         return apart[..., 0] < apart[..., 1]
 
