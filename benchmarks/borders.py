@@ -1,217 +1,209 @@
-"""The border recipes over five seeds, and how many borders can be named: the figures and pictures
-of docs/borders.md.
+"""Borders by name on random pairs: the figures and pictures of docs/borders.md.
 
-    python -m benchmarks.borders --runs DIR [--pairs] [RECIPE...]
+    python -m benchmarks.borders --runs DIR [CASE...]
 
-Takes the finished runs that lie in DIR and trains what is missing there: about three minutes a run
-on two cores. With --pairs, also the study of how many pairs can be named.
+Takes the finished runs that lie in DIR and trains what is missing there: one to two minutes a run
+on one core, half a minute for digits.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
+import random
 import statistics
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.documents import DOCS, ROOT, save_picture, stamp, write_below_mark
 
-SEEDS = range(1, 6)
-RECIPES = {"mnist_borders": "mnist_mlp_plain", "fashion_borders": "fashion_mlp_plain"}
-"""Each with the plain VAE of the same architecture and epochs."""
+CLASSES = 10
+SETS = 10
+"""Random sets of pairs of each case, a seed each."""
+TRIED = 40
+"""Sets at most of which SETS are to be such that a plan holds them."""
 
-# The triangular lattice of recipes/mnist_borders.toml and its 19 edges; that recipe's pairs are the
-# first four.
-LATTICE = {
-    0: (-2.6, 2.25), 6: (0, 2.25), 4: (2.6, 2.25),
-    2: (-3.9, 0), 8: (-1.3, 0), 5: (1.3, 0), 9: (3.9, 0),
-    1: (-2.6, -2.25), 7: (0, -2.25), 3: (2.6, -2.25),
-}  # fmt: skip
-EDGES = [
-    (0, 8), (3, 5), (4, 9), (1, 7), (0, 6), (2, 8), (1, 2), (5, 6), (3, 9), (5, 9), (3, 7),
-    (1, 8), (4, 6), (0, 2), (5, 8), (7, 8), (6, 8), (4, 5), (5, 7),
-]  # fmt: skip
-NAMED = (0, 4, 9, 14, 19)
+MNIST = ('dataset.name="mnist"', "dataset.train_limit=20000")
+FASHION = ('dataset.name="fashion_mnist"', "dataset.train_limit=20000")
+DIGITS = (
+    f'dataset={{name="npz",path="{ROOT}/recipes/data/digits.npz",validation_fraction=0.15}}',
+    "train.epochs=150",
+)
+LET_GO = "train.labels_until=0.67"
+PLAIN = ('kl.means="learned"', "terms=[]", "pairs=[]")
+WIDE = ("evaluate.plots=[]", "kl.allow_crowded=true")
 
-# As many as a plane can hold: triangles within triangles, each turned by half a turn, around 8.
-RINGS = {8: (0.0, 0), 3: (1.2, 90), 5: (1.2, 210), 9: (1.2, 330), 7: (3.2, 30), 2: (3.2, 150),
-         4: (3.2, 270), 1: (8.0, 90), 6: (8.0, 210), 0: (8.0, 330)}  # fmt: skip
-MAXIMAL = [
-    (8, 3), (8, 5), (8, 9), (3, 5), (5, 9), (3, 9), (3, 7), (7, 9), (2, 3), (2, 5), (4, 5), (4, 9),
-    (2, 7), (2, 4), (4, 7), (1, 7), (1, 2), (2, 6), (4, 6), (0, 4), (0, 7), (0, 1), (1, 6), (0, 6),
-]  # fmt: skip
-STUDIES = {
-    **{n: (LATTICE, EDGES[:n]) for n in NAMED},
-    len(MAXIMAL): (
-        {d: (r * math.cos(math.radians(a)), r * math.sin(math.radians(a)))
-         for d, (r, a) in RINGS.items()},
-        MAXIMAL,
-    ),
-}  # fmt: skip
-"""Where the digits are laid out, and the pairs that are named."""
+
+@dataclass(frozen=True)
+class Case:
+    """Runs that differ in their pairs and seeds alone."""
+
+    title: str
+    pairs: int
+    changes: tuple[str, ...]
+    sets: int = SETS
+
+
+CASES = {
+    "mnist-4": Case("MNIST", 4, MNIST),
+    "mnist-9": Case("MNIST", 9, MNIST),
+    "mnist-14": Case("MNIST", 14, MNIST),
+    "fashion-4": Case("Fashion-MNIST", 4, FASHION),
+    "fashion-9": Case("Fashion-MNIST", 9, FASHION),
+    "digits-4": Case("digits", 4, DIGITS),
+    "digits-9": Case("digits", 9, DIGITS),
+    "mnist-4-let-go": Case("MNIST, labels let go", 4, (*MNIST, LET_GO)),
+    "mnist-4-layout": Case("MNIST, the plan without terms", 4, (*MNIST, "terms=[]"), sets=5),
+    "mnist-4-neither": Case("MNIST, guidance alone, same KL weight", 4, (*MNIST, *PLAIN), sets=5),
+    "mnist-14-neither": Case("MNIST, guidance alone, same KL weight", 14, (*MNIST, *PLAIN), sets=5),
+    "mnist-4-whole": Case("MNIST, 54,000 images", 4, MNIST[:1], sets=3),
+    **{
+        f"mnist-all-in-{dim}": Case(
+            f"MNIST, {dim} dimensions", 45, (*MNIST, f"latent.dim={dim}", *WIDE), sets=1
+        )
+        for dim in (4, 5, 6, 9)
+    },
+}
+SHOWN = "mnist-9", "fashion-4"
+"""The cases of the pictures, the first set of each."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=Path, required=True, help="where the runs are or shall be")
-    parser.add_argument("recipes", nargs="*", default=list(RECIPES), help="which; both if none")
-    parser.add_argument("--pairs", action="store_true", help="how many pairs can be named, too")
+    parser.add_argument("cases", nargs="*", default=list(CASES), help="which; all if none")
+    parser.add_argument("--train-only", action="store_true", help="leave the document as it is")
     options = parser.parse_args()
-    parts = [recipes_section(options.runs, options.recipes)]
-    if options.pairs:
-        parts.append(pairs_section(options.runs / "pairs"))
-    write_below_mark(DOCS / "borders.md", "benchmarks/borders.py", parts)
+    for name in options.cases:
+        for folder in runs_of(options.runs, name):
+            print(folder, flush=True)
+    if not options.train_only:
+        write_below_mark(DOCS / "borders.md", "benchmarks/borders.py", document(options.runs))
 
 
-def recipes_section(runs: Path, names: list[str]) -> str:
-    lines = [
-        f"## Figures\n\nMeasured on {stamp()}, by `python -m benchmarks.borders --runs DIR`. "
-        "Medians over five seeds, and the range; reconstruction is that of the test images."
-    ]
-    for name in names:
-        plain = RECIPES[name]
-        rows = [last_row(run(runs, name, seed)) for seed in SEEDS]
-        before = [last_row(run(runs, plain, seed)) for seed in SEEDS]
-        keys = [key for key in rows[0] if key.startswith("test/direct_path/")]
-        table = [
-            f"| `recipes/{name}.toml` | median | range | `{plain}`, median |",
-            "|---|---|---|---|",
-        ]
-        others = ("knn_accuracy", "direct_path_mean", "wholeness", "adjacency", "retention",
-                  "decoded_agreement", "morph_mix", "morph_mix_crossfade", "morph_kept_realism",
-                  "morph_kept_realism_crossfade", "reconstruction")  # fmt: skip
-        for key in [*keys, *(f"test/{other}" for other in others)]:
-            values = [row[key] for row in rows if key in row]
-            if not values:
+def random_pairs(count: int, number: int) -> list[tuple[int, int]]:
+    """So many random pairs of ten classes, the same for the same number: a planar graph as far as
+    a plane can hold so many, and all pairs at 45."""
+    import networkx
+
+    draw = random.Random(100 * count + number)
+    graph = networkx.Graph()
+    edges = [(a, b) for a in range(CLASSES) for b in range(a)]
+    draw.shuffle(edges)
+    for edge in edges:
+        if graph.number_of_edges() == count:
+            break
+        graph.add_edge(*edge)
+        if count <= 3 * CLASSES - 6 and not networkx.check_planarity(graph)[0]:
+            graph.remove_edge(*edge)
+    return sorted((min(edge), max(edge)) for edge in graph.edges)
+
+
+def runs_of(runs: Path, name: str) -> Iterator[Path]:
+    """The finished runs of a case; those that are not there are trained now.
+
+    Sets of pairs that no plan holds are refused by the recipe, and the next ones taken."""
+    from dvae_core import RecipeError, RunFolder, load_recipe, resume_run, run_recipe
+
+    case, found = CASES[name], 0
+    for number in range(1, TRIED + 1):
+        if found == case.sets:
+            return
+        folder = runs / f"{name}-{number}"
+        refused = runs / f"{case.pairs}-pairs-{number}.refused"  # for all cases alike
+        if refused.exists():
+            continue
+        if not folder.exists():
+            recipe = load_recipe(ROOT / "recipes/borders.toml", settings(case, number))
+            try:
+                run_recipe(recipe, runs, name=folder.name)
+            except RecipeError as error:
+                refused.write_text(str(error))
                 continue
-            plain_values = [row[key] for row in before if key in row]
-            low, high = number(min(values)), number(max(values))
-            beside = number(statistics.median(plain_values)) if plain_values else ""
-            label = key.removeprefix("test/")
-            table.append(
-                f"| {label} | {number(statistics.median(values))} | {low} - {high} | {beside} |"
-            )
-        lines.append("\n".join(table))
-        ratios = [
-            100 * mean(rows, f"{part}/reconstruction") / mean(before, f"{part}/reconstruction")
-            - 100
-            for part in ("train", "test")
-        ]
-        lines.append(
-            f"Reconstruction against the plain VAE, means over the seeds: {ratios[0]:+.1f} % in "
-            f"training, {ratios[1]:+.1f} % on the test images."
-        )
-        lines.append(pictures(run(runs, name, 1), name))
-    return "\n\n".join(lines)
+        elif RunFolder.open(folder).info["status"] != "finished":
+            resume_run(folder)
+        found += 1
+        yield folder
 
 
-def pairs_section(runs: Path) -> str:
-    table = [
-        "| pairs named | their direct paths: mean | lowest | knn_accuracy | adjacency | "
-        "direct_path_mean | reconstruction |",
-        "|---|---|---|---|---|---|---|",
+def settings(case: Case, number: int) -> list[str]:
+    pairs = json.dumps(random_pairs(case.pairs, number))
+    return [
+        f"pairs={pairs}",
+        f"seed={200 + number}",
+        f"evaluate.metrics=[{{name='borders', pairs={pairs}}}]",
+        "evaluate.plots=['regions']",
+        *case.changes,
     ]
-    for n, (_, pairs) in STUDIES.items():
-        row = last_row(named_run(runs, n))
-        named = [row[f"test/direct_path/{a}-{b}"] for a, b in map(sorted, pairs)]
-        shares = (number(sum(named) / n), number(min(named))) if named else ("", "")
-        others = ("knn_accuracy", "adjacency", "direct_path_mean", "reconstruction")
-        cells = [str(n), *shares, *(number(row[f"test/{key}"]) for key in others)]
-        table.append(f"| {' | '.join(cells)} |")
-    intro = (
-        "## How many borders can be named\n\nUp to 19: the digits on a triangular lattice, whose "
-        "edges are named by and by. 24, as many as a plane can hold: triangles within triangles. "
-        "Otherwise as `mnist_borders.toml`, with its weight for each pair; seed 1."
-    )
-    return f"{intro}\n\n" + "\n".join(table)
 
 
-def run(runs: Path, name: str, seed: int) -> Path:
-    """The folder of a recipe's run with a seed, trained if need be."""
-    from dvae_core import load_recipe
+@dataclass(frozen=True)
+class Found:
+    """What the runs of a case came to, from their last rows."""
 
-    for info in sorted(runs.glob(f"{name}-*/run.json")):
-        facts = json.loads(info.read_text())
-        if facts["status"] == "finished" and facts["seed"] == seed:
-            return info.parent
-    overrides = [f"seed={seed}", "callbacks=[]"]
-    return train(load_recipe(ROOT / "recipes" / f"{name}.toml", overrides), runs)
+    rows: list[dict[str, Any]]
 
+    @property
+    def shares(self) -> list[list[float]]:
+        """The direct paths of each run's named pairs, lowest first."""
+        prefix = "test/direct_path/"
+        return [sorted(v for k, v in row.items() if k.startswith(prefix)) for row in self.rows]
 
-def named_run(runs: Path, n: int) -> Path:
-    from dvae_core import load_recipe
+    def mean(self, name: str) -> float:
+        return statistics.fmean(row[f"test/{name}"] for row in self.rows)
 
-    folder = runs / f"named-{n}"
-    found = [p.parent for p in folder.glob("*/run.json") if '"finished"' in p.read_text()]
-    if found:
-        return found[0]
-    recipe = ROOT / "recipes" / "mnist_borders.toml"
-    places, named = STUDIES[n]
-    coordinates = [list(places[digit]) for digit in range(10)]
-    overrides = [
-        "callbacks=[]",
-        "evaluate.every=25",
-        'evaluate.metrics=["borders"]',
-        f"kl.coordinates={coordinates}",
-    ]
-    if n:
-        pairs = [[str(a), str(b)] for a, b in named]
-        (term,) = load_recipe(recipe).terms
-        border: Any = term.component
-        # The term is a mean over its pairs.
-        weight = term.weight * n / len(border.pairs)
-        overrides.append(
-            f'terms=[{{name="border", pull={border.pull}, fill={border.fill}, weight={weight}, '
-            f"pairs={json.dumps(pairs)}}}]"
+    def line(self, case: Case) -> str:
+        """The case's row of the table."""
+        every = [share for run in self.shares for share in run]
+        lowest = sorted(run[0] for run in self.shares)
+        told = " ".join(f"{share:.2f}".lstrip("0") for share in lowest)
+        return (
+            f"| {case.title} | {case.pairs} | {len(self.rows)} | {statistics.median(every):.2f} "
+            f"| {told} | {self.mean('knn_accuracy'):.3f} | {self.mean('reconstruction'):.2f} "
+            f"| {self.mean('kl'):.2f} |"
         )
-    else:
-        overrides.append("terms=[]")
-    return train(load_recipe(recipe, overrides), folder)
 
 
-def train(recipe: Any, out: Path) -> Path:
-    from dvae_core import run_recipe
-    from dvae_core.cli.progress import watch
-
-    with watch() as watcher:
-        return run_recipe(recipe, out, watch=watcher).path
-
-
-def pictures(folder: Path, name: str) -> str:
-    """Writes the region map and the first named morph of a run; the lines that show them."""
-    from dvae_core import load_run
-    from dvae_core.latent.morph import morph
-    from dvae_core.latent.morph_picture import draw_morph
-
-    snapshot = load_run(folder).snapshot()
-    regions = newest_figure(folder, "regions").read_bytes()
-    save_picture(regions, f"{name}-regions")
-    a, b = snapshot.named_pairs[0]
-    save_picture(draw_morph(snapshot, morph(snapshot, a, b)), f"{name}-morph")
-    names = f"{snapshot.classes[a]} to {snapshot.classes[b]}"
-    return (
-        f"![regions](images/{name}-regions.png)\n\n![a morph from {names}](images/{name}-morph.png)"
-    )
-
-
-def newest_figure(folder: Path, plot: str) -> Path:
-    return sorted((folder / "figures").glob(f"epoch-*-{plot}.png"))[-1]
-
-
-def last_row(folder: Path) -> dict[str, Any]:
+def document(runs: Path) -> list[str]:
     from dvae_core import RunFolder
 
-    return RunFolder.open(folder).metrics()[-1]
+    lines = [
+        "| data | pairs | sets | direct paths, median | lowest pair of each set | k-NN "
+        "| reconstruction | KL, nats |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, case in CASES.items():
+        there = sorted(runs.glob(f"{name}-[0-9]*/run.json"))
+        folders = [RunFolder.open(file.parent) for file in there]
+        done = [f for f in folders if f.info["status"] == "finished" and of_case(f.path, name)]
+        if done:
+            lines.append(Found([folder.metrics()[-1] for folder in done]).line(case))
+    parts = [
+        f"## Figures\n\nMeasured on {stamp()}, by `python -m benchmarks.borders --runs DIR`. Every "
+        "set has random pairs and a seed of its own. k-NN, reconstruction and KL are means over "
+        "the sets, on the test images.",
+        "\n".join(lines),
+    ]
+    refused = Counter(file.name.partition("-")[0] for file in runs.glob("*.refused"))
+    if refused:
+        told = ", ".join(f"{n} of the sets of {pairs} pairs" for pairs, n in refused.items())
+        parts.append(f"Left out, for no plan was found that holds them: {told}.")
+    for name in SHOWN:
+        for file in sorted(runs.glob(f"{name}-1/run.json")):
+            shown = RunFolder.open(file.parent)
+            picture = shown.figure_path(shown.metrics()[-1]["epoch"], "regions")
+            save_picture(picture.read_bytes(), f"borders-{name}")
+            title = f"{CASES[name].title}, {CASES[name].pairs} named pairs, and the plan"
+            parts.append(f"![regions: {title}](images/borders-{name}.png)")
+    return parts
 
 
-def mean(rows: list[dict[str, Any]], key: str) -> float:
-    return statistics.mean(row[key] for row in rows)
-
-
-def number(value: float) -> str:
-    return f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
+def of_case(folder: Path, name: str) -> bool:
+    """Whether a folder is of this case, and not of one whose name begins alike."""
+    return folder.name.removeprefix(f"{name}-").isdigit()
 
 
 if __name__ == "__main__":

@@ -9,14 +9,14 @@ explore page need Chromium (`pip install ".[test]"` has what steers it).
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.borders import newest_figure, run
-from benchmarks.documents import DOCS, save_picture, stamp, write_below_mark
+from benchmarks.documents import DOCS, ROOT, save_picture, stamp, write_below_mark
 
 FIGURES = {
     "mnist_abs": ("latent", "manifold", "reconstructions"),
@@ -47,6 +47,24 @@ def main() -> None:
         f"| {' | '.join(f'![{name}](images/{name}.png)' for name in SCREENS)} |"
     )
     write_below_mark(DOCS / "gallery.md", "benchmarks/gallery.py", parts)
+
+
+def run(runs: Path, name: str, seed: int) -> Path:
+    """The folder of a recipe's run with a seed, trained if need be."""
+    from dvae_core import load_recipe, run_recipe
+    from dvae_core.cli.progress import watch
+
+    for info in sorted(runs.glob(f"{name}-*/run.json")):
+        facts = json.loads(info.read_text())
+        if facts["status"] == "finished" and facts["seed"] == seed:
+            return info.parent
+    recipe = load_recipe(ROOT / "recipes" / f"{name}.toml", [f"seed={seed}", "callbacks=[]"])
+    with watch() as watcher:
+        return run_recipe(recipe, runs, watch=watcher).path
+
+
+def newest_figure(folder: Path, plot: str) -> Path:
+    return sorted((folder / "figures").glob(f"epoch-*-{plot}.png"))[-1]
 
 
 def section(name: str, folder: Path) -> str:
