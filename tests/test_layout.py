@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from dvae_plugins.affinity import affinity
 from dvae_plugins.kls import ClassPriorKL
 from dvae_plugins.layout import PROMISED, SPACINGS, _direct, plan, refuse_crowds, roomy
 from typer.testing import CliRunner
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from dvae_core.cli import app
 from dvae_core.errors import DvaeError, RecipeError
 from dvae_core.latent.plan import draw_plan, plan_of
+from dvae_core.model.data import load_data
 from dvae_core.model.objective import build_kl
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.training.run import run_recipe
@@ -94,9 +96,49 @@ def test_a_crowd_is_refused_with_what_would_help():
     assert min(plan(5, dim, pairs, 3.5).direct) >= 0.7
 
 
-def test_the_prior_has_its_means_where_they_are_planned():
-    kl = build_kl(ClassPriorKL(means="planned"), 2, ("a", "b", "c"), ((0, 1),))
-    torch.testing.assert_close(kl.means, plan(3, 2, ((0, 1),), 3.5).means)
+@pytest.fixture
+def facts():
+    """What a prior is told of three classes of images, of which the last two are hard to tell."""
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), 40)
+    images = random.integers(0, 40, (120, 1, 4, 4))
+    images[labels == 0, :, 0] += 200
+    images[labels > 0, :, 3] += 200
+    return {"pairs": ((0, 1),), "images": images.astype(np.uint8), "labels": labels}
+
+
+def test_affinity_is_how_often_the_nearest_image_is_of_another_class(facts):
+    close = affinity(facts["images"], facts["labels"], 4)
+    # Nothing is near class 0; of the neighbours of 1 half are of 2, and the other way round.
+    np.testing.assert_allclose(close[0], 0)
+    assert close[1, 2] == close[2, 1] == pytest.approx(1, abs=0.15)
+    np.testing.assert_array_equal(close[3], 0)
+    labels = np.where(facts["labels"] == 2, -1, facts["labels"])
+    assert affinity(facts["images"], labels, 3).sum() == 0
+    assert affinity(facts["images"][:1], labels[:1], 3).sum() == 0
+
+
+def test_what_the_data_has_together_is_planned_together():
+    pairs = ((0, 1), (2, 3))
+    close = torch.zeros(6, 6)
+    close[1, 5] = close[5, 1] = close[0, 4] = close[4, 0] = 0.5
+    alone, beside = plan(6, 2, pairs, 3.5), plan(6, 2, pairs, 3.5, close)
+    assert min(beside.direct) > 0.95
+    apart = distances(beside.means)
+    assert apart[1, 5] < 4.2
+    assert apart[0, 4] < 4.2
+    assert (close * apart).sum() < (close * distances(alone.means)).sum()
+
+
+def test_a_prior_that_is_loaded_makes_no_plan(facts):
+    kl = build_kl(ClassPriorKL(means="planned"), 2, ("a", "b", "c"), pairs=facts["pairs"])
+    assert kl.means.abs().sum() == 0
+
+
+def test_the_prior_has_its_means_where_they_are_planned(facts):
+    kl = build_kl(ClassPriorKL(means="planned"), 2, ("a", "b", "c"), **facts)
+    close = torch.tensor(affinity(facts["images"], facts["labels"], 3), dtype=torch.float32)
+    torch.testing.assert_close(kl.means, plan(3, 2, ((0, 1),), 3.5, close).means)
     labels = torch.tensor([0, 1, 2])
     assert kl(kl.means[labels], torch.zeros(3, 2), labels).tolist() == pytest.approx([0, 0, 0])
 
@@ -121,7 +163,7 @@ def test_a_prior_that_asks_for_no_pairs_is_given_none(recipe_file):
             given.append("none")
 
     for kl in (Asks(), AsksNot()):
-        build_kl(kl, 2, ("a", "b"), ((0, 1),))
+        build_kl(kl, 2, ("a", "b"), pairs=((0, 1),), images=None)
     assert given == [((0, 1),), "none"]
 
 
@@ -157,13 +199,14 @@ def test_pairs_that_cannot_be_are_refused_where_they_stand(recipe_file, tmp_path
 
 def test_a_plan_is_seen_by_the_judge(recipe_file):
     recipe = load_recipe(recipe_file, [*PLANNED, 'pairs=[["0", "2"]]'])
-    found = plan_of(recipe, ("0", "1", "2"))
+    data = load_data(recipe.dataset)
+    found = plan_of(recipe, data)
     assert found.direct == {(0, 2): pytest.approx(0.9, abs=0.1)}
     assert found.regions.adjacent[0, 2]
     figure = draw_plan(found)
     np.testing.assert_allclose(figure.axes[0].collections[-1].get_offsets(), found.means)
     with pytest.raises(DvaeError, match='kl "abs" has no places for classes'):
-        plan_of(load_recipe(recipe_file), ("0", "1", "2"))
+        plan_of(load_recipe(recipe_file), data)
 
 
 def test_the_command_draws_the_plan(recipe_file, tmp_path, monkeypatch):

@@ -38,13 +38,14 @@ def plan(
         from dvae_core.recipe.recipe import load_recipe
 
         loaded = load_recipe(recipe, overrides or ())
-        watcher.stage("loading the data, for the names of its classes")
-        classes = load_data(loaded.dataset).classes
+        watcher.stage("loading the data")
+        data = load_data(loaded.dataset)
         watcher.stage("looking for a layout")
-        found = plan_of(loaded, classes)
+        found = plan_of(loaded, data)
         watcher.stage("drawing")
         file = out or Path(f"{recipe.stem}-plan.png")
         write_out(file, png(draw_plan(found)))
+    classes = found.classes
     shares = {f"{classes[a]}-{classes[b]}": share for (a, b), share in found.direct.items()}
     if as_json:
         means = dict(zip(classes, found.means.tolist(), strict=True))

@@ -13,7 +13,9 @@ from dvae_core.latent.borders.judge import Judge
 from dvae_core.latent.borders.paths import Paths, paths
 from dvae_core.latent.borders.regions import Regions, regions
 from dvae_core.latent.colours import class_colours
+from dvae_core.model.data import visible_labels
 from dvae_core.model.objective import build_kl
+from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.randomness import seed_everything
 from dvae_core.recipe.recipe import Recipe
 
@@ -42,18 +44,26 @@ class Plan:
         return {pair: float(self.paths.direct_path[pair]) for pair in self.pairs}
 
 
-def plan_of(recipe: Recipe, classes: tuple[str, ...]) -> Plan:
-    """What the recipe's prior intends for these classes, before a step is taken.
+def plan_of(recipe: Recipe, data: LabelledImages) -> Plan:
+    """What the recipe's prior intends for the classes of these data, before a step is taken.
 
     Raises:
         RecipeError: the prior does not fit the classes, the latent space or the pairs.
         DvaeError: the prior has no places for classes.
     """
+    classes = data.classes
     pairs = recipe.named_pairs(classes)
     pairs += tuple(p for term in recipe.terms for p in term.component.named_pairs(classes))
     seed_everything(recipe.seed, "start")
     try:
-        kl = build_kl(recipe.kl.component, recipe.latent.dim, classes, pairs)
+        kl = build_kl(
+            recipe.kl.component,
+            recipe.latent.dim,
+            classes,
+            pairs=pairs,
+            images=data.train_images,
+            labels=visible_labels(recipe, data.train_labels),
+        )
     except ValueError as error:
         raise RecipeError(f"{recipe.origin(('kl', 'name'))}: [kl] {error}") from error
     if getattr(kl, "means", None) is None:

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 from dvae_core.errors import DataError, DvaeError
 from dvae_core.plugin.kinds import Dataset
 from dvae_core.plugin.labelled_images import LabelledImages, held_out
+from dvae_core.randomness import derived_seed
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from dvae_core.recipe.recipe import Recipe
 
 
 def cache_folder() -> Path:
@@ -170,8 +173,14 @@ def rank_in_class(labels: np.ndarray) -> np.ndarray:
     return rank
 
 
+def visible_labels(recipe: Recipe, labels: np.ndarray) -> np.ndarray:
+    """The training labels [N] that a run of the recipe may see; -1 are hidden."""
+    seed = derived_seed(recipe.seed, "hidden labels")
+    return guidance_labels(labels, recipe.dataset.labelled_fraction, seed)
+
+
 def guidance_labels(labels: np.ndarray, labelled_fraction: float, seed: int) -> np.ndarray:
-    """The labels that guidance may see: a seeded random rest of them is -1."""
+    """A seeded random part of the labels; the rest of them is -1."""
     if labelled_fraction >= 1:
         return labels
     import numpy as np

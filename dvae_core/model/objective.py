@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -24,11 +25,26 @@ class Objective(nn.Module):
 
     A KL or an extra term may have parameters of its own; they are this module's then.
 
+    Args:
+        recipe: whose objective it is.
+        model: what is trained.
+        timeline: when weights change.
+        images: the training images, uint8 [N, C, H, W], and
+        labels: what is known of their labels [N], -1 where it is nothing; both None where a
+            checkpoint is loaded.
+
     Raises:
         RecipeError: the KL does not fit the classes or the latent space.
     """
 
-    def __init__(self, recipe: Recipe, model: GuidedVAE, timeline: Timeline) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        model: GuidedVAE,
+        timeline: Timeline,
+        images: np.ndarray | None = None,
+        labels: np.ndarray | None = None,
+    ) -> None:
         super().__init__()
         self.weights = recipe.weights
         self.names = tuple(self.weights)
@@ -37,7 +53,14 @@ class Objective(nn.Module):
         self.no_bound = recipe.no_bound
         """Why there is no bound on the likelihood, or None."""
         try:
-            self.kl = build_kl(recipe.kl.component, model.latent_dim, model.classes, model.pairs)
+            self.kl = build_kl(
+                recipe.kl.component,
+                model.latent_dim,
+                model.classes,
+                pairs=model.pairs,
+                images=images,
+                labels=labels,
+            )
         except ValueError as error:
             raise RecipeError(f"{recipe.origin(('kl', 'name'))}: [kl] {error}") from error
         model.take_prior(self.kl)
@@ -110,13 +133,11 @@ class Objective(nn.Module):
         return [term(outputs, labels) for term in self.extra]
 
 
-def build_kl(
-    kl: KL, latent_dim: int, classes: tuple[str, ...], pairs: tuple[tuple[int, int], ...]
-) -> Any:
-    """A KL's function; one whose `build` has a parameter `pairs` is given them.
+def build_kl(kl: KL, latent_dim: int, classes: tuple[str, ...], **facts: Any) -> Any:
+    """A KL's function; its `build` is given those of the facts that it has a parameter for.
 
     Raises:
         ValueError: it does not fit the classes, the latent space or the pairs.
     """
-    asks = "pairs" in inspect.signature(kl.build).parameters
-    return kl.build(latent_dim, classes, **({"pairs": pairs} if asks else {}))
+    asked = inspect.signature(kl.build).parameters
+    return kl.build(latent_dim, classes, **{k: v for k, v in facts.items() if k in asked})

@@ -14,7 +14,7 @@ from dvae_core.errors import Diverged, RecipeError
 from dvae_core.latent.networks import Networks
 from dvae_core.latent.snapshot import Snapshot
 from dvae_core.model.batches import Batches
-from dvae_core.model.data import fingerprint, guidance_labels
+from dvae_core.model.data import fingerprint, visible_labels
 from dvae_core.model.device import autocast, device_of, place
 from dvae_core.model.fitting import restore_optimizer
 from dvae_core.model.guided_vae import build_model
@@ -22,7 +22,6 @@ from dvae_core.model.ledger import Ledger
 from dvae_core.model.objective import Objective
 from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.randomness import (
-    derived_seed,
     forked,
     generator,
     global_state,
@@ -60,7 +59,10 @@ class Training:
         place(self.model, self.device)
         if self.device.type == "cpu":
             keep_freed_memory()
-        self.objective = Objective(recipe, self.model, self.timeline).to(self.device)
+        visible = visible_labels(recipe, data.train_labels)
+        self.objective = Objective(
+            recipe, self.model, self.timeline, data.train_images, visible
+        ).to(self.device)
         # A term may hold the model itself; each parameter is trained once.
         both = (*self.model.parameters(), *self.objective.parameters())
         self.parameters = list(dict.fromkeys(both))
@@ -72,10 +74,6 @@ class Training:
             raise RecipeError(
                 f"{recipe.origin(('optimizer', 'name'))}: [optimizer] {error}"
             ) from error
-        fraction = recipe.dataset.labelled_fraction
-        visible = guidance_labels(
-            data.train_labels, fraction, derived_seed(recipe.seed, "hidden labels")
-        )
         self.batches = Batches(
             data.train_images,
             visible,

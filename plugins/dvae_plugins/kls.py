@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from dvae_core import KL, hookimpl
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 
@@ -107,7 +108,8 @@ class ClassPriorKL(KL):
 
     means: Literal["learned", "ring", "grid", "given", "planned"] = "learned"
     """Where the means come from. A ring or a grid lies in the first two dimensions; "planned" ones
-    lie as the recipe's `pairs` ask: side by side, with no third class between."""
+    lie as the recipe's `pairs` ask, side by side with no third class between, and beside that what
+    the data has close together lies close together."""
     width: float = Field(default=10.0, gt=0)
     """The standard deviation of the prior of learned means."""
     radius: float = Field(default=4.0, gt=0)
@@ -133,6 +135,8 @@ class ClassPriorKL(KL):
         latent_dim: int,
         classes: tuple[str, ...],
         pairs: tuple[tuple[int, int], ...] = (),
+        images: np.ndarray | None = None,
+        labels: np.ndarray | None = None,
     ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
         """As for every KL.
 
@@ -147,10 +151,16 @@ class ClassPriorKL(KL):
         if self.means == "learned":
             return ClassPrior(torch.randn(len(classes), latent_dim), self.width)
         if self.means == "planned":
+            if images is None or labels is None:  # what is loaded has its means
+                return ClassPrior(torch.zeros(len(classes), latent_dim))
+            from dvae_plugins.affinity import affinity
             from dvae_plugins.layout import plan, refuse_crowds, roomy
 
-            asked = (len(classes), latent_dim, pairs)
-            layout = plan(*asked, self.spacing) if self.spacing else roomy(*asked)
+            close = torch.tensor(affinity(images, labels, len(classes)), dtype=torch.float32)
+            if self.spacing:
+                layout = plan(len(classes), latent_dim, pairs, self.spacing, close)
+            else:
+                layout = roomy(len(classes), latent_dim, pairs, close)
             if not self.allow_crowded:
                 refuse_crowds(layout, pairs, classes)
             return ClassPrior(layout.means)

@@ -41,11 +41,11 @@ class Layout:
     """That the means were to keep."""
 
 
-def roomy(classes: int, dim: int, pairs: Pairs) -> Layout:
+def roomy(classes: int, dim: int, pairs: Pairs, affinity: Tensor | None = None) -> Layout:
     """The tightest plan that promises enough, or the one that promises most."""
     best: Layout | None = None
     for spacing in SPACINGS:
-        found = plan(classes, dim, pairs, spacing)
+        found = plan(classes, dim, pairs, spacing, affinity)
         if best is None or min(found.direct, default=1) > min(best.direct, default=1):
             best = found
         if min(best.direct, default=1) >= PROMISED:
@@ -54,25 +54,28 @@ def roomy(classes: int, dim: int, pairs: Pairs) -> Layout:
     return best
 
 
-def plan(classes: int, dim: int, pairs: Pairs, spacing: float) -> Layout:
+def plan(
+    classes: int, dim: int, pairs: Pairs, spacing: float, affinity: Tensor | None = None
+) -> Layout:
     """Class means for which straight lines between named classes meet these two alone.
 
     Were every class N(m_c, 1) and judged by the nearest mean, then on a line from an image of a to
     one of b no third class should be likelier than these two. The search lowers -log p(a or b | z)
     on such lines, while pairs are to be no more than a `spacing` apart and all classes at least
     one, by gradient descent from many random starts. It looks at whole classes, not at their means
-    alone: a third one may be no nearer than their spread allows. The same arguments give the same
-    layout.
+    alone: a third one may be no nearer than their spread allows. Beside that, the sum of the
+    distances of classes, in spacings, by their `affinity` [K, K], is to be small: what the data has
+    together costs least where it lies together. The same arguments give the same layout.
     """
     draw = torch.Generator().manual_seed(0)
     starts = STARTS if dim <= 2 else STARTS // 4
     means = 1.2 * spacing * torch.randn(starts, classes, dim, generator=draw)
     with _one_thread():
-        means = _descend(means, pairs, spacing, _Lines(32, pairs, dim, draw), 250, 1.0)
-        lines = _Lines(128, pairs, dim, draw)
-        best = _cost(means, pairs, spacing, lines).argsort()[:KEPT]
-        means = _descend(means[best], pairs, spacing, lines, 150, 0.3)
-        best = _cost(means, pairs, spacing, lines).argmin()
+        cost = _Cost(pairs, spacing, affinity, _Lines(32, pairs, dim, draw))
+        means = _descend(means, cost, steps=250, pace=1.0)
+        cost = replace(cost, lines=_Lines(128, pairs, dim, draw))
+        means = _descend(means[cost(means).argsort()[:KEPT]], cost, steps=150, pace=0.3)
+        best = cost(means).argmin()
         found = means[best] - means[best].mean(dim=0)
         return Layout(found, tuple(_direct(found, pair) for pair in pairs), spacing)
 
@@ -152,36 +155,49 @@ class _Lines:
         )
 
 
-def _descend(
-    means: Tensor, pairs: Pairs, spacing: float, lines: _Lines, steps: int, pace: float
-) -> Tensor:
+@dataclass(frozen=True)
+class _Cost:
+    """What is wrong with layouts."""
+
+    pairs: Pairs
+    spacing: float
+    affinity: Tensor | None
+    lines: _Lines
+
+    def __call__(self, means: Tensor) -> Tensor:
+        """[S] of layouts [S, K, D]."""
+        # The smallest of numbers keeps the gradients of the distances finite at 0.
+        apart = ((means[:, :, None] - means[:, None]).square().sum(dim=-1) + 1e-9).sqrt()
+        itself = torch.eye(means.shape[1], dtype=torch.bool)
+        near = (self.spacing - apart).clamp(min=0).square().masked_fill(itself, 0)
+        cost = 0.5 * near.sum(dim=(1, 2)) + 0.003 * means.square().sum(dim=(1, 2))
+        if self.affinity is not None:
+            cost = cost + (self.affinity * apart / self.spacing).sum(dim=(1, 2))
+        if self.pairs:
+            two = torch.tensor(self.pairs)
+            third = self._third(means, two)
+            far = (apart[:, two[:, 0], two[:, 1]] - self.spacing).clamp(min=0).square()
+            cost = cost + 4 * third.mean(dim=2).sum(dim=1) + 0.3 * far.sum(dim=1)
+        return cost
+
+    def _third(self, means: Tensor, two: Tensor) -> Tensor:
+        """[S, Q, L]: -log p(a or b | z) on the lines between pairs [Q, 2]."""
+        points = self.lines.points(means[:, two[:, 0]], means[:, two[:, 1]])
+        likely = -0.5 * (points[:, :, :, None] - means[:, None, None]).square().sum(dim=-1)
+        own = two[None, :, None].expand(len(means), -1, likely.shape[2], -1)
+        return likely.logsumexp(dim=-1) - likely.gather(-1, own).logsumexp(dim=-1)
+
+
+def _descend(means: Tensor, cost: _Cost, *, steps: int, pace: float) -> Tensor:
     means = means.clone().requires_grad_()
     optimizer = torch.optim.Adam([means])
     with torch.enable_grad():
         for step in range(steps):
-            optimizer.param_groups[0]["lr"] = 0.05 * spacing * pace * (1 - step / steps)
+            optimizer.param_groups[0]["lr"] = 0.05 * cost.spacing * pace * (1 - step / steps)
             optimizer.zero_grad()
-            _cost(means, pairs, spacing, lines).sum().backward()
+            cost(means).sum().backward()
             optimizer.step()
     return means.detach()
-
-
-def _cost(means: Tensor, pairs: Pairs, spacing: float, lines: _Lines) -> Tensor:
-    """[S] of layouts [S, K, D]."""
-    # The smallest of numbers keeps the gradients of the distances finite at 0.
-    apart = ((means[:, :, None] - means[:, None]).square().sum(dim=-1) + 1e-9).sqrt()
-    itself = torch.eye(means.shape[1], dtype=torch.bool)
-    near = (spacing - apart).clamp(min=0).square().masked_fill(itself, 0).sum(dim=(1, 2))
-    cost = 0.5 * near + 0.003 * means.square().sum(dim=(1, 2))
-    if pairs:
-        two = torch.tensor(pairs)
-        points = lines.points(means[:, two[:, 0]], means[:, two[:, 1]])
-        likely = -0.5 * (points[:, :, :, None] - means[:, None, None]).square().sum(dim=-1)
-        own = two[None, :, None].expand(len(means), -1, likely.shape[2], -1)
-        third = likely.logsumexp(dim=-1) - likely.gather(-1, own).logsumexp(dim=-1)  # [S, Q, L]
-        far = (apart[:, two[:, 0], two[:, 1]] - spacing).clamp(min=0).square().sum(dim=1)
-        cost = cost + 4 * third.mean(dim=2).sum(dim=1) + 0.3 * far
-    return cost
 
 
 def _direct(means: Tensor, pair: tuple[int, int], lines: int = 1000, steps: int = 64) -> float:
