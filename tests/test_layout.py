@@ -125,8 +125,9 @@ def test_what_the_data_has_together_is_planned_together():
     alone, beside = plan(6, 2, pairs, 3.5), plan(6, 2, pairs, 3.5, close)
     assert min(beside.direct) > 0.95
     apart = distances(beside.means)
-    assert apart[1, 5] < 4.2
-    assert apart[0, 4] < 4.2
+    # Side by side, if a little farther than others: what is taken for 0 is to be no third on 0-1.
+    assert 3.5 < apart[1, 5] < 5
+    assert 3.5 < apart[0, 4] < 5
     assert (close * apart).sum() < (close * distances(alone.means)).sum()
 
 

@@ -17,6 +17,9 @@ STARTS = 64
 one can go around what is in the way."""
 SPACINGS = (3.5, 4.25, 5.0, 6.0)
 """In standard deviations of a class. Tight ones leave no void, wide ones nobody between."""
+SPILL = 12.0
+"""Nats by which a class is likelier on a line than it looks, for each unit of its affinity to one
+of the line's two: it will not stay within N(m_c, 1)."""
 PROMISED = 0.95
 """The planned share of direct paths of every pair that is worth no more room."""
 KEPT = 8
@@ -65,7 +68,8 @@ def plan(
     one, by gradient descent from many random starts. It looks at whole classes, not at their means
     alone: a third one may be no nearer than their spread allows. Beside that, the sum of the
     distances of classes, in spacings, by their `affinity` [K, K], is to be small: what the data has
-    together costs least where it lies together. The same arguments give the same layout.
+    together costs least where it lies together; but no line is to pass by what is taken for one of
+    its two classes, which spills over. The same arguments give the same layout.
     """
     draw = torch.Generator().manual_seed(0)
     starts = STARTS if dim <= 2 else STARTS // 4
@@ -185,6 +189,9 @@ class _Cost:
         points = self.lines.points(means[:, two[:, 0]], means[:, two[:, 1]])
         likely = -0.5 * (points[:, :, :, None] - means[:, None, None]).square().sum(dim=-1)
         own = two[None, :, None].expand(len(means), -1, likely.shape[2], -1)
+        if self.affinity is not None:
+            alike = torch.maximum(*self.affinity[two].unbind(dim=1)).scatter(1, two, 0)  # [Q, K]
+            likely = likely + SPILL * alike[:, None]
         return likely.logsumexp(dim=-1) - likely.gather(-1, own).logsumexp(dim=-1)
 
 
