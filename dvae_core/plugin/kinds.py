@@ -55,7 +55,7 @@ RecipePath = Annotated[Path, AfterValidator(_find_path)]
 
 
 class Encoder(Component):
-    """Turns images into features; the core adds the linear maps to mean and log_var."""
+    """Turns images into features, from which the posterior makes latent points."""
 
     kind = "encoder"
 
@@ -68,14 +68,45 @@ class Encoder(Component):
         """
 
 
+class Posterior(Component):
+    """Makes latent points of features: the approximate posterior q(z | image)."""
+
+    kind = "posterior"
+    family: ClassVar[Literal["independent normal", "normal", "other", "point"]] = "other"
+    """Which KLs know it.
+
+    "independent normal": mean and log_var say all. "normal": they are those of its marginals, and
+    `correlation` says the rest, for priors with independent dimensions (`KL.independent`). "other":
+    only a KL that is given the outputs (`KL.given_outputs`) can be right. "point": it has no
+    density, so that there is no bound, and any KL is a penalty.
+    """
+
+    @abstractmethod
+    def build(self, features: int, latent_dim: int) -> nn.Module:
+        """A module from (features [B, F], noise [B, D]) to a `dvae_core.Sample`.
+
+        The noise is standard normal. What it gives is float32, also where a run in bfloat16 has
+        features and linear maps in that. `dvae_core.IndependentNormal(features, latent_dim)` is
+        such a module, to use as it is or to build on.
+
+        Raises:
+            ValueError: it does not suit the latent space.
+        """
+
+
 class Decoder(Component):
     """Turns latent points into images, as logits."""
 
     kind = "decoder"
+    given_labels: ClassVar[bool] = False
+    """Whether it is conditional: then `build` has a third parameter, the class names, and what it
+    builds is called with (z, labels [B]). Labels are -1 where they are hidden or nobody says."""
 
     @abstractmethod
     def build(self, latent_dim: int, image_shape: ImageShape) -> nn.Module:
         """A module from z [B, D] to logits [B, C, H, W], with no output activation.
+
+        `image_shape` is that of the logits, whose C is what the reconstruction asks for.
 
         Raises:
             ValueError: this decoder cannot make images of that size.
@@ -90,11 +121,25 @@ class Reconstruction(Component):
 
     @abstractmethod
     def image(self, logits: Tensor) -> Tensor:
-        """Images in [0, 1] from logits, both [B, C, H, W]."""
+        """Images [B, C, H, W] in [0, 1] from logits [B, M, H, W]."""
 
     @abstractmethod
     def loss(self, logits: Tensor, images: Tensor) -> Tensor:
         """The loss [B] of each image, summed over channels and pixels."""
+
+    def channels(self, image_shape: ImageShape) -> int:
+        """M, how many maps the decoder is to give for images of (C, H, W)."""
+        return image_shape[0]
+
+    def build(self, image_shape: ImageShape) -> Any:
+        """What has `image` and `loss`: the component itself, or an nn.Module.
+
+        The parameters of a module are trained and saved with the model.
+
+        Raises:
+            ValueError: it does not suit such images.
+        """
+        return self
 
     def log_constant(self, pixels: int) -> float | None:
         """log p(image | z) + loss, which must not depend on anything but C * H * W = `pixels`.
@@ -118,6 +163,17 @@ class KL(Component):
     """Whether the prior of an image with a label depends on the label.
 
     What the loss bounds is then log p(image | label), and log p(image) where the label is hidden.
+    """
+    independent: ClassVar[bool] = False
+    """Whether the prior's dimensions are independent, so that it may stand beside "normal"
+    posteriors: the core adds their `correlation`, which is all that a function of mean and log_var
+    misses."""
+    given_outputs: ClassVar[bool] = False
+    """Whether its function takes a fourth argument, the `dvae_core.Outputs` with z and log_q.
+
+    For posteriors or priors of which mean and log_var say too little. What a divergence builds has
+    a method `log_prior(z [B, D])` then, the density [B] in nats without a label; without it there
+    is no importance-weighted bound.
     """
 
     @abstractmethod
@@ -344,6 +400,7 @@ KINDS: dict[str, type[Component]] = {
     cls.kind: cls
     for cls in (
         Encoder,
+        Posterior,
         Decoder,
         Reconstruction,
         KL,

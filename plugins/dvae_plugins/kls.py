@@ -27,6 +27,7 @@ class SquareKL(KL):
 
     name = "square"
     divergence = True
+    independent = True
 
     def build(
         self, latent_dim: int, classes: tuple[str, ...]
@@ -45,6 +46,7 @@ class AbsKL(KL):
     """
 
     name = "abs"
+    independent = True
 
     def build(
         self, latent_dim: int, classes: tuple[str, ...]
@@ -66,6 +68,7 @@ class LaplaceKL(KL):
 
     name = "laplace"
     divergence = True
+    independent = True
 
     def build(
         self, latent_dim: int, classes: tuple[str, ...]
@@ -103,6 +106,7 @@ class ClassPriorKL(KL):
 
     name = "class_prior"
     divergence = True
+    independent = True
     given_label = True
 
     means: Literal["learned", "ring", "grid", "given", "planned"] = "learned"
