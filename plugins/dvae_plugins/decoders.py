@@ -110,7 +110,7 @@ class ConditionalMLPDecoder(MLPDecoder):
     hide: float = Field(default=0.1, ge=0, le=1)
     """The share of the labels that are hidden from it while it trains, by chance."""
 
-    def build(  # type: ignore[override]
+    def build(
         self, latent_dim: int, image_shape: tuple[int, int, int], classes: tuple[str, ...] = ()
     ) -> nn.Module:
         from dvae_plugins.learned import Conditional

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
-
-if TYPE_CHECKING:
-    from dvae_plugins.reconstructions import Gaussian
 
 
 class Conditional(nn.Module):
@@ -28,13 +25,15 @@ class Conditional(nn.Module):
             hidden = torch.rand(labels.shape, device=labels.device) < self.hide
             labels = labels.masked_fill(hidden, -1)
         last = self.places.num_embeddings - 1
-        return self.network(torch.cat([z, self.places(labels.where(labels >= 0, last))], dim=1))
+        told = self.places(labels.where(labels >= 0, last))
+        logits: Tensor = self.network(torch.cat([z, told], dim=1))
+        return logits
 
 
 class LearnedNoise(nn.Module):
     """A Gaussian reconstruction whose one standard deviation is learned, above a least one."""
 
-    def __init__(self, likeness: Gaussian, std: float, least: float) -> None:
+    def __init__(self, likeness: Any, std: float, least: float) -> None:
         super().__init__()
         self.likeness = likeness
         self.floor = math.log(least)
@@ -48,7 +47,9 @@ class LearnedNoise(nn.Module):
         return self.floor + softplus(self.raw - self.floor)
 
     def image(self, logits: Tensor) -> Tensor:
-        return self.likeness.image(logits)
+        image: Tensor = self.likeness.image(logits)
+        return image
 
     def loss(self, logits: Tensor, images: Tensor) -> Tensor:
-        return self.likeness.loss_at(self.log_std, logits, images)
+        loss: Tensor = self.likeness.loss_at(self.log_std, logits, images)
+        return loss

@@ -82,11 +82,12 @@ def weighs_no_more_than_one(reconstruction: Reconstruction) -> None:
 def trains_what_it_builds(reconstruction: Reconstruction) -> None:
     shape = (1, 4, 4)
     built = reconstruction.build(shape)
-    if not isinstance(built, nn.Module):
+    trained = dict(built.named_parameters()) if isinstance(built, nn.Module) else {}
+    if not trained:
         return
     logits = torch.randn(B, reconstruction.channels(shape), 4, 4, requires_grad=True)
     built.loss(logits, torch.rand(B, *shape)).sum().backward()
-    for name, parameter in built.named_parameters():
+    for name, parameter in trained.items():
         reached = parameter.grad is not None and parameter.grad.abs().sum() > 0
         must(reached or not parameter.requires_grad, f"no gradient reaches parameter {name}")
 
@@ -129,8 +130,9 @@ def is_not_negative_if_a_divergence(kl: KL) -> None:
     mean, log_var = 3 * torch.randn(2000, 2), 2 * torch.randn(2000, 2)
     labels = torch.arange(2000) % 4
     if kl.given_outputs:  # it may look at one sample, and then only its mean has a sign
-        one = (x[:1].expand(20_000, *x.shape[1:]) for x in (mean, log_var, labels))
-        lowest = _term(kl, function, *one, torch.randn(20_000, 2)).mean().item()
+        mean, log_var = (x[:1].expand(20_000, 2) for x in (mean, log_var))
+        noise, labels = torch.randn(20_000, 2), labels[:1].expand(20_000)
+        lowest = _term(kl, function, mean, log_var, labels, noise).mean().item()
         must(lowest >= -0.05, f"claims to be a divergence and is {lowest:g} on the whole somewhere")
         return
     lowest = function(mean, log_var, labels).min().item()
@@ -142,7 +144,7 @@ def has_a_prior_if_a_divergence(kl: KL) -> None:
     if not kl.divergence:
         return
     torch.manual_seed(0)
-    function = kl.build(2, CLASSES)
+    function: Any = kl.build(2, CLASSES)
     if isinstance(function, nn.Module):
         function.eval()
     # The divergence from a next to certain z says log p(z), and p must not weigh more than 1.
