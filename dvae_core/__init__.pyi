@@ -8,6 +8,7 @@ from .latent.loaded_run import load_run as load_run
 from .latent.morph import morph as morph
 from .latent.morph_picture import draw_morph as draw_morph
 from .latent.snapshot import Snapshot as Snapshot
+from .model.posteriors import IndependentNormal as IndependentNormal
 from .pages.explore.page import explore_page as explore_page
 from .pages.run_report import run_report as run_report
 from .pages.sweep_report import sweep_report as sweep_report
@@ -16,6 +17,7 @@ from .plugin.given import Jobs as Jobs
 from .plugin.given import Model as Model
 from .plugin.given import Outputs as Outputs
 from .plugin.given import Run as Run
+from .plugin.given import Sample as Sample
 from .plugin.given import Sweep as Sweep
 from .plugin.hookspecs import hookimpl as hookimpl
 from .plugin.kinds import KL as KL
@@ -27,6 +29,7 @@ from .plugin.kinds import Head as Head
 from .plugin.kinds import Launcher as Launcher
 from .plugin.kinds import Metric as Metric
 from .plugin.kinds import Plot as Plot
+from .plugin.kinds import Posterior as Posterior
 from .plugin.kinds import RecipePath as RecipePath
 from .plugin.kinds import Reconstruction as Reconstruction
 from .plugin.kinds import Schedule as Schedule

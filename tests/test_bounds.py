@@ -61,10 +61,10 @@ def linear_gaussian(kl, **keys):
     labels = np.arange(40) % 3
     training = Training(recipe, LabelledImages(images, labels, images, labels, CLASSES))
     parameters = {
-        "to_mean.weight": (2 * W / PRECISIONS).T,
-        "to_mean.bias": -(2 * W / PRECISIONS).T @ B,
-        "to_log_var.weight": np.zeros((2, 4)),
-        "to_log_var.bias": -np.log(PRECISIONS),
+        "posterior.to_mean.weight": (2 * W / PRECISIONS).T,
+        "posterior.to_mean.bias": -(2 * W / PRECISIONS).T @ B,
+        "posterior.to_log_var.weight": np.zeros((2, 4)),
+        "posterior.to_log_var.bias": -np.log(PRECISIONS),
         "decoder.0.weight": W,
         "decoder.0.bias": B,
     }
@@ -92,8 +92,8 @@ def test_with_the_exact_posterior_one_sample_is_enough():
 
 def test_with_another_posterior_the_bound_grows_to_the_likelihood():
     training, x = linear_gaussian(SquareKL())
-    training.model.to_log_var.bias.data += 0.5
-    training.model.to_mean.bias.data += 0.3
+    training.model.posterior.to_log_var.bias.data += 0.5
+    training.model.posterior.to_mean.bias.data += 0.3
     snapshot = training.snapshot()
     means = [snapshot.log_likelihood(EVERY, samples=k).mean() for k in (1, 5, 500)]
     truth = exact(x).mean()
@@ -107,7 +107,7 @@ def test_with_another_posterior_the_bound_grows_to_the_likelihood():
 def test_the_bound_of_a_class_prior_is_about_the_mixture():
     training, x = linear_gaussian(ClassPriorKL(means="given", coordinates=CORNERS))
     truth = np.log(np.mean([np.exp(exact(x, c)) for c in CORNERS], axis=0))
-    training.model.to_log_var.bias.data += 1
+    training.model.posterior.to_log_var.bias.data += 1
     bounds = training.snapshot().log_likelihood(EVERY, samples=3000)
     np.testing.assert_allclose(bounds, truth, atol=0.15)
     assert bounds.mean() == pytest.approx(truth.mean(), abs=0.02)
@@ -188,8 +188,8 @@ def test_the_bound_of_a_laplace_prior():
 )
 def test_the_prior_is_read_off_the_divergence(kl, density):
     z = np.random.default_rng(0).normal(0, 3, (50, 2))
-    objective = linear_gaussian(kl)[0].objective
-    log_prior = objective.log_prior(torch.tensor(z, dtype=torch.float32))
+    model = linear_gaussian(kl)[0].model
+    log_prior = model.log_prior(torch.tensor(z, dtype=torch.float32))
     np.testing.assert_allclose(log_prior, density(z).sum(axis=1), atol=1e-4)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import ClassVar
@@ -20,11 +21,14 @@ from dvae_core import (
     Decoder,
     Encoder,
     Head,
+    IndependentNormal,
     LabelledImages,
     Launcher,
     Metric,
     Plot,
+    Posterior,
     Reconstruction,
+    Sample,
     Schedule,
     Term,
     run_job,
@@ -445,6 +449,187 @@ class PixelMean(GoodReconstruction):
         return (logits.sigmoid() - images).square().flatten(1).mean(dim=1)
 
 
+class TwiceTooLikely(GoodReconstruction):
+    """Compares."""
+
+    def log_constant(self, pixels):
+        return pixels * np.log(2)
+
+
+class Built(nn.Module):
+    """A reconstruction with a parameter that nothing uses."""
+
+    def __init__(self, component):
+        super().__init__()
+        self.idle = nn.Parameter(torch.ones(()))
+        self.image, self.loss = component.image, component.loss
+
+
+class IdleReconstruction(GoodReconstruction):
+    """Compares."""
+
+    def build(self, image_shape):
+        return Built(self)
+
+
+class Told(nn.Module):
+    """A decoder that is told the label, and adds a number of the label's own."""
+
+    def __init__(self, network, places):
+        super().__init__()
+        self.network = network
+        self.places = nn.Parameter(places)
+
+    def forward(self, z, labels):
+        return self.network(z) + self.places[labels][:, None, None, None]
+
+
+class LabelDeaf(GoodDecoder):
+    """Decodes; the class changes nothing."""
+
+    given_labels = True
+
+    def build(self, latent_dim, image_shape, classes):
+        return Told(super().build(latent_dim, image_shape), torch.zeros(len(classes) + 1))
+
+
+class Hidebound(GoodDecoder):
+    """Decodes; a hidden label is the last class to it."""
+
+    given_labels = True
+
+    def build(self, latent_dim, image_shape, classes):
+        return Told(super().build(latent_dim, image_shape), torch.randn(len(classes)))
+
+
+class Standard(nn.Module):
+    """From a sample, the divergence to N(0, 1), or to so many times that."""
+
+    def __init__(self, times):
+        super().__init__()
+        self.times = times
+
+    def log_prior(self, z):
+        return torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(dim=1) + np.log(self.times)
+
+    def forward(self, mean, log_var, labels, outputs):
+        return outputs.log_q - self.log_prior(outputs.z)
+
+
+class GoodSampling(KL):
+    """Pulls, by one sample."""
+
+    name = "wrong"
+    divergence = True
+    given_outputs = True
+    times: ClassVar[float] = 1.0
+
+    def build(self, latent_dim, classes):
+        return Standard(self.times)
+
+
+class Heavy(GoodSampling):
+    """Pulls to twice N(0, 1)."""
+
+    times = 2.0
+
+
+class Heaviest(GoodSampling):
+    """Pulls to e^20 N(0, 1)."""
+
+    times = np.exp(20.0)
+
+
+class Mute(GoodSampling):
+    """Pulls, and does not say where."""
+
+    def build(self, latent_dim, classes):
+        return Standard(1.0).forward
+
+
+class Changed(nn.Module):
+    """The usual posterior, and what becomes of its samples."""
+
+    def __init__(self, base, change):
+        super().__init__()
+        self.base = base
+        self.change = change
+
+    def forward(self, features, noise):
+        return self.change(self.base(features, noise))
+
+
+class GoodPosterior(Posterior):
+    """Makes latent points."""
+
+    name = "wrong"
+    family = "independent normal"
+
+    def build(self, features, latent_dim):
+        return Changed(IndependentNormal(features, latent_dim), self.change)
+
+    def change(self, sample):
+        return sample
+
+
+class BareTensor(GoodPosterior):
+    """Makes latent points."""
+
+    def change(self, sample):
+        return sample.z
+
+
+class NoDensity(GoodPosterior):
+    """Makes latent points."""
+
+    def change(self, sample):
+        return dataclasses.replace(sample, noise=None)
+
+
+class Wobbling(GoodPosterior):
+    """Makes latent points."""
+
+    def change(self, sample):
+        return dataclasses.replace(sample, mean=sample.z)
+
+
+class Crowding(GoodPosterior):
+    """Makes latent points."""
+
+    def change(self, sample):
+        return dataclasses.replace(sample, mean=sample.mean - sample.mean.mean(dim=0))
+
+
+class Misquoting(GoodPosterior):
+    """Makes latent points, and forgets their width in the density."""
+
+    family = "other"
+
+    def change(self, sample):
+        log_q = -0.5 * (sample.noise.square() + np.log(2 * np.pi)).sum(dim=1)
+        return dataclasses.replace(sample, log_q=log_q, noise=None)
+
+
+class Sheared(GoodPosterior):
+    """Makes latent points whose dimensions hang together, and says that they do not."""
+
+    def change(self, sample):
+        def shear(points):
+            return points.cumsum(dim=1)
+
+        log_var = sample.log_var.exp().cumsum(dim=1).log()
+        return Sample(shear(sample.z), shear(sample.mean), log_var, log_q=sample.log_density)
+
+
+class IdlePosterior(GoodPosterior):
+    """Makes latent points."""
+
+    def change(self, sample):
+        return Sample(
+            sample.mean + sample.noise, sample.mean, 0 * sample.log_var, noise=sample.noise
+        )
+
+
 class Vector(Term):
     """Adds."""
 
@@ -673,6 +858,20 @@ class Stubborn(Launcher):
         (Unbounded, "gives_images_in_range", "images leave [0, 1]"),
         (Scalar, "gives_one_loss_an_image", "shape [] where [5] is due"),
         (PixelMean, "sums_over_pixels", "sum over them, do not average"),
+        (TwiceTooLikely, "weighs_no_more_than_one", "its bounds would be too high"),
+        (IdleReconstruction, "trains_what_it_builds", "no gradient reaches parameter idle"),
+        (LabelDeaf, "heeds_its_labels", "gives two labels (-1 is one) the same image"),
+        (Hidebound, "heeds_its_labels", "gives two labels (-1 is one) the same image"),
+        (Heavy, "has_a_prior_if_a_divergence", "a prior that weighs 2 and"),
+        (Heaviest, "is_not_negative_if_a_divergence", "on the whole somewhere"),
+        (Mute, "has_a_prior_if_a_divergence", "has no log_prior(z)"),
+        (BareTensor, "gives_a_sample", "gives Tensor, not a dvae_core.Sample"),
+        (NoDensity, "gives_a_sample", "it has no density"),
+        (Wobbling, "has_a_mean_without_noise", "its mean depends on the noise"),
+        (Crowding, "treats_an_image_by_itself", "depends on the batch"),
+        (Misquoting, "says_its_density", "its density is off by a factor of"),
+        (Sheared, "is_of_its_family", "said to be 0"),
+        (IdlePosterior, "trains_its_parameters", "no gradient reaches parameter base.to_log_var"),
         (Vector, "gives_a_scalar_that_trains", "shape [5] where a scalar is due"),
         (Constant, "gives_a_scalar_that_trains", "does not depend on the model"),
         (Hungry, "gives_a_scalar_that_trains", "not finite where every label is hidden"),
@@ -699,6 +898,11 @@ def test_a_wrong_component_is_caught_by_name_with_a_reason(component, caught_by,
     assert caught_by in found, found
     assert reason in found[caught_by]
     assert "\n" not in found[caught_by]
+
+
+def test_a_kl_of_one_sample_and_a_posterior_built_on_the_cores_conform():
+    for good in (GoodSampling, GoodPosterior):
+        assert set(failures(good)) == {"imports_quickly"}  # this file loads torch
 
 
 def test_every_check_catches_something():

@@ -132,3 +132,40 @@ def test_the_lines_for_notebooks_run(recipe_file, tmp_path, monkeypatch):
     exec(code, names)  # our own README
     assert names["mean"].shape == (5, 2)
     assert names["snapshot"].paths().direct_path.shape == (3, 3)
+
+
+@pytest.mark.slow
+def test_the_tutorials_components_conform_and_train():
+    from dvae_core.model.data import load_data
+    from dvae_core.plugin.kinds import Component
+    from dvae_core.testing import check
+    from dvae_core.testing.toys import toy_recipe, toy_registry
+    from dvae_core.training.state import Training
+
+    found = {}
+    for block in code_blocks(PLUGINS, "python"):
+        if not block.startswith(" "):
+            names = {}
+            exec(compile(block, str(PLUGINS), "exec"), names)
+            found |= {
+                cls.kind: cls
+                for cls in names.values()
+                if isinstance(cls, type) and issubclass(cls, Component) and "name" in vars(cls)
+            }
+    assert {"schedule", "posterior", "kl", "decoder", "reconstruction"} <= set(found)
+    # What stands in a page alone can be named by nobody else; its keys may speak for themselves.
+    elsewhere = {"can_be_pickled", "keys_have_descriptions"}
+    for cls in found.values():
+        wrong = [o for o in check(cls) if o.status == "failed" and o.check not in elsewhere]
+        assert wrong == [], cls
+    tables = {kind: {"name": cls.name} for kind, cls in found.items() if kind != "schedule"}
+    recipe = toy_recipe(toy_registry(*found.values()), **tables)
+    training = Training(recipe, load_data(recipe.dataset))
+    means = []
+    for epoch in range(6):
+        for images, labels in training.batches.epoch(epoch):
+            training.take_step(images, labels)
+        assert training.ledger.read() is None
+        means.append(training.ledger.means()["train/loss"])
+        training.finish_epoch()
+    assert means[-1] < means[0]

@@ -62,8 +62,8 @@ def optimizer_of(job: dict[str, Any], model: nn.Module) -> torch.optim.Optimizer
 
 def loss_of(model: GuidedVAE, x: Tensor, y: Tensor) -> Tensor:
     """The original's loss of a batch."""
-    features = model.encoder(x)
-    mean, log_var = model.to_mean(features).float(), model.to_log_var(features).float()
+    features, posterior = model.encoder(x), model.posterior
+    mean, log_var = (to(features).float() for to in (posterior.to_mean, posterior.to_log_var))
     z = mean + torch.randn_like(mean) * torch.exp(0.5 * log_var)
     decoded = model.decoder(z).float().sigmoid()
     error = (decoded - x).square().flatten(1).sum(dim=1).mean()

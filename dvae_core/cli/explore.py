@@ -18,6 +18,7 @@ EXAMPLES = (
     "dvae explore runs/mnist_abs-20260101-120000-abcd",
     "dvae explore runs/mnist_abs-20260101-120000-abcd --html page.html",
     "dvae explore runs/a runs/b --plane pc1,pc2 --plane 0,8,3",
+    "dvae explore runs/mnist_conditional-20260101-120000-abcd --as 3 --as 8",
 )
 
 
@@ -46,6 +47,15 @@ def explore(
             "for several.",
         ),
     ] = None,
+    shown: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--as",
+            metavar="CLASS",
+            help="With a conditional decoder: the class to decode; repeat to see several side by "
+            "side. No known class if left out.",
+        ),
+    ] = None,
 ) -> None:
     """Write a page to move through latent space, in one file that needs no server; open it."""
     if serve and html:
@@ -56,16 +66,17 @@ def explore(
         watcher.stage("loading")
         from dvae_core.files import write_atomically, write_out
         from dvae_core.latent.loaded_run import load_run
-        from dvae_core.pages.explore.content import Explored
-        from dvae_core.pages.explore.page import explore_page
+        from dvae_core.pages.explore.page import explore_page, explore_runs
         from dvae_core.pages.explore.server import Server
 
         loaded = [load_run(run, watch=watcher) for run in runs]
         if serve:
-            server = Server([Explored(run, plane or (), watcher) for run in loaded])
+            server = Server(explore_runs(loaded, plane or (), watcher, shown or ()))
         else:
             file = html or runs[0] / "explore.html"
-            text = explore_page(*loaded, planes=plane or (), watch=watcher)
+            text = explore_page(
+                *loaded, planes=plane or (), watch=watcher, shown_classes=shown or ()
+            )
             (write_atomically if html is None else write_out)(file, text.encode())
     if serve:
         _serve(server)

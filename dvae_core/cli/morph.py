@@ -30,6 +30,14 @@ def morph(
     route: Annotated[
         Route, typer.Option(help="The straight line, or over the nearest shared border.")
     ] = Route.straight,
+    shown: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="CLASS",
+            help="With a conditional decoder: the class to decode; no known class if left out.",
+        ),
+    ] = None,
     animate: Annotated[bool, typer.Option("--animate", help="Write a GIF too.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="The PNG file; one in the run folder if left out.")
@@ -58,18 +66,20 @@ def morph(
         loaded = load_run(run, watch=watcher)
         try:
             start, end = (class_number(name, loaded.classes) for name in (a, b))
+            label = None if shown is None else class_number(shown, loaded.classes)
         except ValueError as error:
             raise typer.BadParameter(printable(str(error))) from None
         if start == end:
             raise typer.BadParameter("a morph needs two classes")
         watcher.stage("finding the path")
-        snapshot = loaded.snapshot(watcher)
+        snapshot = loaded.snapshot(watcher).showing(label)
         found = find(snapshot, start, end, steps=steps, seed=seed, route=route.value)
         if not found.direct:
             hint = "; --route border looks for one" if route is Route.straight else ""
             watcher.say(f"the path {describe_morph(snapshot, found)}{hint}")
         watcher.stage("drawing")
-        file = out or run / "morphs" / f"{start}-{end}-{route}-{seed}.png"
+        name = f"{start}-{end}-{route}-{seed}" + ("" if label is None else f"-as-{label}")
+        file = out or run / "morphs" / f"{name}.png"
         make_folder(file.parent, parents=True, inside=run if out is None else None)
         write = write_atomically if out is None else write_out
         write(file, png(draw_morph(snapshot, found)))

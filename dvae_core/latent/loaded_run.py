@@ -11,7 +11,7 @@ import numpy as np
 
 from dvae_core.errors import RunFolderError
 from dvae_core.latent.evaluation import Evaluation, choose_metrics, measure
-from dvae_core.latent.networks import Networks
+from dvae_core.latent.networks import HIDDEN, Networks, as_arrays
 from dvae_core.latent.snapshot import Snapshot
 from dvae_core.model.data import difference, load_data
 from dvae_core.model.device import device_of, is_available, place
@@ -59,13 +59,28 @@ class LoadedRun:
         """mean and log_var [P, D] of images [P, C, H, W], uint8 or float in [0, 1]."""
         return self._networks.encode(images)
 
-    def decode(self, points: np.ndarray) -> np.ndarray:
-        """Images float32 [P, C, H, W] in [0, 1] of latent points [P, D]."""
-        return self._networks.decode(points)
+    def decode(self, points: np.ndarray, labels: np.ndarray | int = HIDDEN) -> np.ndarray:
+        """Images float32 [P, C, H, W] in [0, 1] of latent points [P, D].
+
+        A conditional decoder is shown the labels, one for all or [P], where -1 is unknown.
+        """
+        return self._networks.decode(points, labels)
 
     def classify(self, points: np.ndarray) -> np.ndarray | None:
         """The head's class probabilities [P, K] at latent points [P, D]; None without guidance."""
         return self._networks.classify(points)
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """What was trained, and buffers, by name: as `Snapshot.parameters`.
+
+        Those of terms too, whether or not their plugins are installed here.
+        """
+        return as_arrays(self._trained)
+
+    @property
+    def _trained(self) -> dict[str, Any]:
+        return self.model.state_dict() | self._state["objective"]
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl, an epoch each: `pandas.DataFrame(run.metrics())` works."""
@@ -99,6 +114,7 @@ class LoadedRun:
                 step=self.epoch * timeline.steps_per_epoch + self._state["epoch_step"],
                 history=[row for row in self.metrics() if row["epoch"] < self.epoch],
                 say=watch.stage,
+                trained=self._trained,
             )
         self._snapshot = self._snapshot.on(split)
         return self._snapshot

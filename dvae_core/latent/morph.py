@@ -67,6 +67,8 @@ def morph(
 ) -> Morph:
     """Morph from a test image of class a to one of class b, both of which the judge gets right.
 
+    A conditional decoder is asked for the class that the snapshot shows (`Snapshot.showing`).
+
     Args:
         steps: how many points are decoded, the ends included.
         seed: chooses the two images.

@@ -78,7 +78,8 @@ def describe_morph(snapshot: Snapshot, morph: Morph) -> str:
 def _title(snapshot: Snapshot, morph: Morph) -> str:
     a, b = (short_name(snapshot.classes[c], NAME) for c in (morph.a, morph.b))
     over = " over the border" if morph.route == "border" else ""
-    return f"From {a} to {b}{over}: {describe_morph(snapshot, morph)}, realism {morph.realism:.2f}"
+    told = [describe_morph(snapshot, morph), f"realism {morph.realism:.2f}", snapshot.decoded_as]
+    return f"From {a} to {b}{over}: {', '.join(filter(None, told))}"
 
 
 def _draw_strip(axes: Axes, snapshot: Snapshot, morph: Morph) -> None:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 
+from dvae_core.errors import DvaeError
 from dvae_core.latent.borders.image_judge import ImageJudge, image_judge_of
 from dvae_core.latent.borders.judge import Judge, K
 from dvae_core.latent.borders.paths import LINES, STEPS, Paths, paths
 from dvae_core.latent.borders.regions import Regions, border_points, regions
 from dvae_core.latent.colours import class_colours
-from dvae_core.latent.networks import CHUNK, Networks
-from dvae_core.model.batches import scaled, to_device
+from dvae_core.latent.losses import Losses
+from dvae_core.latent.networks import HIDDEN, Networks, as_arrays
 from dvae_core.model.data import first_of_each
 from dvae_core.model.objective import Objective
 from dvae_core.plugin.labelled_images import ImageShape, LabelledImages, Split
-from dvae_core.randomness import derived_seed, generator
+from dvae_core.randomness import derived_seed
 from dvae_core.recipe.recipe import Recipe
 
 REAL = 10_000
@@ -48,6 +48,7 @@ class Snapshot:
         history: Sequence[dict[str, Any]] = (),
         say: Callable[[str], None] = lambda text: None,
         split: Split = "test",
+        trained: Mapping[str, Any] | None = None,
     ) -> None:
         self.split = split
         """Which images are looked at: "test", or "val" for the validation images."""
@@ -78,7 +79,10 @@ class Snapshot:
         self._data = data
         self._timeline = recipe.timeline(len(data.train_images))
         self._say = say
+        self._trained = trained
         self._paths: dict[tuple[int, int], Paths] = {}
+        self.shown_class: int | None = None
+        """The class, by number, that points are decoded as where nobody says; None for none."""
 
     def on(self, split: Split) -> Snapshot:
         """The same, looking at the images of a split.
@@ -98,9 +102,23 @@ class Snapshot:
             history=self._rows,
             say=self._say,
             split=split,
+            trained=self._trained,
         )
+        other.shown_class = self.shown_class
         if "train_means" in vars(self):
             other.train_means = self.train_means
+        return other
+
+    def showing(self, label: int | None) -> Snapshot:
+        """The same, decoding points as images of a class where nobody says otherwise.
+
+        Raises:
+            DvaeError: the decoder takes no labels.
+        """
+        if label is not None and not self.conditional:
+            raise DvaeError("the decoder takes no labels, so no class can be asked for")
+        other = copy.copy(self)
+        other.shown_class = label
         return other
 
     # --- Where the images lie.
@@ -209,9 +227,40 @@ class Snapshot:
         """mean and log_var [P, D] of images [P, C, H, W], uint8 or float in [0, 1]."""
         return self._networks.encode(images)
 
-    def decode(self, points: np.ndarray) -> np.ndarray:
-        """Images float32 [P, C, H, W] in [0, 1] of latent points [P, D]."""
-        return self._networks.decode(points)
+    @property
+    def conditional(self) -> bool:
+        """Whether the decoder takes labels."""
+        return self._networks.model.conditional
+
+    @property
+    def decoded_as(self) -> str:
+        """In words, the class that points are decoded as; empty where the decoder takes none."""
+        if not self.conditional:
+            return ""
+        label = self.shown_class
+        return "decoded as " + ("no known class" if label is None else self.classes[label])
+
+    def decode(self, points: np.ndarray, labels: np.ndarray | int | None = None) -> np.ndarray:
+        """Images float32 [P, C, H, W] in [0, 1] of latent points [P, D].
+
+        A conditional decoder is shown the labels, one for all or [P], where -1 is unknown; those of
+        `shown_class`, or none, if they are left out. Other decoders take no notice.
+        """
+        if labels is None:
+            labels = HIDDEN if self.shown_class is None else self.shown_class
+        return self._networks.decode(points, labels)
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """What is trained, and buffers, by name, as copies.
+
+        `encoder.…`, `posterior.…`, `decoder.…`, `head.…`, `reconstruction.…`, `kl.…` and
+        `terms.<name>.…`, as the parts that are modules name them.
+        """
+        own = self._trained
+        if own is None:
+            own = self._networks.model.state_dict() | self._objective.state_dict()
+        return as_arrays(own)
 
     def classify(self, points: np.ndarray) -> np.ndarray | None:
         """The head's class probabilities [P, K] at latent points [P, D]; None without guidance."""
@@ -220,25 +269,11 @@ class Snapshot:
     # --- The loss.
 
     def test_losses(self) -> dict[str, float]:
-        """Means of reconstruction and kl over the test images, at one sample of z each."""
-        means, log_vars = self._test_posterior
-        noise = torch.randn(means.shape, generator=generator(self.seed, "test noise")).numpy()
-        z = (means + noise * np.exp(0.5 * log_vars)).astype(np.float32)
-        images = to_device(self._images, self._networks.device)
-        labels = torch.from_numpy(self.test_labels.copy()).to(self._networks.device)
-        sums = torch.zeros(2, dtype=torch.float64)
-        with torch.inference_mode():
-            for start in range(0, len(z), CHUNK):
-                part = slice(start, start + CHUNK)
-                logits = self._networks.logits(torch.from_numpy(z[part]).to(self._networks.device))
-                losses = self._objective.reconstruction.loss(logits, scaled(images[part]))
-                mean, log_var = (
-                    torch.from_numpy(a[part]).to(self._networks.device) for a in (means, log_vars)
-                )
-                kl = self._objective.kl(mean, log_var, labels[part])
-                sums += torch.stack([losses.sum(), kl.sum()]).double().cpu()
-        reconstruction, kl_mean = (sums / len(z)).tolist()
-        return {"reconstruction": reconstruction, "kl": kl_mean}
+        """Means of reconstruction and kl over the test images, at one sample of z each.
+
+        A conditional decoder is shown their labels.
+        """
+        return self._losses.means()
 
     def log_likelihood(self, chosen: np.ndarray, samples: int) -> np.ndarray:
         """A lower bound [P], in nats, on log p(image) of the test images with P indices.
@@ -247,35 +282,14 @@ class Snapshot:
         approximate posterior q; Burda et al., "Importance Weighted Autoencoders"
         (arXiv:1509.00519), equation 8. The mean of the bound grows with K towards log p(image).
         The model's densities count as they are, whatever weights it was trained with. No label is
-        shown to the prior: this is about p(image), also where the loss bounds p(image | label).
+        shown to prior and decoder: this is about p(image), also where the loss bounds
+        p(image | label).
 
         Raises:
-            ValueError: the KL is no divergence, or the reconstruction no log-likelihood.
+            ValueError: the KL is no divergence or does not say its prior, the posterior has no
+                density, or the reconstruction is no log-likelihood.
         """
-        constant = self._objective.reconstruction.log_constant(math.prod(self.image_shape))
-        if self._objective.no_bound or constant is None:
-            raise ValueError(f"there is no bound on the likelihood: {self._objective.no_bound}")
-        noises = generator(self.seed, "importance samples")
-        bounds = []
-        with torch.inference_mode():
-            for start in range(0, len(chosen), CHUNK):
-                part = chosen[start : start + CHUNK]
-                images = scaled(to_device(self._images[part], self._networks.device))
-                mean, log_var = (
-                    torch.from_numpy(a[part]).to(self._networks.device)
-                    for a in (self.test_means, self.test_log_vars)
-                )
-                log_weights = []
-                for _ in range(samples):
-                    noise = torch.randn(mean.shape, generator=noises).to(self._networks.device)
-                    z = mean + noise * torch.exp(0.5 * log_var)
-                    logits = self._networks.logits(z)
-                    log_q = -0.5 * (noise.square() + log_var + math.log(2 * math.pi)).sum(dim=1)
-                    log_p = constant - self._objective.reconstruction.loss(logits, images)
-                    log_weights.append(log_p + self._objective.log_prior(z) - log_q)
-                bound = torch.logsumexp(torch.stack(log_weights), dim=0) - math.log(samples)
-                bounds.append(bound.double().cpu().numpy())
-        return np.concatenate(bounds)
+        return self._losses.log_likelihood(chosen, samples)
 
     @property
     def total_steps(self) -> int:
@@ -328,6 +342,17 @@ class Snapshot:
     @cached_property
     def _test_posterior(self) -> tuple[np.ndarray, np.ndarray]:
         return self.encode(self._images)
+
+    @cached_property
+    def _losses(self) -> Losses:
+        return Losses(
+            self._recipe,
+            self._networks,
+            self._objective,
+            self._images,
+            self.test_labels,
+            lambda: self._test_posterior,
+        )
 
 
 def _as_test(row: dict[str, Any]) -> dict[str, Any]:

@@ -30,15 +30,15 @@ class _Encoder(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """Latent points to images in [0, 1]."""
+    """Latent points, and labels for a decoder that takes them, to images in [0, 1]."""
 
-    def __init__(self, model: GuidedVAE, recipe: Recipe) -> None:
+    def __init__(self, model: GuidedVAE) -> None:
         super().__init__()
         self.model = model
-        self.reconstruction = recipe.reconstruction.component
 
-    def forward(self, z: Tensor) -> Tensor:
-        return self.reconstruction.image(self.model.decode(z))
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        images: Tensor = self.model.reconstruction.image(self.model.decode(z, labels))
+        return images
 
 
 def export(model: GuidedVAE, recipe: Recipe, run: str, folder: Path) -> list[Path]:
@@ -46,7 +46,8 @@ def export(model: GuidedVAE, recipe: Recipe, run: str, folder: Path) -> list[Pat
 
     `run` is the name of the run that trained it.
 
-    The ONNX networks take any number of images [B, C, H, W] or latent points [B, D].
+    The ONNX networks take any number of images [B, C, H, W] or latent points [B, D]; a conditional
+    decoder labels [B] beside them, -1 for none.
 
     Raises:
         DvaeError: the packages that this needs are not installed.
@@ -71,23 +72,26 @@ def export(model: GuidedVAE, recipe: Recipe, run: str, folder: Path) -> list[Pat
     }
     written = [folder / "model.safetensors", folder / "encoder.onnx", folder / "decoder.onnx"]
     write_atomically(written[0], save(weights, metadata=about))
-    _write_onnx(_Encoder(model), torch.zeros(2, *model.image_shape), written[1],
-                ["images"], ["mean", "log_var"])  # fmt: skip
-    _write_onnx(_Decoder(model, recipe), torch.zeros(2, model.latent_dim), written[2],
-                ["z"], ["images"])  # fmt: skip
+    examples = {"images": torch.zeros(2, *model.image_shape)}
+    _write_onnx(_Encoder(model), examples, written[1], ["mean", "log_var"])
+    examples = {"z": torch.zeros(2, model.latent_dim)}
+    if model.conditional:
+        examples["labels"] = torch.tensor([0, -1])
+    _write_onnx(_Decoder(model), examples, written[2], ["images"])
     return written
 
 
 def _write_onnx(
-    network: nn.Module, example: Tensor, file: Path, inputs: list[str], outputs: list[str]
+    network: nn.Module, examples: dict[str, Tensor], file: Path, outputs: list[str]
 ) -> None:
+    batch = torch.export.Dim("batch")
     program = torch.onnx.export(
         network.eval(),
-        (example,),
-        input_names=inputs,
+        tuple(examples.values()),
+        input_names=list(examples),
         output_names=outputs,
         opset_version=OPSET,
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        dynamic_shapes=tuple({0: batch} for _ in examples),
         dynamo=True,
         verbose=False,
     )

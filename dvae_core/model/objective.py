@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -49,7 +48,6 @@ class Objective(nn.Module):
         self.weights = recipe.weights
         self.names = tuple(self.weights)
         self.timeline = timeline
-        self.reconstruction = recipe.reconstruction.component
         self.no_bound = recipe.no_bound
         """Why there is no bound on the likelihood, or None."""
         try:
@@ -63,7 +61,10 @@ class Objective(nn.Module):
             )
         except ValueError as error:
             raise RecipeError(f"{recipe.origin(('kl', 'name'))}: [kl] {error}") from error
-        model.take_prior(self.kl)
+        # What the model holds is trained as its own.
+        self._reconstruction = (model.reconstruction,)
+        self._given_outputs = recipe.kl.component.given_outputs
+        model.take_prior(self.kl, given_outputs=self._given_outputs)
         self.extra = []
         for index, term in enumerate(recipe.terms):
             try:
@@ -72,8 +73,12 @@ class Objective(nn.Module):
             except ValueError as error:
                 origin = recipe.origin(("terms", index, "name"))
                 raise RecipeError(f"{origin}: [terms.{index}] {error}") from error
-        # Modules in a plain list are invisible to parameters() and state_dict().
-        self._modules_of_terms = nn.ModuleList([t for t in self.extra if isinstance(t, nn.Module)])
+        self.terms = _ByName(
+            (term.component.name.replace(".", "/"), built)  # a dot would be a level of its own
+            for term, built in zip(recipe.terms, self.extra, strict=True)
+            if isinstance(built, nn.Module)
+        )
+        self.register_load_state_dict_pre_hook(_read_old_names)
 
     def measured(self, row: Mapping[str, Any]) -> None:
         """Tell the terms that listen of an evaluated epoch's row of metrics.jsonl."""
@@ -85,17 +90,21 @@ class Objective(nn.Module):
         """The weight of each term at a step, in the order of `names`."""
         return tuple(self.timeline.values(self.weights, step).values())
 
-    def log_prior(self, z: Tensor) -> Tensor:
-        """log p(z) [B] of latent points [B, D] under the prior of an image without a label.
+    @property
+    def reconstruction(self) -> Any:
+        """What the recipe's reconstruction built; the model's."""
+        return self._reconstruction[0]
 
-        The KL, which must be a divergence, says it: KL(N(z, v) || p) = -H(N(z, v)) - E log p, and
-        the mean of log p over N(z, v) is log p(z) when the variance v is next to nothing.
-        """
-        log_v = -20.0
-        hidden = torch.full((len(z),), -1, device=z.device)
-        entropy = 0.5 * z.shape[1] * (math.log(2 * math.pi) + 1 + log_v)
-        log_density: Tensor = -self.kl(z, torch.full_like(z, log_v), hidden) - entropy
-        return log_density
+    def kl_of(self, outputs: Outputs, labels: Tensor) -> Tensor:
+        """The KL term [B] of what the model computes for images with labels [B]."""
+        moments = outputs.mean, outputs.log_var, labels
+        if self._given_outputs:
+            term: Tensor = self.kl(*moments, outputs)
+            return term
+        term = self.kl(*moments)
+        # A prior with independent dimensions is as far from q as from the product of q's marginals,
+        # and these are from q.
+        return term if outputs.correlation is None else term + outputs.correlation
 
     def forward(self, outputs: Outputs, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, and the ledger's row for the batch (see `Ledger.columns`).
@@ -118,7 +127,7 @@ class Objective(nn.Module):
         correct = torch.zeros_like(n_labelled)
         terms = [
             self.reconstruction.loss(outputs.logits, outputs.images).mean(),
-            self.kl(outputs.mean, outputs.log_var, labels).mean(),
+            self.kl_of(outputs, labels).mean(),
         ]
         if outputs.class_logits is not None:
             wrongness = F.cross_entropy(
@@ -131,6 +140,22 @@ class Objective(nn.Module):
     def of_batch(self, outputs: Outputs, labels: Tensor) -> list[Tensor]:
         """The extra terms, which may be anything of a batch as a whole."""
         return [term(outputs, labels) for term in self.extra]
+
+
+class _ByName(nn.Module):
+    """Modules by name; any name will do, such as those of a module's own methods."""
+
+    def __init__(self, modules: Iterable[tuple[str, nn.Module]]) -> None:
+        super().__init__()
+        self._modules.update(modules)
+
+
+def _read_old_names(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """In older checkpoints the terms that are modules have numbers."""
+    for number, term in enumerate(module.get_submodule("terms")._modules):
+        old = f"{prefix}_modules_of_terms.{number}."
+        for name in [name for name in state if name.startswith(old)]:
+            state[f"{prefix}terms.{term}.{name.removeprefix(old)}"] = state.pop(name)
 
 
 def build_kl(kl: KL, latent_dim: int, classes: tuple[str, ...], **facts: Any) -> Any:

@@ -6,6 +6,7 @@ what stands here is promised. Annotate with these names, from `dvae_core`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -33,6 +34,33 @@ alone has `test/...`. A key that does not apply, or was not measured, is left ou
 
 
 @dataclass(frozen=True)
+class Sample:
+    """What a posterior makes of the features of a batch and of noise."""
+
+    z: Tensor
+    """[B, D]: the sample."""
+    mean: Tensor
+    """[B, D]: the point that stands for the image, whatever the noise."""
+    log_var: Tensor
+    """[B, D]: the logarithm of the variance in each dimension; 0 for a point."""
+    log_q: Tensor | None = None
+    """[B]: log q(z | image), in nats. None for a point, and where `noise` says it."""
+    correlation: Tensor | None = None
+    """[B], in nats: the divergence of q from the product of its marginals. For "normal" posteriors;
+    None where dimensions are independent."""
+    noise: Tensor | None = None
+    """[B, D], in place of log_q: z = mean + noise exp(log_var / 2), and the noise is standard
+    normal, so that log_q is worked out where somebody asks for it."""
+
+    @property
+    def log_density(self) -> Tensor | None:
+        """[B]: log q(z | image); None for a point."""
+        if self.noise is None:
+            return self.log_q
+        return -0.5 * (self.noise.square() + self.log_var + math.log(2 * math.pi)).sum(dim=1)
+
+
+@dataclass(frozen=True)
 class Outputs:
     """What the model computes for a batch."""
 
@@ -45,9 +73,21 @@ class Outputs:
     z: Tensor
     """[B, D]: a sample of the approximate posterior."""
     logits: Tensor
-    """[B, C, H, W]: the decoded images before the output activation."""
+    """[B, M, H, W]: the decoded images before the output activation; M is C for most."""
     class_logits: Tensor | None
     """[B, K], or None without guidance."""
+    sample: Sample | None = None
+    """All that the posterior gave."""
+
+    @property
+    def log_q(self) -> Tensor | None:
+        """[B]: log q(z | image), in nats; None where the posterior is a point."""
+        return None if self.sample is None else self.sample.log_density
+
+    @property
+    def correlation(self) -> Tensor | None:
+        """[B]: the posterior's divergence from the product of its marginals; None where it is 0."""
+        return None if self.sample is None else self.sample.correlation
 
 
 class Model(Protocol):
@@ -67,14 +107,36 @@ class Model(Protocol):
         """[K, D]: where the prior has its classes; None where it has no such places."""
 
     @property
+    def reconstruction(self) -> Any:
+        """What the recipe's reconstruction built: `image(logits)`, `loss(logits, images)` [B]."""
+
+    @property
+    def kl(self) -> Any:
+        """What the recipe's KL built."""
+
+    def log_prior(self, z: Tensor) -> Tensor:
+        """log p(z) [B] of latent points [B, D] under the prior of an image without a label.
+
+        Raises:
+            ValueError: the KL does not say its prior's density.
+        """
+
+    @property
     def head(self) -> nn.Module | None:
         """The guidance head, z [B, D] to class logits [B, K]; None without guidance."""
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """mean and log_var, [B, D] each, of images [B, C, H, W]."""
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Logits [B, C, H, W] of latent points [B, D]."""
+    def sample(self, images: Tensor, noise: Tensor) -> Sample:
+        """Samples of the posteriors of images [B, C, H, W]; noise [B, D] is standard normal."""
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Logits [B, M, H, W] of latent points [B, D].
+
+        Labels [B], -1 where they are not known, are for a decoder that takes them; without any it
+        knows none.
+        """
 
     def classify(self, z: Tensor) -> Tensor | None:
         """The head's class logits [B, K] of latent points [B, D]; None without guidance."""

@@ -31,6 +31,11 @@ def register_encoders() -> Sequence[type[kinds.Encoder]]:  # type: ignore[empty-
 
 
 @hookspec
+def register_posteriors() -> Sequence[type[kinds.Posterior]]:  # type: ignore[empty-body]
+    """Posteriors: features and noise to latent points."""
+
+
+@hookspec
 def register_decoders() -> Sequence[type[kinds.Decoder]]:  # type: ignore[empty-body]
     """Decoders: latent points to images."""
 

@@ -22,7 +22,7 @@ validating stay quick.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -33,12 +33,18 @@ from pydantic import (
 )
 
 from dvae_core.plugin.component import Component as Component
-from dvae_core.plugin.given import Jobs, Model, Outputs, Row, Run, Snapshot, Sweep
+from dvae_core.plugin.given import Jobs, Row, Run, Snapshot, Sweep
 from dvae_core.plugin.labelled_images import ImageShape, LabelledImages
+from dvae_core.plugin.model_kinds import KL as KL
+from dvae_core.plugin.model_kinds import Decoder as Decoder
+from dvae_core.plugin.model_kinds import Encoder as Encoder
+from dvae_core.plugin.model_kinds import Head as Head
+from dvae_core.plugin.model_kinds import Posterior as Posterior
+from dvae_core.plugin.model_kinds import Reconstruction as Reconstruction
+from dvae_core.plugin.model_kinds import Term as Term
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from torch import Tensor, nn
 
 
 def _find_path(path: Path, info: ValidationInfo) -> Path:
@@ -52,130 +58,6 @@ def _find_path(path: Path, info: ValidationInfo) -> Path:
 
 RecipePath = Annotated[Path, AfterValidator(_find_path)]
 """A path in a recipe: looked for beside the recipe's file, then in the working directory."""
-
-
-class Encoder(Component):
-    """Turns images into features; the core adds the linear maps to mean and log_var."""
-
-    kind = "encoder"
-
-    @abstractmethod
-    def build(self, image_shape: ImageShape) -> nn.Module:
-        """A module from images [B, C, H, W], float in [0, 1], to features [B, F].
-
-        Raises:
-            ValueError: the images have a size that this encoder cannot take.
-        """
-
-
-class Decoder(Component):
-    """Turns latent points into images, as logits."""
-
-    kind = "decoder"
-
-    @abstractmethod
-    def build(self, latent_dim: int, image_shape: ImageShape) -> nn.Module:
-        """A module from z [B, D] to logits [B, C, H, W], with no output activation.
-
-        Raises:
-            ValueError: this decoder cannot make images of that size.
-        """
-
-
-class Reconstruction(Component):
-    """Owns the output activation and says how far a decoded image is from the true one."""
-
-    kind = "reconstruction"
-    core_keys = frozenset({"weight"})
-
-    @abstractmethod
-    def image(self, logits: Tensor) -> Tensor:
-        """Images in [0, 1] from logits, both [B, C, H, W]."""
-
-    @abstractmethod
-    def loss(self, logits: Tensor, images: Tensor) -> Tensor:
-        """The loss [B] of each image, summed over channels and pixels."""
-
-    def log_constant(self, pixels: int) -> float | None:
-        """log p(image | z) + loss, which must not depend on anything but C * H * W = `pixels`.
-
-        None where the loss is no negative log-likelihood: then no bound is reported.
-        """
-        return None
-
-
-class KL(Component):
-    """Pulls the approximate posterior towards a prior."""
-
-    kind = "kl"
-    core_keys = frozenset({"weight"})
-    divergence: ClassVar[bool] = False
-    """Whether this is the true divergence from N(mean, exp(log_var)) to a prior, in nats.
-
-    Only then are bounds on the likelihood reported; the prior's density is read off it.
-    """
-    given_label: ClassVar[bool] = False
-    """Whether the prior of an image with a label depends on the label.
-
-    What the loss bounds is then log p(image | label), and log p(image) where the label is hidden.
-    """
-
-    @abstractmethod
-    def build(
-        self, latent_dim: int, classes: tuple[str, ...]
-    ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        """A function of (mean [B, D], log_var [B, D], labels [B]) that gives the term [B].
-
-        Summed over dimensions. It may be an nn.Module with parameters, which are then trained
-        and saved with the model; it is in evaluation mode where the run is measured. Labels are
-        -1 where they are hidden.
-
-        A build that has a parameter `pairs` is given the pairs of classes that the recipe names, by
-        number; parameters `images` and `labels` are given the training images, uint8 [N, C, H, W],
-        and what is known of their labels [N], and None where a checkpoint will be loaded. What it
-        returns may have an attribute `means` [K, D], where the prior has its classes: terms and
-        pictures find them there.
-
-        Raises:
-            ValueError: it does not fit the classes or the latent space.
-        """
-
-
-class Head(Component):
-    """The guidance head: classifies latent samples while training."""
-
-    kind = "head"
-    core_keys = frozenset({"weight"})
-
-    @abstractmethod
-    def build(self, latent_dim: int, classes: tuple[str, ...]) -> nn.Module:
-        """A module from z [B, D] to class logits [B, K] (not probabilities)."""
-
-
-class Term(Component):
-    """An extra summand of the loss: what is neither reconstruction, KL nor guidance."""
-
-    kind = "term"
-    core_keys = frozenset({"weight"})
-
-    @abstractmethod
-    def build(self, model: Model) -> Callable[[Outputs, Tensor], Tensor]:
-        """A function of (outputs, labels [B]) that gives a scalar.
-
-        Labels are -1 where they are hidden. It may be an nn.Module, and may have a method
-        `measured(row)`, which is told of each evaluated epoch's row of metrics.jsonl: a term can
-        so attend to what is not yet as it should be. What it learns there belongs into buffers.
-
-        Raises:
-            ValueError: the term cannot be had with this model or these classes.
-        """
-
-    def named_pairs(self, classes: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
-        """The pairs of classes, by number, that this term wants side by side.
-
-        Metrics and plots point them out.
-        """
-        return ()
 
 
 class Schedule(Component):
@@ -346,6 +228,7 @@ KINDS: dict[str, type[Component]] = {
     cls.kind: cls
     for cls in (
         Encoder,
+        Posterior,
         Decoder,
         Reconstruction,
         KL,

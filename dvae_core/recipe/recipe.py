@@ -24,6 +24,7 @@ from dvae_core.plugin.kinds import (
     Decoder,
     Encoder,
     Head,
+    Posterior,
     Reconstruction,
     Term,
 )
@@ -58,6 +59,8 @@ class Recipe(Table):
     """Classes that shall share a border, by name or number, such as [["0", "8"], ["3", "5"]]."""
     dataset: Annotated[Dataset, *slot("dataset")]
     encoder: Annotated[Encoder, *slot("encoder")]
+    posterior: Annotated[Posterior, *slot("posterior")] | None = None
+    """Where it is left out, normal with independent dimensions."""
     decoder: Annotated[Decoder, *slot("decoder")]
     """Where it is left out, the decoder with the encoder's name."""
     latent: Latent = Latent()
@@ -84,6 +87,22 @@ class Recipe(Table):
                 text = f'another term is called "{term.component.name}" already'
                 raise key_problem("terms", ("terms", index, "name"), text)
             names.append(term.component.name)
+        return self
+
+    @model_validator(mode="after")
+    def _kl_knows_the_posterior(self) -> Recipe:
+        posterior, kl = self.posterior, self.kl.component
+        if posterior is None or kl.given_outputs:
+            return self
+        name = f'and posterior "{posterior.name}" is'
+        text = None
+        if posterior.family == "other":
+            text = f'kl "{kl.name}" knows normal posteriors alone, {name} another; it takes a KL '
+            text += "that is given the outputs"
+        elif posterior.family == "normal" and not kl.independent:
+            text = f'kl "{kl.name}" knows posteriors with independent dimensions alone, {name} none'
+        if text:
+            raise key_problem("posterior", ("posterior", "name"), text)
         return self
 
     @model_validator(mode="after")
@@ -152,6 +171,8 @@ class Recipe(Table):
             return f'kl "{self.kl.component.name}" is no divergence'
         if self.reconstruction.component.log_constant(1) is None:
             return f'reconstruction "{self.reconstruction.component.name}" is no log-likelihood'
+        if self.posterior is not None and self.posterior.family == "point":
+            return f'posterior "{self.posterior.name}" is a point, without a density'
         return None
 
     @property
@@ -159,7 +180,7 @@ class Recipe(Table):
         """What reconstruction and KL, each at weight 1, bound from below when negated."""
         if self.no_bound:
             return None
-        if self.kl.component.given_label:
+        if self.kl.component.given_label or self.decoder.given_labels:
             return "log p(image | label), and log p(image) where the label is hidden"
         return "log p(image)"
 

@@ -6,7 +6,6 @@ import functools
 import math
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -144,6 +143,6 @@ def toy_training() -> Training:
     # What a term may ask for: places of the classes, and named pairs.
     training.model.pairs = ((0, 1),)
     places = torch.eye(len(training.model.classes), training.model.latent_dim)
-    training.model.take_prior(SimpleNamespace(means=places))
+    training.objective.kl.means = places
     training.train(False)
     return training

@@ -161,7 +161,7 @@ class Training:
     ) -> tuple[Tensor, Tensor]:
         """The loss of a batch and its row for the ledger, from the networks on."""
         with self.autocast():
-            outputs = self.model(images, noise)
+            outputs = self.model(images, noise, labels)
         loss, row = self.objective(outputs, labels, weights)
         return loss, row
 

@@ -94,6 +94,31 @@ class MLPDecoder(Decoder):
         return glorot(nn.Sequential(*layers, nn.Unflatten(1, image_shape)))
 
 
+class ConditionalMLPDecoder(MLPDecoder):
+    """The decoder `mlp`, which is also told the class, as learned numbers beside z.
+
+    Kingma et al., "Semi-Supervised Learning with Deep Generative Models" (arXiv:1406.5298), M2. A
+    hidden label has numbers of its own, for "unknown", learned from images whose label is hidden,
+    and from some others whose label is hidden from the decoder alone.
+    """
+
+    name = "conditional_mlp"
+    given_labels = True
+
+    width: int = Field(default=16, ge=1)
+    """Numbers that say a class."""
+    hide: float = Field(default=0.1, ge=0, le=1)
+    """The share of the labels that are hidden from it while it trains, by chance."""
+
+    def build(
+        self, latent_dim: int, image_shape: tuple[int, int, int], classes: tuple[str, ...] = ()
+    ) -> nn.Module:
+        from dvae_plugins.learned import Conditional
+
+        network = super().build(latent_dim + self.width, image_shape)
+        return Conditional(network, len(classes), self.width, self.hide)
+
+
 @hookimpl
 def register_decoders() -> list[type[Decoder]]:
-    return [ConvDecoder, MLPDecoder]
+    return [ConvDecoder, MLPDecoder, ConditionalMLPDecoder]

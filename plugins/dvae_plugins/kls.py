@@ -28,6 +28,7 @@ class SquareKL(KL):
 
     name = "square"
     divergence = True
+    independent = True
 
     def build(
         self, latent_dim: int, classes: tuple[str, ...]
@@ -46,6 +47,7 @@ class AbsKL(KL):
     """
 
     name = "abs"
+    independent = True
 
     def build(
         self, latent_dim: int, classes: tuple[str, ...]
@@ -67,6 +69,7 @@ class LaplaceKL(KL):
 
     name = "laplace"
     divergence = True
+    independent = True
 
     def build(
         self, latent_dim: int, classes: tuple[str, ...]
@@ -104,6 +107,7 @@ class ClassPriorKL(KL):
 
     name = "class_prior"
     divergence = True
+    independent = True
     given_label = True
 
     means: Literal["learned", "ring", "grid", "given", "planned"] = "learned"

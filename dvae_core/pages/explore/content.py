@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dvae_core.errors import DataError
+from dvae_core.errors import DataError, DvaeError
 from dvae_core.latent.loaded_run import LoadedRun
 from dvae_core.latent.snapshot import Snapshot
 from dvae_core.pages.explore.epochs import epoch_maps, weight_curves
@@ -17,6 +17,7 @@ from dvae_core.pages.explore.morphs import MOST_CLASSES, class_morphs
 from dvae_core.pages.explore.packing import as_bytes, pack
 from dvae_core.pages.explore.pictures import LATTICE_VALUES, sample
 from dvae_core.pages.explore.planes import Plane, planes
+from dvae_core.plugin.labelled_images import class_number
 from dvae_core.runs.watch import Watch
 
 
@@ -27,17 +28,27 @@ class Explored:
         run: the run.
         wanted: planes, as `planes` takes them.
         watch: who is told what goes on.
+        shown_class: for a conditional decoder, what is decoded; no known class if left out.
 
     Raises:
         DataError: the data cannot be had, or has no labels.
         RecipeError: there is no such plane.
+        DvaeError: there is no such class, or the decoder takes no labels.
     """
 
-    def __init__(self, run: LoadedRun, wanted: Sequence[str], watch: Watch) -> None:
+    def __init__(
+        self, run: LoadedRun, wanted: Sequence[str], watch: Watch, shown_class: str | None = None
+    ) -> None:
         self.run = run
         self.watch = watch
         watch.stage(f"loading {run.recipe.dataset.name}")
         self.snapshot: Snapshot = run.snapshot(watch)
+        if shown_class is not None:
+            try:
+                number = class_number(shown_class, run.classes)
+            except ValueError as error:
+                raise DvaeError(f"{run.folder.path}: {error}") from None
+            self.snapshot = self.snapshot.showing(number)
         if not (self.snapshot.train_labels >= 0).any():
             raise DataError(f"{run.folder.path}: no training image has a label, so none can judge")
         self.planes: list[Plane] = planes(self.snapshot, wanted)
@@ -49,11 +60,13 @@ class Explored:
             served: whether a `Server` stands behind it, which moves planes itself.
         """
         run, snapshot = self.run, self.snapshot
+        title = run.recipe.title or run.folder.name
         chosen = _sample_with(sample(snapshot), typical := _typical(snapshot))
+        own = None if snapshot.shown_class is not None else snapshot.test_labels[chosen]
         rows = [row for row in run.metrics() if row["epoch"] <= run.epoch]
         return {
             "name": run.folder.name,
-            "title": run.recipe.title or run.folder.name,
+            "title": ", ".join(filter(None, [title, snapshot.decoded_as])),
             "dataset": run.recipe.dataset.name,
             "epoch": run.epoch,
             "epochs": run.recipe.train.epochs,
@@ -67,7 +80,7 @@ class Explored:
             "sample": {
                 "index": pack(chosen.astype(np.int32)),
                 "real": pack(as_bytes(snapshot.test_images[chosen])),
-                "back": pack(as_bytes(snapshot.decode(snapshot.test_means[chosen]))),
+                "back": pack(as_bytes(snapshot.decode(snapshot.test_means[chosen], own))),
             },
             "planes": [self._plane(plane) for plane in self.planes],
             "moved": [] if served else self._moved(self.planes[0]),

@@ -32,20 +32,36 @@ NEEDS = {
 }
 
 
-def explore_page(*runs: LoadedRun, planes: Sequence[str] = (), watch: Watch | None = None) -> str:
+def explore_page(
+    *runs: LoadedRun,
+    planes: Sequence[str] = (),
+    watch: Watch | None = None,
+    shown_classes: Sequence[str] = (),
+) -> str:
     """The HTML of a page to move through the latent spaces of runs; it needs no network.
 
     Args:
         runs: what `load_run` gave; several stand side by side.
         planes: for more than two latent dimensions, "pc1,pc2" or "z1,z4" or three classes.
         watch: who is told what goes on.
+        shown_classes: with conditional decoders, the classes to decode, by name or number; each run
+            stands there once for each of them.
 
     Raises:
         DataError: the data of a run cannot be had, or has no labels.
         RecipeError: there is no such plane.
+        DvaeError: there is no such class, or a decoder takes no labels.
     """
-    watch = watch or Watch()
-    return page([Explored(run, planes, watch).content() for run in runs])
+    explored = explore_runs(runs, planes, watch or Watch(), shown_classes)
+    return page([one.content() for one in explored])
+
+
+def explore_runs(
+    runs: Sequence[LoadedRun], planes: Sequence[str], watch: Watch, shown_classes: Sequence[str]
+) -> list[Explored]:
+    """The runs as pages and their server see them; as `explore_page`."""
+    classes = tuple(shown_classes) or (None,)
+    return [Explored(run, planes, watch, shown) for run in runs for shown in classes]
 
 
 def page(

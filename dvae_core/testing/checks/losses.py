@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dvae_core.errors import RecipeError
-from dvae_core.plugin.given import Outputs
+from dvae_core.plugin.given import Outputs, Sample
 from dvae_core.plugin.kinds import (
     KL,
     Reconstruction,
@@ -22,20 +23,24 @@ from dvae_core.testing.toys import toy_training
 
 @check("reconstruction")
 def gives_images_in_range(reconstruction: Reconstruction) -> None:
-    logits = 5 * torch.randn(B, 3, 4, 6)
-    images = reconstruction.image(logits)
-    expect_shape(images, (B, 3, 4, 6))
+    shape = (3, 4, 6)
+    built = reconstruction.build(shape)
+    images = built.image(5 * torch.randn(B, reconstruction.channels(shape), 4, 6))
+    expect_shape(images, (B, *shape))
     must(images.min() >= 0 and images.max() <= 1, "images leave [0, 1]")
 
 
 @check("reconstruction")
 def gives_one_loss_an_image(reconstruction: Reconstruction) -> None:
     torch.manual_seed(0)
-    logits, images = torch.randn(B, 3, 4, 6, requires_grad=True), torch.rand(B, 3, 4, 6)
-    losses = reconstruction.loss(logits, images)
+    shape = (3, 4, 6)
+    built = reconstruction.build(shape)
+    logits = torch.randn(B, reconstruction.channels(shape), 4, 6, requires_grad=True)
+    images = torch.rand(B, *shape)
+    losses = built.loss(logits, images)
     expect_shape(losses, (B,))
     must(losses.isfinite().all(), "is not finite")
-    alone = reconstruction.loss(logits[:1], images[:1])
+    alone = built.loss(logits[:1], images[:1])
     must(torch.allclose(losses[:1], alone, atol=1e-4), "an image's loss depends on the batch")
     losses.sum().backward()
     must(logits.grad is not None and logits.grad.isfinite().all(), "no gradient reaches logits")
@@ -43,13 +48,48 @@ def gives_one_loss_an_image(reconstruction: Reconstruction) -> None:
 
 @check("reconstruction")
 def sums_over_pixels(reconstruction: Reconstruction) -> None:
-    logits, images = torch.randn(B, 1, 4, 4), torch.rand(B, 1, 4, 4)
-    once = reconstruction.loss(logits, images)
-    twice = reconstruction.loss(torch.cat([logits] * 2, dim=2), torch.cat([images] * 2, dim=2))
+    shapes = (1, 4, 4), (1, 8, 4)
+    logits = torch.randn(B, reconstruction.channels(shapes[0]), 4, 4)
+    images = torch.rand(B, *shapes[0])
+    of_half, of_both = (reconstruction.build(shape) for shape in shapes)
+    once = of_half.loss(logits, images)
+    twice = of_both.loss(torch.cat([logits] * 2, dim=2), torch.cat([images] * 2, dim=2))
     must(
         torch.allclose(twice, 2 * once, rtol=1e-3, atol=1e-4),
         "twice the pixels do not give twice the loss: sum over them, do not average",
     )
+
+
+@check("reconstruction")
+def weighs_no_more_than_one(reconstruction: Reconstruction) -> None:
+    constant, shape = reconstruction.log_constant(1), (1, 1, 1)
+    if constant is None:
+        return
+    built = reconstruction.build(shape)
+    images = torch.linspace(0, 1, 4001)[:, None, None, None]
+    for logit in (-4.0, 0.0, 1.5):
+        logits = torch.full((len(images), reconstruction.channels(shape), 1, 1), logit)
+        with torch.no_grad():
+            mass = (constant - built.loss(logits, images)).exp().mean().item()
+        must(
+            mass < 1.02,
+            f"claims to be a log-likelihood, and the pixels from 0 to 1 weigh {mass:.3g}: its "
+            "bounds would be too high",
+        )
+
+
+@check("reconstruction")
+def trains_what_it_builds(reconstruction: Reconstruction) -> None:
+    shape = (1, 4, 4)
+    built = reconstruction.build(shape)
+    trained = dict(built.named_parameters()) if isinstance(built, nn.Module) else {}
+    if not trained:
+        return
+    logits = torch.randn(B, reconstruction.channels(shape), 4, 4, requires_grad=True)
+    built.loss(logits, torch.rand(B, *shape)).sum().backward()
+    for name, parameter in trained.items():
+        reached = parameter.grad is not None and parameter.grad.abs().sum() > 0
+        must(reached or not parameter.requires_grad, f"no gradient reaches parameter {name}")
 
 
 @check("kl")
@@ -65,8 +105,8 @@ def treats_each_image_by_itself(kl: KL) -> None:
     torch.manual_seed(0)
     function = kl.build(2, CLASSES)
     mean, log_var, labels = torch.randn(B, 2), torch.randn(B, 2), torch.arange(B) % 4
-    whole = function(mean, log_var, labels)
-    alone = torch.cat([function(mean[i : i + 1], log_var[i : i + 1], labels[i : i + 1])
+    whole = _term(kl, function, mean, log_var, labels)
+    alone = torch.cat([_term(kl, function, *(x[i : i + 1] for x in (mean, log_var, labels)))
                        for i in range(B)])  # fmt: skip
     must(torch.allclose(whole, alone, atol=1e-5), "an image's term depends on the batch around it")
 
@@ -88,7 +128,14 @@ def is_not_negative_if_a_divergence(kl: KL) -> None:
     torch.manual_seed(0)
     function = kl.build(2, CLASSES)
     mean, log_var = 3 * torch.randn(2000, 2), 2 * torch.randn(2000, 2)
-    lowest = function(mean, log_var, torch.arange(2000) % 4).min().item()
+    labels = torch.arange(2000) % 4
+    if kl.given_outputs:  # it may look at one sample, and then only its mean has a sign
+        mean, log_var = (x[:1].expand(20_000, 2) for x in (mean, log_var))
+        noise, labels = torch.randn(20_000, 2), labels[:1].expand(20_000)
+        lowest = _term(kl, function, mean, log_var, labels, noise).mean().item()
+        must(lowest >= -0.05, f"claims to be a divergence and is {lowest:g} on the whole somewhere")
+        return
+    lowest = function(mean, log_var, labels).min().item()
     must(lowest >= -1e-4, f"claims to be a divergence and is {lowest:g} somewhere")
 
 
@@ -97,7 +144,7 @@ def has_a_prior_if_a_divergence(kl: KL) -> None:
     if not kl.divergence:
         return
     torch.manual_seed(0)
-    function = kl.build(2, CLASSES)
+    function: Any = kl.build(2, CLASSES)
     if isinstance(function, nn.Module):
         function.eval()
     # The divergence from a next to certain z says log p(z), and p must not weigh more than 1.
@@ -105,14 +152,21 @@ def has_a_prior_if_a_divergence(kl: KL) -> None:
     z = torch.cartesian_prod(*[torch.arange(-20, 20, step)] * 2)
     hidden = torch.full((len(z),), -1)
     with torch.no_grad():
-        term = function(z, torch.full_like(z, log_var), hidden)
-    mass = (-term - (math.log(2 * math.pi) + 1 + log_var)).exp().sum().item() * step**2
+        if kl.given_outputs:
+            must(hasattr(function, "log_prior"), "is given the outputs, and has no log_prior(z)")
+            log_prior = function.log_prior(z)
+            must(tuple(log_prior.shape) == (len(z),), "log_prior does not give [B]")
+        else:
+            term = function(z, torch.full_like(z, log_var), hidden)
+            log_prior = -term - (math.log(2 * math.pi) + 1 + log_var)
+    mass = log_prior.exp().sum().item() * step**2
     must(mass < 1.05, f"claims to be a divergence to a prior that weighs {mass:.3g} and not 1")
 
 
 @check("kl")
 def takes_hidden_labels(kl: KL) -> None:
-    values = kl.build(2, CLASSES)(torch.randn(B, 2), torch.randn(B, 2), torch.full((B,), -1))
+    function = kl.build(2, CLASSES)
+    values = _term(kl, function, torch.randn(B, 2), torch.randn(B, 2), torch.full((B,), -1))
     must(values.isfinite().all(), "is not finite where the label is -1")
 
 
@@ -120,7 +174,21 @@ def _kl(kl: KL, b: int, d: int) -> tuple[Tensor, Tensor, Tensor]:
     torch.manual_seed(0)
     mean = torch.randn(b, d, requires_grad=True)
     log_var = torch.randn(b, d, requires_grad=True)
-    return kl.build(d, CLASSES)(mean, log_var, torch.arange(b) % len(CLASSES)), mean, log_var
+    labels = torch.arange(b) % len(CLASSES)
+    return _term(kl, kl.build(d, CLASSES), mean, log_var, labels), mean, log_var
+
+
+def _term(
+    kl: KL, function: Any, mean: Tensor, log_var: Tensor, labels: Tensor, noise: Any = None
+) -> Tensor:
+    """What the KL's function says of a posterior with independent dimensions."""
+    if not kl.given_outputs:
+        return function(mean, log_var, labels)
+    noise = torch.ones_like(mean) if noise is None else noise
+    z = mean + noise * (0.5 * log_var).exp()
+    images = torch.zeros(len(z), 1, 1, 1)
+    sample = Sample(z, mean, log_var, noise=noise)
+    return function(mean, log_var, labels, Outputs(images, mean, log_var, z, images, None, sample))
 
 
 @check("term")

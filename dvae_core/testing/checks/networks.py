@@ -40,16 +40,16 @@ def trains_all_its_parameters(encoder: Encoder) -> None:
 @check("decoder")
 def gives_images(decoder: Decoder) -> None:
     for latent_dim in (2, 1):
-        build = functools.partial(decoder.build, latent_dim)
-        for shape, network in _networks(build):
+        for shape, network in _decoders(decoder, latent_dim):
             for b in (B, 1):
-                expect_shape(network(torch.randn(b, latent_dim)), (b, *shape))
+                inputs = torch.randn(b, latent_dim), *_labels(decoder, b)
+                expect_shape(network(*inputs), (b, *shape))
 
 
 @check("decoder")
 def leaves_the_activation_to_the_reconstruction(decoder: Decoder) -> None:
-    for _, network in _networks(functools.partial(decoder.build, 2)):
-        images = network(100 * torch.randn(64, 2))
+    for _, network in _decoders(decoder, 2):
+        images = network(100 * torch.randn(64, 2), *_labels(decoder, 64))
         must(
             images.min() < -1e-6 or images.max() > 1 + 1e-6,
             "gives numbers between 0 and 1 only: a sigmoid or the like stands at its end",
@@ -58,8 +58,37 @@ def leaves_the_activation_to_the_reconstruction(decoder: Decoder) -> None:
 
 @check("decoder")
 def trains_all_parameters(decoder: Decoder) -> None:
-    for _, network in _networks(functools.partial(decoder.build, 2)):
-        _gradients_everywhere(network, torch.randn(32, 2))
+    for _, network in _decoders(decoder, 2):
+        _gradients_everywhere(network, torch.randn(32, 2), *_labels(decoder, 32))
+
+
+@check("decoder")
+def heeds_its_labels(decoder: Decoder) -> None:
+    if not decoder.given_labels:
+        return
+    for _, network in _decoders(decoder, 2):
+        network.eval()
+        z = torch.randn(1, 2).expand(len(CLASSES) + 1, 2)
+        labels = torch.arange(-1, len(CLASSES))
+        images = network(z, labels)
+        must(images.isfinite().all(), "is not finite for every label, -1 among them")
+        apart = (images[:, None] - images).flatten(2).abs().amax(dim=2)
+        must(
+            (apart + torch.eye(len(labels)) > 0).all(),
+            "says given_labels, and gives two labels (-1 is one) the same image",
+        )
+        alone = network(z[:1], labels[:1])
+        must(torch.allclose(images[:1], alone, atol=1e-4), "an image depends on the batch's labels")
+
+
+def _decoders(decoder: Decoder, latent_dim: int) -> Iterator[tuple[Any, nn.Module]]:
+    classes: Any = (CLASSES,) if decoder.given_labels else ()
+    return _networks(lambda shape: decoder.build(latent_dim, shape, *classes))
+
+
+def _labels(decoder: Decoder, b: int) -> tuple[Tensor, ...]:
+    """Every label in turn, hidden ones too, for a decoder that takes them."""
+    return (torch.arange(b) % (len(CLASSES) + 1) - 1,) if decoder.given_labels else ()
 
 
 def _networks(build: Callable[[Any], nn.Module]) -> Iterator[tuple[Any, nn.Module]]:
@@ -110,8 +139,8 @@ def _seeded(build: Callable[[], nn.Module]) -> nn.Module:
     return network
 
 
-def _gradients_everywhere(network: nn.Module, inputs: Tensor) -> None:
-    outputs = network(inputs)
+def _gradients_everywhere(network: nn.Module, *inputs: Tensor) -> None:
+    outputs = network(*inputs)
     (outputs * torch.randn_like(outputs)).sum().backward()
     for name, parameter in network.named_parameters():
         reached = parameter.grad is not None and parameter.grad.abs().sum() > 0

@@ -79,7 +79,7 @@ class SharedLoss(nn.Module):
         own_labels = labels[part] if n_own else torch.full_like(labels[part], -1)
         with self.own_random():
             with self.autocast():
-                outputs = self.model(images, noise[part])
+                outputs = self.model(images, noise[part], own_labels)
             means, counts = self.objective.of_images(outputs, own_labels)
         whole: Any = WholeBatch(outputs, own, len(labels), self.ranks.count)
         extra = self.objective.of_batch(whole, labels)

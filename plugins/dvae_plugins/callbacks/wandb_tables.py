@@ -20,7 +20,7 @@ def test_images(snapshot: Snapshot, rows: int) -> Any:
     means = snapshot.test_means[chosen]
     columns: dict[str, Any] = {
         "image": _images(snapshot.test_images[chosen]),
-        "reconstruction": _images(snapshot.decode(means)),
+        "reconstruction": _images(snapshot.decode(means, snapshot.test_labels[chosen])),
         "class": class_names(snapshot, snapshot.test_labels[chosen], ""),
     }
     if (snapshot.train_labels >= 0).any():

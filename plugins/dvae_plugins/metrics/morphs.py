@@ -33,13 +33,17 @@ class Morphs(Metric):
     the ends over that in the middle half: 1 where the way is as real as its ends, whatever the
     decoder blurs.
 
-    Each has `_crossfade` beside it: the same of a cross-fade, pixel by pixel, between the two real
-    images of each line.
+    Each of these has `_crossfade` beside it: the same of a cross-fade, pixel by pixel, between the
+    two real images of each line.
+
+    With a conditional decoder, `asked_agreement` is the share of test means that, decoded as a
+    class drawn at random, look to the judge like the class that was asked for.
     """
 
     name = "morphs"
     directions = {
         "decoded_agreement": "higher",
+        "asked_agreement": "higher",
         "morph_between*": "higher",
         "morph_mix*": "higher",
         "morph_ends*": "higher",
@@ -61,6 +65,8 @@ class Morphs(Metric):
         places, verdicts = _spread(snapshot, self.points)
         seen = snapshot.image_judge.probabilities(snapshot.decode(places))
         measured = {"decoded_agreement": float((seen.argmax(axis=1) == verdicts).mean())}
+        if snapshot.conditional:
+            measured["asked_agreement"] = _asked(snapshot, self.points)
 
         paths = snapshot.paths()
         walked = paths.walked
@@ -88,6 +94,15 @@ class Morphs(Metric):
     def details(self, snapshot: Snapshot) -> dict[str, Any]:
         judge = snapshot.image_judge
         return {"judge_accuracy": judge.accuracy, "judge_learnt_from": judge.digest}
+
+
+def _asked(snapshot: Snapshot, most: int) -> float:
+    """How often an image decoded as a class looks like it."""
+    random = snapshot.random("asked")
+    points = snapshot.test_means[random.permutation(len(snapshot.test_means))[:most]]
+    labels = random.integers(len(snapshot.classes), size=len(points))
+    seen = snapshot.image_judge.probabilities(snapshot.decode(points, labels))
+    return float((seen.argmax(axis=1) == labels).mean())
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from dvae_core import Plot, short_name
+from dvae_core import Plot, class_number, short_name
 from dvae_plugins.plots.canvas import blank, plane, rgba, show, tiled, titled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dvae_core import Snapshot
+
+
+Class = Annotated[str | int, Field(union_mode="left_to_right")]
 
 
 class Latent(Plot):
@@ -49,7 +52,7 @@ class Manifold(Plot):
     """A grid of decoded points, from -q to q in the first two dimensions.
 
     q is the larger of the two 0.9-quantiles of |mean| over the test images. Further dimensions
-    stay at 0.
+    stay at 0. A conditional decoder is asked for the class that the title names.
     """
 
     name = "manifold"
@@ -58,6 +61,8 @@ class Manifold(Plot):
     """Points along each side."""
     spacing: Literal["linear", "quadratic"] = "linear"
     """Quadratic puts more points near 0."""
+    decoded_as: Class | None = None
+    """For a conditional decoder, the class by name or number; no known one if left out."""
 
     def draw(self, snapshot: Snapshot) -> Figure:
         import numpy as np
@@ -71,9 +76,12 @@ class Manifold(Plot):
         points[:, :, 0] = q * steps
         if snapshot.latent_dim > 1:
             points[:, :, 1] = q * steps[::-1, None]
+        if self.decoded_as is not None:
+            snapshot = snapshot.showing(class_number(self.decoded_as, snapshot.classes))
         images = snapshot.decode(points.reshape(-1, snapshot.latent_dim))
 
-        title = f"Decoded latent grid, ±{q:.2f}, {self.spacing} spacing, epoch {snapshot.epoch}"
+        told = ["Decoded latent grid", f"±{q:.2f}", f"{self.spacing} spacing", snapshot.decoded_as]
+        title = ", ".join([*filter(None, told), f"epoch {snapshot.epoch}"])
         figure, axes = titled(title, 7.2, 7.2)
         show(axes, tiled(images, self.side))
         middle = (self.side - 1) / 2
@@ -105,7 +113,7 @@ class Reconstructions(Plot):
             rank[labels == c] = np.arange((labels == c).sum())
         chosen = np.lexsort((labels, rank))[: self.columns]
         originals = snapshot.test_images[chosen]
-        decoded = snapshot.decode(snapshot.test_means[chosen])
+        decoded = snapshot.decode(snapshot.test_means[chosen], labels[chosen])
 
         title = f"Test images and their reconstructions, epoch {snapshot.epoch}"
         figure, axes = titled(title, max(5.0, 0.9 * len(chosen)), 2.9)
