@@ -107,8 +107,9 @@ class ConditionalMLPDecoder(MLPDecoder):
 
     width: int = Field(default=16, ge=1)
     """Numbers that say a class."""
-    hide: float = Field(default=0.1, ge=0, le=1)
-    """The share of the labels that are hidden from it while it trains, by chance."""
+    hide: float = Field(default=0.02, ge=0, le=1)
+    """The share of the labels that are hidden from it while it trains, by chance. The more are, the
+    more of the class z itself must hold, and the less the decoder heeds what it is told."""
 
     def build(
         self, latent_dim: int, image_shape: tuple[int, int, int], classes: tuple[str, ...] = ()
