@@ -84,14 +84,15 @@ def export(model: GuidedVAE, recipe: Recipe, run: str, folder: Path) -> list[Pat
 def _write_onnx(
     network: nn.Module, examples: dict[str, Tensor], file: Path, outputs: list[str]
 ) -> None:
-    batch = torch.export.Dim("batch")
+    # The exporter warns of a name for a second input that must be as long as the first.
+    sizes = [torch.export.Dim("batch"), *[torch.export.Dim.DYNAMIC] * (len(examples) - 1)]
     program = torch.onnx.export(
         network.eval(),
         tuple(examples.values()),
         input_names=list(examples),
         output_names=outputs,
         opset_version=OPSET,
-        dynamic_shapes=tuple({0: batch} for _ in examples),
+        dynamic_shapes=tuple({0: size} for size in sizes),
         dynamo=True,
         verbose=False,
     )

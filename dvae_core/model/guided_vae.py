@@ -110,8 +110,9 @@ class GuidedVAE(nn.Module):
         if not self.conditional:
             logits: Tensor = self.decoder(z)
         else:
-            hidden = torch.full((len(z),), -1, device=z.device)
-            logits = self.decoder(z, hidden if labels is None else labels)
+            if labels is None:
+                labels = torch.full((len(z),), -1, device=z.device)
+            logits = self.decoder(z, labels)
         return logits.float()
 
     def classify(self, z: Tensor) -> Tensor | None:
