@@ -270,3 +270,108 @@ def test_a_recipe_that_needs_a_broken_plugin_fails_with_the_reason(install, reci
     code, _, err = dvae("validate", recipe_file, "--set", 'kl.weight={schedule="halving"}')
     assert code == 2
     assert "broken plugin dvae_bad (dvae-bad 1.0): RuntimeError: nothing works" in err
+
+
+OFFERS = (
+    HALVING
+    + """
+from pathlib import Path
+import typer
+
+app = typer.Typer(name="judge")
+
+@app.command()
+def fairly(times: int = 1):
+    print("guilty " * times)
+
+@app.command()
+def harshly():
+    raise RuntimeError("no mercy")
+
+@hookimpl
+def register_recipes():
+    return [Path(__file__).with_name("quick.toml")]
+
+@hookimpl
+def register_commands():
+    return [app]
+"""
+)
+
+
+@pytest.fixture
+def install_offers(install, tmp_path):
+    def install_offers(code=OFFERS, distribution="dvae-judge"):
+        (tmp_path / "site-packages" / "quick.toml").write_text(
+            f'extends = "{RECIPES / "quick.toml"}"\nkl.weight = {{ schedule = "halving" }}\n'
+        )
+        install(distribution, code)
+
+    return install_offers
+
+
+def test_a_package_brings_recipes_by_name(install_offers, tmp_path, dvae):
+    install_offers()
+    file = tmp_path / "site-packages" / "quick.toml"
+    registry = load_registry()
+    assert registry.recipe("quick") == registry.recipe("dvae-judge:quick") == file
+    with pytest.raises(UnknownComponent, match='unknown recipe "quik", did you mean "quick"'):
+        registry.recipe("quik")
+    rows = json.loads(dvae("list-plugins", "--json")[1])
+    assert {"recipe": str(file), "command": None} == {
+        row["kind"]: row["summary"] for row in rows if row["kind"] in ("recipe", "command")
+    }
+
+    install_offers(distribution="dvae-jury")
+    with pytest.raises(UnknownComponent, match='write "dvae-judge:quick" or "dvae-jury:quick"'):
+        load_registry().recipe("quick")
+
+
+def test_check_plugin_reads_a_package_s_recipes(install_offers, tmp_path, dvae):
+    install_offers()
+    assert "recipe quick: can be read" in dvae("check-plugin", "dvae-judge")[1]
+    (tmp_path / "site-packages" / "quick.toml").write_text("kl.weigth = 1\n")
+    code, out, _ = dvae("check-plugin", "dvae-judge")
+    assert (code, "missing table [dataset]" in out) == (1, True)
+
+
+def test_a_package_brings_commands(install_offers, dvae):
+    install_offers()
+    assert dvae("judge", "fairly", "--times", "2")[:2] == (0, "guilty guilty \n")
+    code, _, err = dvae("judge", "harshly")
+    assert (code, "RuntimeError: no mercy" in err) == (1, True)
+    assert " judge  " in dvae("--help")[1]
+    for arguments in (["--no-plugins", "--help"], ["--help", "--no-plugins"]):
+        assert " judge  " not in dvae(*arguments)[1]
+
+
+def test_two_commands_of_a_name_are_told_apart(install_offers, dvae):
+    install_offers()
+    install_offers(distribution="dvae-jury")
+    assert dvae("dvae-jury:judge", "fairly")[:2] == (0, "guilty \n")
+    assert dvae("judge", "fairly")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        ('name="judge"', "", "an app needs a name"),
+        ("return [app]", "return [fairly]", "which is no typer.Typer"),
+        ("return [app]", "return [app, app]", 'gave two commands with the name "judge"'),
+        ("return [app]", 'return [typer.Typer(name="empty")]', "RuntimeError"),
+        ("quick.toml", "slow.toml", "slow.toml is not a recipe's file"),
+        ("return [Path(__file__)", "return ['quick'] or [Path(__file__)", "which is no Path"),
+    ],
+)
+def test_a_broken_offer_costs_its_plugin_alone(install_offers, dvae, before, after, reason):
+    assert before in OFFERS
+    install_offers(OFFERS.replace(before, after))
+    assert reason in the_broken().error
+    assert not load_registry().offers
+    assert dvae("--help")[0] == 0
+    assert dvae("validate", RECIPES / "quick.toml")[0] == 0
+
+
+def test_a_plugin_s_command_never_hides_one_of_ours(install_offers, dvae):
+    install_offers(OFFERS.replace('name="judge"', 'name="validate"'))
+    assert dvae("validate", RECIPES / "quick.toml")[0] == 0
