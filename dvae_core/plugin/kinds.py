@@ -174,6 +174,8 @@ class Callback(Component):
     def check(self) -> None:
         """Before data is loaded and a folder is made: can it do its work here?
 
+        A check that has a parameter `recipe` is given the resolved recipe as a table.
+
         Raises:
             DvaeError: it cannot, for a package is missing, say; the message says what to do. The
                 run does not start.
@@ -183,7 +185,11 @@ class Callback(Component):
         """Before the first step, or before the first step after a resume."""
 
     def epoch_finished(self, run: Run, metrics: Row, figures: dict[str, Path]) -> None:
-        """After an epoch's metrics and figures are on disk. `metrics` is its metrics.jsonl row."""
+        """After an epoch's metrics and figures are on disk. `metrics` is its metrics.jsonl row.
+
+        `run.stop(reason)` ends the run here. Of an epoch that became the last one in this way, or
+        by a kill, it may be told once more, with all that the last row has.
+        """
 
     def run_finished(self, run: Run, status: str) -> None:
         """At the end. `status` is finished, interrupted or failed."""

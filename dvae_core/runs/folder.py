@@ -46,6 +46,7 @@ from dvae_core.recipe.balance import balance
 from dvae_core.recipe.recipe import BUILT_IN_TERMS, Recipe, build_recipe, load_recipe
 from dvae_core.recipe.source import read_source
 from dvae_core.runs.checkpoints import Checkpoints, Epoch
+from dvae_core.runs.early_stop import EarlyStop
 from dvae_core.runs.provenance import (
     TIME,
     changes,
@@ -61,7 +62,7 @@ PARTS = ("checkpoints", "figures")
 """Folders that each run has."""
 
 
-class RunFolder(Run):
+class RunFolder(EarlyStop, Run):
     """One run's folder. Make one with `create`, or `open` one that exists."""
 
     def __init__(self, path: Path, info: dict[str, Any], registry: Registry | None = None) -> None:
@@ -120,17 +121,6 @@ class RunFolder(Run):
                     folder.rmdir()
             raise unwritable(path, error) from error
         return run
-
-    @staticmethod
-    def check_space(out: Path, needed: int) -> None:
-        """Raise RunFolderError where the disk below `out` has fewer than `needed` bytes free."""
-        there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-        free = shutil.disk_usage(there).free
-        if free < needed:
-            raise RunFolderError(
-                f"{out}: the run needs about {needed / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are "
-                "free; free some space, or choose another --out"
-            )
 
     @classmethod
     def open(cls, path: str | Path, registry: Registry | None = None) -> RunFolder:
@@ -224,6 +214,9 @@ class RunFolder(Run):
     def _fix_weights(self, table: dict[str, Any], schedule: str) -> None:
         """Put the last epoch's weights in the place of a schedule."""
         last = (self.metrics() or [{}])[-1]
+        lr = table.get("optimizer", {}).get("lr")
+        if isinstance(lr, dict) and lr.get("schedule") == schedule:
+            table["optimizer"]["lr"] = last.get("train/lr", 1e-3)
         terms = {name: table[name] for name in BUILT_IN_TERMS if name in table}
         terms |= {term["name"]: term for term in table.get("terms", ())}
         for name, term in terms.items():
@@ -309,6 +302,11 @@ class RunFolder(Run):
     def append_metrics(self, row: dict[str, Any]) -> None:
         """Add an epoch's row, on disk before this returns."""
         append_lines(self.path / "metrics.jsonl", [row])
+
+    def replace_last_metrics(self, row: dict[str, Any]) -> None:
+        """Put an epoch's row in the place of the last one."""
+        text = "".join(json.dumps(r) + "\n" for r in [*self.metrics()[:-1], row])
+        write_atomically(self.path / "metrics.jsonl", text.encode())
 
     def forget_after(self, epoch: int) -> list[str]:
         """Drop the rows of epochs after `epoch`, which a resume trains again.

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dvae_core.errors import Diverged, RecipeError
+from dvae_core.errors import Diverged, DvaeError, RecipeError
 from dvae_core.latent.networks import Networks
 from dvae_core.latent.snapshot import Snapshot
 from dvae_core.model.batches import Batches
@@ -77,7 +77,7 @@ class Training:
         self.batches = Batches(
             data.train_images,
             visible,
-            batch_size=recipe.train.batch_size,
+            batch_size=recipe.train.step_size,
             seed=recipe.seed,
             device=self.device,
             part=lambda size: part_of(size, ranks),
@@ -145,16 +145,48 @@ class Training:
             labels = torch.full_like(labels, -1)
         noise = torch.randn(size, self.model.latent_dim, generator=self.noise, device=self.device)
         weights = torch.tensor(self.objective.weights_at(self.step), device=self.device)
-        # The last batch of an epoch may be smaller, and is not worth compiling for.
-        whole = size == self.recipe.train.batch_size
-        loss, row = (self.fast_loss if whole else self.loss)(images, labels, noise, weights)
+        if (lr := self.lr) is not None:
+            for group in self.optimizer.param_groups:
+                group["lr"] = lr
         self.optimizer.zero_grad()
-        loss.backward()
+        row = self._add_gradients(images, labels, noise, weights)
         if self.recipe.train.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.recipe.train.clip_grad_norm)
         self.optimizer.step()
         self.epoch_step += 1
         return self.ledger.add(row, size)
+
+    def _add_gradients(
+        self, images: Tensor, labels: Tensor, noise: Tensor, weights: Tensor
+    ) -> Tensor:
+        """Those of the mean loss of a step's images, batch by batch; its row for the ledger."""
+        size, batch_size = len(labels), self.recipe.train.batch_size
+        # The last batch of an epoch may be smaller, and is not worth compiling for.
+        if size <= batch_size:
+            whole = size == batch_size
+            loss, row = (self.fast_loss if whole else self.loss)(images, labels, noise, weights)
+            loss.backward()
+            return row
+        total = torch.zeros((), device=self.device)
+        batches = (tensor.split(batch_size) for tensor in (images, labels, noise))
+        for images, labels, noise in zip(*batches, strict=True):
+            share = len(labels) / size
+            whole = len(labels) == batch_size
+            loss, row = (self.fast_loss if whole else self.loss)(images, labels, noise, weights)
+            (share * loss).backward()
+            total = total + share * row
+        return total
+
+    @property
+    def lr(self) -> float | None:
+        """The learning rate of the step at hand, where it follows a schedule."""
+        schedule = self.recipe.optimizer.schedule
+        if schedule is None:
+            return None
+        lr = self.timeline.value(schedule, self.step)
+        if lr < 0:
+            raise DvaeError(f'schedule "{schedule.name}" gave a learning rate of {lr}, below 0')
+        return lr
 
     def _loss(
         self, images: Tensor, labels: Tensor, noise: Tensor, weights: Tensor
@@ -208,12 +240,14 @@ class Training:
         weights = self.objective.weights_at(self.step - 1)
         for name, weight in zip(self.objective.names, weights, strict=True):
             self.means[f"train/{name}_weight"] = weight
+        if self.recipe.optimizer.schedule is not None:
+            self.means["train/lr"] = self.optimizer.param_groups[0]["lr"]
         self.ledger.reset()
         self.epoch, self.epoch_step = self.epoch + 1, 0
 
     def images_in_epoch(self, first: int) -> int:
         """Images of an epoch from batch number `first` on."""
-        return max(0, len(self.data.train_images) - first * self.recipe.train.batch_size)
+        return max(0, len(self.data.train_images) - first * self.recipe.train.step_size)
 
     def disk_space(self) -> int:
         """A generous estimate of what the run will write, in bytes."""
@@ -230,10 +264,11 @@ class Training:
         self,
         history: Sequence[dict[str, Any]] = (),
         say: Callable[[str], None] = lambda text: None,
+        stop: Callable[[str], None] = lambda reason: None,
     ) -> Snapshot:
         """The state that metrics and plots look at, after the epochs in `history`.
 
-        `say` is told of what takes long.
+        `say` is told of what takes long, and `stop` why a metric wants the run to end.
         """
         networks = Networks(self.model, self.recipe, self.device)
         return Snapshot(
@@ -245,6 +280,7 @@ class Training:
             step=self.step,
             history=history,
             say=say,
+            stop=stop,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -268,10 +304,14 @@ class Training:
         """
         if state["epoch_step"] > self.timeline.steps_per_epoch:
             raise ValueError(f"an epoch has no step {state['epoch_step']:,}")
-        self.model.load_state_dict(state["model"])
-        self.objective.load_state_dict(state["objective"])
-        restore_optimizer(self.optimizer, self.recipe, state["optimizer"])
+        self.load_weights(state)
         self.ledger.load_state_dict(state["ledger"])
         self.noise.set_state(state["noise"].cpu())
         set_global_state(self.ranks.random_state(state["global_random"]))
         self.epoch, self.epoch_step = state["epoch"], state["epoch_step"]
+
+    def load_weights(self, state: dict[str, Any]) -> None:
+        """Take the parameters of a state, and what the optimizer knows of them."""
+        self.model.load_state_dict(state["model"])
+        self.objective.load_state_dict(state["objective"])
+        restore_optimizer(self.optimizer, self.recipe, state["optimizer"])
