@@ -692,6 +692,24 @@ class Floating(ToyDataset):
         )
 
 
+class Forgetful(ToyDataset):
+    """Loads."""
+
+    name = "wrong"
+
+    def augment(self, images, labels, generator):
+        return images + torch.rand(len(images), 1, 1, 1)
+
+
+class Cropping(ToyDataset):
+    """Loads."""
+
+    name = "wrong"
+
+    def augment(self, images, labels, generator):
+        return images[..., 1:]
+
+
 class Tupled(Dataset):
     """Loads."""
 
@@ -876,6 +894,8 @@ class Stubborn(Launcher):
         (Constant, "gives_a_scalar_that_trains", "does not depend on the model"),
         (Hungry, "gives_a_scalar_that_trains", "not finite where every label is hidden"),
         (Fresh, "gives_the_same_twice", "train_images differ"),
+        (Forgetful, "augments_by_the_generator_alone", "something else than its generator"),
+        (Cropping, "augments_by_the_generator_alone", "shape [5, 1"),
         (Miscounted, "gives_labelled_images", "size() says 7 and load gives 150"),
         (Floating, "gives_labelled_images", "train_images must be uint8"),
         (Tupled, "gives_labelled_images", "load gives tuple"),

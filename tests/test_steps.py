@@ -121,7 +121,7 @@ def test_batches_that_are_accumulated_are_one_large_one(recipe_file):
 
 
 def test_accumulating_is_exact_under_resume(recipe_file, tmp_path):
-    both = ["train.batch_size=32", "train.accumulate=4"]
+    both = ["train.batch_size=32", "train.accumulate=4", "guidance.weight=1.0"]
     whole = run_recipe(load_recipe(recipe_file, both), tmp_path)
     half = run_recipe(load_recipe(recipe_file, [*both, "train.epochs=2"]), tmp_path)
     again = resume_run(half.path, load_recipe(half.recipe_file, ["train.epochs=4"]))

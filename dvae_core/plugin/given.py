@@ -66,7 +66,8 @@ class Outputs:
     """What the model computes for a batch."""
 
     images: Tensor
-    """[B, C, H, W] in [0, 1]: what went in."""
+    """[B, C, H, W] in [0, 1]: what is to be decoded, which is what went in unless that alone was
+    augmented."""
     mean: Tensor
     """[B, D]"""
     log_var: Tensor

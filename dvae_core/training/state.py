@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +21,7 @@ from dvae_core.model.fitting import restore_optimizer
 from dvae_core.model.guided_vae import build_model
 from dvae_core.model.ledger import Ledger
 from dvae_core.model.objective import Objective
+from dvae_core.plugin.kinds import Dataset
 from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.randomness import (
     forked,
@@ -149,33 +151,50 @@ class Training:
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
         self.optimizer.zero_grad()
-        row = self._add_gradients(images, labels, noise, weights)
+        row = self._add_gradients(weights, labels, noise, *self._augmented(images, labels))
         if self.recipe.train.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.recipe.train.clip_grad_norm)
         self.optimizer.step()
         self.epoch_step += 1
         return self.ledger.add(row, size)
 
+    def _augmented(self, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+        """The images that go in, and those to be decoded where these are others."""
+        dataset, rank = self.recipe.dataset, self.ranks.rank
+        if dataset.augmentation is None and type(dataset).augment is Dataset.augment:
+            return (images,)
+        random = generator(self.recipe.seed, "augmentation", self.step, rank, device=self.device)
+        given = dataset.augment(images, labels[part_of(len(labels), self.ranks)], random)
+        made = given if isinstance(given, tuple) else (given,)
+        if any(tensor.shape != images.shape for tensor in made):
+            shapes = ", ".join(str(list(tensor.shape)) for tensor in made)
+            raise DvaeError(
+                f'dataset "{dataset.name}": augment makes {shapes} of {list(images.shape)}'
+            )
+        return tuple(t.contiguous(memory_format=torch.channels_last) for t in made)
+
     def _add_gradients(
-        self, images: Tensor, labels: Tensor, noise: Tensor, weights: Tensor
+        self, weights: Tensor, labels: Tensor, noise: Tensor, *images: Tensor
     ) -> Tensor:
         """Those of the mean loss of a step's images, batch by batch; its row for the ledger."""
         size, batch_size = len(labels), self.recipe.train.batch_size
-        # The last batch of an epoch may be smaller, and is not worth compiling for.
         if size <= batch_size:
-            whole = size == batch_size
-            loss, row = (self.fast_loss if whole else self.loss)(images, labels, noise, weights)
+            loss, row = self._loss_of(size)(images[0], labels, noise, weights, *images[1:])
             loss.backward()
             return row
-        total = torch.zeros((), device=self.device)
-        batches = (tensor.split(batch_size) for tensor in (images, labels, noise))
-        for images, labels, noise in zip(*batches, strict=True):
+        rows = []
+        batches = (tensor.split(batch_size) for tensor in (labels, noise, *images))
+        for labels, noise, first, *target in zip(*batches, strict=True):
             share = len(labels) / size
-            whole = len(labels) == batch_size
-            loss, row = (self.fast_loss if whole else self.loss)(images, labels, noise, weights)
+            loss, row = self._loss_of(len(labels))(first, labels, noise, weights, *target)
             (share * loss).backward()
-            total = total + share * row
-        return total
+            # The last two columns count images; the others are means over them.
+            rows.append(torch.cat([share * row[:-2], row[-2:]]))
+        return torch.stack(rows).sum(0)
+
+    def _loss_of(self, size: int) -> Loss:
+        """The last batch of an epoch may be smaller, and is not worth compiling for."""
+        return self.fast_loss if size == self.recipe.train.batch_size else self.loss
 
     @property
     def lr(self) -> float | None:
@@ -189,11 +208,18 @@ class Training:
         return lr
 
     def _loss(
-        self, images: Tensor, labels: Tensor, noise: Tensor, weights: Tensor
+        self,
+        images: Tensor,
+        labels: Tensor,
+        noise: Tensor,
+        weights: Tensor,
+        target: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The loss of a batch and its row for the ledger, from the networks on."""
         with self.autocast():
             outputs = self.model(images, noise, labels)
+        if target is not None:
+            outputs = replace(outputs, images=target)
         loss, row = self.objective(outputs, labels, weights)
         return loss, row
 

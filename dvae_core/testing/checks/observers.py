@@ -22,9 +22,9 @@ from dvae_core.plugin.kinds import (
     Plot,
 )
 from dvae_core.plugin.labelled_images import LabelledImages
-from dvae_core.randomness import global_state
+from dvae_core.randomness import global_state, set_aside
 from dvae_core.runs.watch import Watch
-from dvae_core.testing.checks.register import check, must
+from dvae_core.testing.checks.register import B, check, expect_shape, must
 from dvae_core.testing.outcomes import Failure, NotChecked
 from dvae_core.testing.toys import toy_recipe, toy_registry, toy_training
 
@@ -58,6 +58,27 @@ def gives_the_same_twice(dataset: Dataset) -> None:
     for field in dataclasses.fields(LabelledImages):
         same = np.array_equal(getattr(one, field.name), getattr(two, field.name))
         must(same, f"{field.name} differ when loaded again")
+
+
+@check("dataset")
+def augments_by_the_generator_alone(dataset: Dataset) -> None:
+    import torch
+
+    shape = dataset.image_shape() or (1, 8, 8)
+    images = torch.rand(B, *shape, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(B) % 2
+
+    def made(seed: int) -> tuple[torch.Tensor, ...]:
+        generator = torch.Generator().manual_seed(seed)
+        given = dataset.augment(images.clone(), labels.clone(), generator)
+        return given if isinstance(given, tuple) else (given,)
+
+    with set_aside(0, "augmentation"):
+        one, two = made(1), made(1)
+    must(len(one) in (1, 2), f"augment gives {len(one)} tensors; images, or images and targets")
+    for first, second in zip(one, two, strict=True):
+        expect_shape(first, tuple(images.shape))
+        must(torch.equal(first, second), "augment draws from something else than its generator")
 
 
 _NOT_HERE: dict[str, str] = {}
