@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 import warnings
@@ -244,13 +245,53 @@ def test_resuming_with_another_version_warns_and_without_the_plugin_says_what_to
     code, _, err = dvae("run", "--resume", run, "--set", "train.epochs=6")
     assert code == 2
     assert 'uses schedule "halving" of dvae-halving 2.1, which dvae-halving 3.0 does not' in err
-    import shutil
-
     shutil.rmtree(info_folder)
     forget_plugins()
     code, _, err = dvae("run", "--resume", run, "--set", "train.epochs=6")
     assert code == 2
     assert "which is not installed: pip install dvae-halving==2.1" in err
+
+
+def renamed(tmp_path, install, field):
+    for info in (tmp_path / "site-packages").glob("*.dist-info"):
+        shutil.rmtree(info)
+    sys.modules.pop("dvae_halving", None)
+    code = HALVING.replace("every: float = ", f"period: float = {field}")
+    install("dvae-halving", code.replace("self.every", "self.period"), version="2.0")
+
+
+def test_a_renamed_key_is_said_to_be_another_version_s(install, recipe_file, tmp_path, dvae):
+    install("dvae-halving", HALVING, version="1.0")
+    weight = ["--set", 'kl.weight={schedule="halving", every=5}', "--set", "train.epochs=1"]
+    assert dvae("run", recipe_file, *weight, "--out", tmp_path / "runs")[0] == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    more = ["--set", "train.epochs=2"]
+    renamed(tmp_path, install, "10.0")
+    code, _, err = dvae("run", "--resume", run, *more)
+    assert code == 2
+    assert 'unknown key "every"' in err
+    assert "the run used dvae-halving 1.0, and 2.0 is installed" in err
+    alias = "__import__('pydantic').Field(10.0, validation_alias=__import__('pydantic')"
+    renamed(tmp_path, install, f'{alias}.AliasChoices("period", "every"))')
+    code, _, err = dvae("run", "--resume", run, *more)
+    assert code == 0, err
+    assert "period = 5.0" in (run / "recipe.toml").read_text()
+    info = json.loads((run / "run.json").read_text())
+    first, last = info["plugins"]["dvae-halving"], info["resumed"][0]["plugins"]["dvae-halving"]
+    assert (first["version"], last["version"]) == ("1.0", "2.0")
+    assert first["source"] != last["source"]
+
+
+def test_another_source_of_the_same_version_is_warned_of(install, recipe_file, tmp_path, dvae):
+    install("dvae-halving", HALVING, version="1.0")
+    weight = ["--set", 'kl.weight={schedule="halving", every=5}', "--set", "train.epochs=1"]
+    assert dvae("run", recipe_file, *weight, "--out", tmp_path / "runs")[0] == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    file = tmp_path / "site-packages" / "dvae_halving.py"
+    assert "another source" not in dvae("run", "--resume", run, "--set", "train.epochs=2")[2]
+    file.write_text(file.read_text() + "# edited\n")
+    err = dvae("run", "--resume", run, "--set", "train.epochs=3")[2]
+    assert "another source of dvae-halving 1.0" in err
 
 
 @pytest.mark.slow

@@ -50,7 +50,7 @@ def check_plugin(
     from dvae_core.testing import check
 
     console = PlainConsole(highlight=False, soft_wrap=True)
-    styles = {"passed": "green", "failed": "red", "not checked": "yellow"}
+    styles = {"passed": "green", "note": "cyan", "failed": "red", "not checked": "yellow"}
     counts = dict.fromkeys(styles, 0)
     for provider in registry.providers:
         print(f"checking {provider.kind} {provider.name}", file=sys.stderr)

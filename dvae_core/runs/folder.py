@@ -52,6 +52,7 @@ from dvae_core.runs.provenance import (
     changes,
     check_info,
     environment,
+    plugins,
     provenance,
     provides,
     what_to_install,
@@ -185,7 +186,10 @@ class RunFolder(EarlyStop, Run):
             RecipeError: a component's plugin is missing, with what to install; or as load_recipe.
         """
         self._check_installed(self._missing(registry), registry)
-        return load_recipe(self.recipe_file, overrides, registry)
+        try:
+            return load_recipe(self.recipe_file, overrides, registry)
+        except RecipeError as error:  # a plugin's other version may know other keys
+            raise RecipeError([*error.problems, *self.version_warnings(registry)]) from error
 
     def load_recipe_to_look(self, registry: Registry) -> tuple[Recipe, list[str]]:
         """The run's recipe, without what is not installed and not needed to look.
@@ -340,16 +344,17 @@ class RunFolder(EarlyStop, Run):
     def _aside(self, number: int) -> Path:
         return self.path / f"metrics.damaged-{number}.jsonl"
 
-    def note_resume(self, epoch: int, step: int) -> None:
+    def note_resume(self, epoch: int, step: int, recipe: Recipe, registry: Registry) -> None:
         """Keep in run.json when the run went on, from where and with what."""
         at = {"time": time.strftime(TIME), "epoch": epoch, "step": step}
-        self._info.setdefault("resumed", []).append(at | environment())
+        at |= environment() | {"plugins": plugins(recipe, registry)}
+        self._info.setdefault("resumed", []).append(at)
         self._write_info()
 
-    def environment_warnings(self) -> list[str]:
+    def environment_warnings(self, recipe: Recipe, registry: Registry) -> list[str]:
         """A line if the run goes on with something else than it was trained with last."""
         before = {**self._info, **(self._info.get("resumed") or [{}])[-1]}
-        found = changes(before, environment())
+        found = changes(before, environment() | {"plugins": plugins(recipe, registry)})
         text = f"{self.path}: the bits of a run depend on what it is trained with"
         return [f"{text}: {', '.join(found)}"] if found else []
 

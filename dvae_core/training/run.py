@@ -128,7 +128,8 @@ def _resume(
     recipe = recipe or before
     check_same_experiment(before, recipe)
     state, warnings = ranks.from_first(lambda: _last_state(run))
-    for warning in [*run.version_warnings(registry), *run.environment_warnings(), *warnings]:
+    changed = [*run.version_warnings(registry), *run.environment_warnings(recipe, registry)]
+    for warning in [*changed, *warnings]:
         watch.warn(warning)
     if state is not None:
         with _fitting(run):
@@ -157,7 +158,7 @@ def _resume(
             run.set_recipe(recipe)
             if "epoch" in (run.stopped or {}):  # it stopped, and now has more to train
                 run.set_stopped(None)
-            run.note_resume(training.epoch, training.step)
+            run.note_resume(training.epoch, training.step, recipe, registry)
         return train(training, run, registry, watch, stop, state or {})
 
 

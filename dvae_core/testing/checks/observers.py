@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dvae_core.errors import DataError
+from dvae_core.errors import DataError, RunFolderError
 from dvae_core.latent.snapshot import Snapshot
 from dvae_core.plugin.kinds import (
     Callback,
@@ -23,6 +23,7 @@ from dvae_core.plugin.kinds import (
 )
 from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.randomness import global_state, set_aside
+from dvae_core.runs.checkpoints import packed, unpacked
 from dvae_core.runs.watch import Watch
 from dvae_core.testing.checks.register import B, check, expect_shape, must
 from dvae_core.testing.outcomes import Failure, NotChecked
@@ -167,6 +168,21 @@ def survives_a_run(callback: Callback) -> None:
         must(len(run.metrics()) == recipe.train.epochs, "the run's record is not complete")
         must(Path(run.path).exists(), "the run folder is gone")
     must(not heard, "; ".join(heard))
+
+
+@check("callback")
+def keeps_its_state(callback: Callback) -> None:
+    state = callback.state()
+    must(isinstance(state, dict), f"state gives a {type(state).__name__}, not a dict")
+    try:
+        kept = unpacked(packed(state))
+    except RunFolderError as error:
+        raise Failure(f"its state {error}") from error
+    other = type(callback).from_table(
+        {k: v for k, v in callback.model_dump(mode="json").items() if v is not None and k != "name"}
+    )
+    other.restore(kept)
+    must(packed(other.state()) == packed(state), "restore does not take back all that state gives")
 
 
 @contextmanager

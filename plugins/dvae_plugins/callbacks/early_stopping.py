@@ -14,7 +14,7 @@ class EarlyStopping(Callback):
     """Ends the run when a metric has not become better for a while."""
 
     name = "early_stopping"
-    example = {"goal": "lowest val/reconstruction"}
+    example = {"goal": "lowest train/loss"}
 
     goal: str
     """What is to become better, such as "highest val/knn_accuracy"."""
