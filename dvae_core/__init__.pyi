@@ -38,6 +38,7 @@ from .plugin.labelled_images import LabelledImages as LabelledImages
 from .plugin.labelled_images import class_number as class_number
 from .plugin.labelled_images import pairs_of as pairs_of
 from .plugin.labelled_images import short_name as short_name
+from .recipe.goal import Goal as Goal
 from .recipe.recipe import load_recipe as load_recipe
 from .runs.comparison import compare_runs as compare_runs
 from .runs.comparison_table import Comparison as Comparison

@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import stat
 import warnings
 from collections.abc import Iterable, Iterator
@@ -206,3 +207,14 @@ def unwritable(path: Path, error: Exception) -> RunFolderError:
     return RunFolderError(
         f"{path}: cannot be written: {reason}; free some space, or choose another --out"
     )
+
+
+def check_space(out: Path, needed: int) -> None:
+    """Raise RunFolderError where the disk below `out` has fewer than `needed` bytes free."""
+    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise RunFolderError(
+            f"{out}: the run needs about {needed / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are "
+            "free; free some space, or choose another --out"
+        )

@@ -13,6 +13,7 @@ import pytest
 import dvae_core
 from dvae_core.plugin import hookspecs
 from dvae_core.plugin.kinds import KINDS
+from dvae_core.plugin.offers import NAME_OF
 from dvae_core.recipe.recipe import build_recipe
 from dvae_core.recipe.source import RecipeSource, read_source
 
@@ -37,7 +38,7 @@ def test_the_reference_is_the_code(reference_module):
 def test_every_hook_and_kind_is_documented_with_its_signature():
     text = PLUGINS.read_text()
     hooks = [n for n in vars(hookspecs) if n.startswith("register_")] + list(hookspecs.EVENTS)
-    assert {f"register_{kind}s" for kind in KINDS} | set(hookspecs.EVENTS) == set(hooks)
+    assert {f"register_{kind}s" for kind in [*KINDS, *NAME_OF]} | {*hookspecs.EVENTS} == {*hooks}
     for name in hooks:
         hook = getattr(hookspecs, name)
         assert hook.__doc__
@@ -159,7 +160,8 @@ def test_the_tutorials_components_conform_and_train():
         wrong = [o for o in check(cls) if o.status == "failed" and o.check not in elsewhere]
         assert wrong == [], cls
     tables = {kind: {"name": cls.name} for kind, cls in found.items() if kind != "schedule"}
-    recipe = toy_recipe(toy_registry(*found.values()), **tables)
+    listed = {"callbacks": [tables.pop("callback")]}
+    recipe = toy_recipe(toy_registry(*found.values()), **tables, **listed)
     training = Training(recipe, load_data(recipe.dataset))
     means = []
     for epoch in range(6):

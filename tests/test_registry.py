@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 import warnings
@@ -244,13 +245,53 @@ def test_resuming_with_another_version_warns_and_without_the_plugin_says_what_to
     code, _, err = dvae("run", "--resume", run, "--set", "train.epochs=6")
     assert code == 2
     assert 'uses schedule "halving" of dvae-halving 2.1, which dvae-halving 3.0 does not' in err
-    import shutil
-
     shutil.rmtree(info_folder)
     forget_plugins()
     code, _, err = dvae("run", "--resume", run, "--set", "train.epochs=6")
     assert code == 2
     assert "which is not installed: pip install dvae-halving==2.1" in err
+
+
+def renamed(tmp_path, install, field):
+    for info in (tmp_path / "site-packages").glob("*.dist-info"):
+        shutil.rmtree(info)
+    sys.modules.pop("dvae_halving", None)
+    code = HALVING.replace("every: float = ", f"period: float = {field}")
+    install("dvae-halving", code.replace("self.every", "self.period"), version="2.0")
+
+
+def test_a_renamed_key_is_said_to_be_another_version_s(install, recipe_file, tmp_path, dvae):
+    install("dvae-halving", HALVING, version="1.0")
+    weight = ["--set", 'kl.weight={schedule="halving", every=5}', "--set", "train.epochs=1"]
+    assert dvae("run", recipe_file, *weight, "--out", tmp_path / "runs")[0] == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    more = ["--set", "train.epochs=2"]
+    renamed(tmp_path, install, "10.0")
+    code, _, err = dvae("run", "--resume", run, *more)
+    assert code == 2
+    assert 'unknown key "every"' in err
+    assert "the run used dvae-halving 1.0, and 2.0 is installed" in err
+    alias = "__import__('pydantic').Field(10.0, validation_alias=__import__('pydantic')"
+    renamed(tmp_path, install, f'{alias}.AliasChoices("period", "every"))')
+    code, _, err = dvae("run", "--resume", run, *more)
+    assert code == 0, err
+    assert "period = 5.0" in (run / "recipe.toml").read_text()
+    info = json.loads((run / "run.json").read_text())
+    first, last = info["plugins"]["dvae-halving"], info["resumed"][0]["plugins"]["dvae-halving"]
+    assert (first["version"], last["version"]) == ("1.0", "2.0")
+    assert first["source"] != last["source"]
+
+
+def test_another_source_of_the_same_version_is_warned_of(install, recipe_file, tmp_path, dvae):
+    install("dvae-halving", HALVING, version="1.0")
+    weight = ["--set", 'kl.weight={schedule="halving", every=5}', "--set", "train.epochs=1"]
+    assert dvae("run", recipe_file, *weight, "--out", tmp_path / "runs")[0] == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    file = tmp_path / "site-packages" / "dvae_halving.py"
+    assert "another source" not in dvae("run", "--resume", run, "--set", "train.epochs=2")[2]
+    file.write_text(file.read_text() + "# edited\n")
+    err = dvae("run", "--resume", run, "--set", "train.epochs=3")[2]
+    assert "another source of dvae-halving 1.0" in err
 
 
 @pytest.mark.slow
@@ -270,3 +311,108 @@ def test_a_recipe_that_needs_a_broken_plugin_fails_with_the_reason(install, reci
     code, _, err = dvae("validate", recipe_file, "--set", 'kl.weight={schedule="halving"}')
     assert code == 2
     assert "broken plugin dvae_bad (dvae-bad 1.0): RuntimeError: nothing works" in err
+
+
+OFFERS = (
+    HALVING
+    + """
+from pathlib import Path
+import typer
+
+app = typer.Typer(name="judge")
+
+@app.command()
+def fairly(times: int = 1):
+    print("guilty " * times)
+
+@app.command()
+def harshly():
+    raise RuntimeError("no mercy")
+
+@hookimpl
+def register_recipes():
+    return [Path(__file__).with_name("quick.toml")]
+
+@hookimpl
+def register_commands():
+    return [app]
+"""
+)
+
+
+@pytest.fixture
+def install_offers(install, tmp_path):
+    def install_offers(code=OFFERS, distribution="dvae-judge"):
+        (tmp_path / "site-packages" / "quick.toml").write_text(
+            f'extends = "{RECIPES / "quick.toml"}"\nkl.weight = {{ schedule = "halving" }}\n'
+        )
+        install(distribution, code)
+
+    return install_offers
+
+
+def test_a_package_brings_recipes_by_name(install_offers, tmp_path, dvae):
+    install_offers()
+    file = tmp_path / "site-packages" / "quick.toml"
+    registry = load_registry()
+    assert registry.recipe("quick") == registry.recipe("dvae-judge:quick") == file
+    with pytest.raises(UnknownComponent, match='unknown recipe "quik", did you mean "quick"'):
+        registry.recipe("quik")
+    rows = json.loads(dvae("list-plugins", "--json")[1])
+    assert {"recipe": str(file), "command": None} == {
+        row["kind"]: row["summary"] for row in rows if row["kind"] in ("recipe", "command")
+    }
+
+    install_offers(distribution="dvae-jury")
+    with pytest.raises(UnknownComponent, match='write "dvae-judge:quick" or "dvae-jury:quick"'):
+        load_registry().recipe("quick")
+
+
+def test_check_plugin_reads_a_package_s_recipes(install_offers, tmp_path, dvae):
+    install_offers()
+    assert "recipe quick: can be read" in dvae("check-plugin", "dvae-judge")[1]
+    (tmp_path / "site-packages" / "quick.toml").write_text("kl.weigth = 1\n")
+    code, out, _ = dvae("check-plugin", "dvae-judge")
+    assert (code, "missing table [dataset]" in out) == (1, True)
+
+
+def test_a_package_brings_commands(install_offers, dvae):
+    install_offers()
+    assert dvae("judge", "fairly", "--times", "2")[:2] == (0, "guilty guilty \n")
+    code, _, err = dvae("judge", "harshly")
+    assert (code, "RuntimeError: no mercy" in err) == (1, True)
+    assert " judge  " in dvae("--help")[1]
+    for arguments in (["--no-plugins", "--help"], ["--help", "--no-plugins"]):
+        assert " judge  " not in dvae(*arguments)[1]
+
+
+def test_two_commands_of_a_name_are_told_apart(install_offers, dvae):
+    install_offers()
+    install_offers(distribution="dvae-jury")
+    assert dvae("dvae-jury:judge", "fairly")[:2] == (0, "guilty \n")
+    assert dvae("judge", "fairly")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        ('name="judge"', "", "an app needs a name"),
+        ("return [app]", "return [fairly]", "which is no typer.Typer"),
+        ("return [app]", "return [app, app]", 'gave two commands with the name "judge"'),
+        ("return [app]", 'return [typer.Typer(name="empty")]', "RuntimeError"),
+        ("quick.toml", "slow.toml", "slow.toml is not a recipe's file"),
+        ("return [Path(__file__)", "return ['quick'] or [Path(__file__)", "which is no Path"),
+    ],
+)
+def test_a_broken_offer_costs_its_plugin_alone(install_offers, dvae, before, after, reason):
+    assert before in OFFERS
+    install_offers(OFFERS.replace(before, after))
+    assert reason in the_broken().error
+    assert not load_registry().offers
+    assert dvae("--help")[0] == 0
+    assert dvae("validate", RECIPES / "quick.toml")[0] == 0
+
+
+def test_a_plugin_s_command_never_hides_one_of_ours(install_offers, dvae):
+    install_offers(OFFERS.replace('name="judge"', 'name="validate"'))
+    assert dvae("validate", RECIPES / "quick.toml")[0] == 0

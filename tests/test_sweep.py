@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import statistics
 from pathlib import Path
 
 import pytest
@@ -591,6 +592,90 @@ def test_the_choices_of_a_search_are_checked_before_the_first_run(inline, write,
     with pytest.raises(RecipeError, match=r'sweep.toml:11: \[kl\] unknown kl "aps"'):
         run_sweep(file, tmp_path / "sweeps")
     assert not (tmp_path / "sweeps").exists()
+
+
+IN_STEP = """
+import threading, time
+from dvae_core import Launcher, Metric, hookimpl, run_job
+
+POLLS = threading.Semaphore(0)
+
+class InStep(Launcher):
+    "One run after the other, in a thread; the sweep looks at each epoch before the next ends."
+    name = "in_step"
+
+    def launch(self, jobs):
+        for job in jobs:
+            thread = threading.Thread(target=run_job, args=(job,))
+            thread.start()
+            while thread.is_alive():
+                yield
+                POLLS.release()
+                time.sleep(0.002)
+
+class Dim(Metric):
+    name = "dim"
+
+    def measure(self, snapshot):
+        if snapshot.epoch > 1:
+            while POLLS.acquire(blocking=False):
+                pass
+            POLLS.acquire()
+            POLLS.acquire()  # this look began after the epoch before was on disk
+        return {"dim": float(snapshot.latent_dim)}
+
+@hookimpl
+def register_launchers():
+    return [InStep]
+
+@hookimpl
+def register_metrics():
+    return [Dim]
+"""
+PRUNED = """\
+recipe = "small.toml"
+goal = "lowest test/dim forced"
+
+[search]
+sampler = "random"
+pruner = "median"
+trials = 10
+
+[search.space]
+latent.dim = { low = 2, high = 60 }
+
+[launcher]
+name = "in_step"
+"""
+
+
+@pytest.mark.slow
+def test_a_search_prunes_what_is_worse_than_the_median(install, write, tmp_path):
+    install("dvae-in-step", IN_STEP)
+    brief = ["train.epochs=4", 'evaluate.metrics=["dim"]']
+    done = run_sweep(write(PRUNED), tmp_path / "sweeps", overrides=brief)
+    assert not done.failed
+    trials = studied(done.path)
+    complete: list[float] = []
+    for trial in trials:
+        dim = trial.params["latent.dim"]
+        run = RunFolder.open(done.path / f"trial-{trial.number:04d}-seed-0")
+        # Optuna's median pruner lets five trials be, and then knows those that came to their end.
+        poor = len(complete) >= 5 and dim > statistics.median(complete)
+        assert (trial.state.name, len(run.metrics())) == (
+            ("PRUNED", 2) if poor else ("COMPLETE", 4)
+        )
+        assert (run.stopped is not None) == poor
+        assert trial.value == dim
+        complete += [] if poor else [dim]
+    assert 0 < sum(t.state.name == "PRUNED" for t in trials) < 5
+    assert "pruned: lowest test/dim" in run_of_first(trials, done.path).stopped["reason"]
+    assert not list((done.path / "jobs").iterdir())
+
+
+def run_of_first(trials, folder):
+    number = next(t.number for t in trials if t.state.name == "PRUNED")
+    return RunFolder.open(folder / f"trial-{number:04d}-seed-0")
 
 
 # --- Who hears of it.

@@ -27,11 +27,13 @@ from dvae_core.cli import (
     sweep,
     validate,
 )
+from dvae_core.cli.plugin_commands import WithPlugins
 from dvae_core.errors import DvaeError, printable, reason, text_of
 from dvae_core.training.ranks.torchrun import Process
 
 app = typer.Typer(
     name="dvae",
+    cls=WithPlugins,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -64,8 +66,6 @@ def options(
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
 ) -> None:
     """Label-guided VAE latent spaces, made of plugins."""
-    if no_plugins:
-        os.environ["DVAE_PLUGINS"] = ""
 
 
 def main() -> None:
@@ -79,6 +79,8 @@ def main() -> None:
         return
     first = [a for a in arguments if a in ANYWHERE]
     arguments = [*first, *(a for a in arguments if a not in ANYWHERE)]
+    if "--no-plugins" in first:  # before plugins are asked for their commands
+        os.environ["DVAE_PLUGINS"] = ""
     try:
         try:
             app(arguments)

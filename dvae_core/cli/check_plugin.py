@@ -37,7 +37,8 @@ def check_plugin(
     if registry.broken:
         reasons = [f"{b.plugin}: broken: {b.error}" for b in registry.broken]
         raise DvaeError("\n".join(reasons))
-    if not registry.providers:
+    recipes = [offer.value for offer in registry.offers if offer.kind == "recipe"]
+    if not registry.providers and not recipes:
         listens = any(c.get_hookimpls() for c in registry.manager.hook.__dict__.values())
         word = "listens to runs and " if listens else ""
         print(f"{target} {word}registers no components: nothing to check")
@@ -49,7 +50,7 @@ def check_plugin(
     from dvae_core.testing import check
 
     console = PlainConsole(highlight=False, soft_wrap=True)
-    styles = {"passed": "green", "failed": "red", "not checked": "yellow"}
+    styles = {"passed": "green", "note": "cyan", "failed": "red", "not checked": "yellow"}
     counts = dict.fromkeys(styles, 0)
     for provider in registry.providers:
         print(f"checking {provider.kind} {provider.name}", file=sys.stderr)
@@ -67,9 +68,25 @@ def check_plugin(
                 line.append(f"{outcome.check.replace('_', ' ')}", style="default")
                 line.append(f": {outcome.reason}" if outcome.reason else "", style="default")
                 console.print(line)
+    for file in recipes:
+        problem = _problem(file, points)
+        counts["failed" if problem else "passed"] += 1
+        console.print(Text(f"recipe {file.stem}: {problem or 'can be read'}", style="bold"))
     console.print(", ".join(f"{n} {status}" for status, n in counts.items() if n))
     if counts["failed"]:
         raise typer.Exit(1)
+
+
+def _problem(recipe: Path, points: list[EntryPoint]) -> str | None:
+    """What is wrong with a plugin's recipe, which may use any installed component."""
+    from dvae_core.plugin.registry import GROUP, Registry
+    from dvae_core.recipe.recipe import load_recipe
+
+    try:
+        load_recipe(recipe, registry=Registry({*entry_points(group=GROUP), *points}))
+    except RecipeError as error:
+        return str(error)
+    return None
 
 
 def _points(target: str) -> list[EntryPoint]:

@@ -28,7 +28,7 @@ def list_plugins(
     kind: Annotated[str | None, typer.Option(help="Only this kind.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
-    """Show every component that recipes can name, and plugins that are broken."""
+    """Show every component that recipes can name, what else plugins add, and broken plugins."""
     from dvae_core.plugin.registry import load_registry
 
     if kind is not None:
@@ -65,6 +65,19 @@ def _rows(registry: Registry, kind: str | None) -> list[dict[str, Any]]:
                     "error": error,
                 }
             )
+    for offer in registry.offers if kind is None else ():
+        rows.append(
+            {
+                "kind": offer.kind,
+                "name": offer.name,
+                "summary": str(offer.value) if offer.kind == "recipe" else None,
+                "plugin": offer.plugin,
+                "distribution": offer.distribution,
+                "version": offer.version,
+                "status": "ok",
+                "error": None,
+            }
+        )
     for b in registry.broken:
         rows.append(
             {

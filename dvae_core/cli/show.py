@@ -100,10 +100,11 @@ def _span(span: tuple[float, float] | None) -> str:
 
 
 def weight_lines(recipe: Recipe) -> Iterator[str]:
-    """Each scheduled weight, drawn in a line over the run, as TOML comments."""
+    """What is scheduled of weights and learning rate, each a line over the run, as comments."""
     from dvae_core.plugin.kinds import Schedule
 
-    scheduled = {n: w for n, w in recipe.weights.items() if isinstance(w, Schedule)}
+    values_of = recipe.weights | {"lr": recipe.optimizer.lr}
+    scheduled = {n: w for n, w in values_of.items() if isinstance(w, Schedule)}
     if not scheduled:
         return
     size = recipe.train_images

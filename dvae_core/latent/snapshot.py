@@ -47,6 +47,7 @@ class Snapshot:
         step: int,
         history: Sequence[dict[str, Any]] = (),
         say: Callable[[str], None] = lambda text: None,
+        stop: Callable[[str], None] = lambda reason: None,
         split: Split = "test",
         trained: Mapping[str, Any] | None = None,
     ) -> None:
@@ -80,9 +81,14 @@ class Snapshot:
         self._timeline = recipe.timeline(len(data.train_images))
         self._say = say
         self._trained = trained
+        self._stop = stop
         self._paths: dict[tuple[int, int], Paths] = {}
         self.shown_class: int | None = None
         """The class, by number, that points are decoded as where nobody says; None for none."""
+
+    def stop(self, reason: str) -> None:
+        """End the run that is looked at after this epoch, as `Run.stop`; otherwise do nothing."""
+        self._stop(reason)
 
     def on(self, split: Split) -> Snapshot:
         """The same, looking at the images of a split.
@@ -101,6 +107,7 @@ class Snapshot:
             step=self.step,
             history=self._rows,
             say=self._say,
+            stop=self._stop,
             split=split,
             trained=self._trained,
         )

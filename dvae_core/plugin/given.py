@@ -27,7 +27,8 @@ Row: TypeAlias = dict[str, float]
 
 `epoch` and `step` (finished ones), `seconds`, `images_per_second`; `train/loss`, `train/<term>` and
 `train/<term>_weight` of each term (reconstruction, kl, guidance and the extra ones),
-`train/guidance_accuracy`; `test/reconstruction`, `test/kl` and `test/<name>` of what the metrics
+`train/guidance_accuracy`; `train/lr` of the epoch's last step where the learning rate follows a
+schedule; `test/reconstruction`, `test/kl` and `test/<name>` of what the metrics
 gave. Where there are validation images, `val/...` says the same of them, and the last epoch's row
 alone has `test/...`. A key that does not apply, or was not measured, is left out.
 """
@@ -65,7 +66,8 @@ class Outputs:
     """What the model computes for a batch."""
 
     images: Tensor
-    """[B, C, H, W] in [0, 1]: what went in."""
+    """[B, C, H, W] in [0, 1]: what is to be decoded, which is what went in unless that alone was
+    augmented."""
     mean: Tensor
     """[B, D]"""
     log_var: Tensor
@@ -175,6 +177,17 @@ class Run(Protocol):
 
     def last_checkpoint(self) -> Path | None:
         """The newest checkpoint's file."""
+
+    def stop(self, reason: str, *, restore_best: bool = False) -> None:
+        """End the run as finished once its epoch is over; run.json has the reason of the first.
+
+        Args:
+            restore_best: end with the weights of the best epoch, which `train.keep_best` has kept.
+        """
+
+    @property
+    def stopped(self) -> dict[str, Any] | None:
+        """What was asked of `stop`, with the `epoch` once it is done; None if nothing was."""
 
     def remember(self, key: str, value: Any) -> None:
         """Keep something (JSON) for a later resume, such as a logger's id."""

@@ -1,6 +1,7 @@
 """Every hook. Mark an implementation with `dvae_core.hookimpl`.
 
-The `register_` hooks return component classes and are called once, when plugins are loaded.
+The `register_` hooks return component classes (or recipes, or commands) and are called once, when
+plugins are loaded.
 The run events are called by each run, and `sweep_finished` by whoever drives a sweep; a configured
 callback has them as methods.
 Hooks are for set-up and for each epoch, never for each step. Arguments are only ever added:
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    import typer
+
     from dvae_core.plugin import kinds
     from dvae_core.plugin.given import Row, Run, Sweep
 
@@ -88,6 +91,16 @@ def register_callbacks() -> Sequence[type[kinds.Callback]]:  # type: ignore[empt
 @hookspec
 def register_launchers() -> Sequence[type[kinds.Launcher]]:  # type: ignore[empty-body]
     """Launchers: where the runs of a sweep go on."""
+
+
+@hookspec
+def register_recipes() -> Sequence[Path]:  # type: ignore[empty-body]
+    """Recipe files (.toml) of the package; each is known as `distribution:stem`."""
+
+
+@hookspec
+def register_commands() -> Sequence[typer.Typer]:  # type: ignore[empty-body]
+    """Apps whose commands `dvae` then has, each app under the name that it gives itself."""
 
 
 @hookspec

@@ -32,6 +32,7 @@ from pydantic import (
     ValidationInfo,
 )
 
+from dvae_core.plugin.augmentation import Augmentation
 from dvae_core.plugin.component import Component as Component
 from dvae_core.plugin.given import Jobs, Row, Run, Snapshot, Sweep
 from dvae_core.plugin.labelled_images import ImageShape, LabelledImages
@@ -44,7 +45,9 @@ from dvae_core.plugin.model_kinds import Reconstruction as Reconstruction
 from dvae_core.plugin.model_kinds import Term as Term
 
 if TYPE_CHECKING:
+    import torch
     from matplotlib.figure import Figure
+    from torch import Tensor
 
 
 def _find_path(path: Path, info: ValidationInfo) -> Path:
@@ -97,6 +100,8 @@ class Dataset(Component):
     """Hold out this share of the training images, of each class alike, for `val/...` figures."""
     labelled_fraction: float = Field(default=1.0, ge=0.0, le=1.0)
     """The share of the training labels that guidance may see; evaluation sees them all."""
+    augmentation: Augmentation | None = None
+    """What training images go through: { shift = 2, rotate = 10.0, noise = 0.1 }."""
 
     @abstractmethod
     def load(self, cache: Path) -> LabelledImages:
@@ -105,6 +110,24 @@ class Dataset(Component):
         Raises:
             DataError: the data cannot be had or is damaged; the message says what to do.
         """
+
+    def augment(
+        self, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """What training makes of a batch, on its device: `augmentation`, if nothing else is said.
+
+        It is called at each step and must draw from `generator` alone, which is that step's, so
+        that a run goes on exactly as it would have.
+
+        Args:
+            images: [B, C, H, W] in [0, 1].
+            labels: [B], -1 where they are hidden.
+            generator: on the images' device.
+
+        Returns:
+            Images of the same shape, or two: those that go in, and those to be decoded.
+        """
+        return images if self.augmentation is None else self.augmentation(images, generator)
 
     def size(self) -> int | None:
         """How many training images `load` gives, where that is known without loading."""
@@ -174,6 +197,8 @@ class Callback(Component):
     def check(self) -> None:
         """Before data is loaded and a folder is made: can it do its work here?
 
+        A check that has a parameter `recipe` is given the resolved recipe as a table.
+
         Raises:
             DvaeError: it cannot, for a package is missing, say; the message says what to do. The
                 run does not start.
@@ -183,7 +208,11 @@ class Callback(Component):
         """Before the first step, or before the first step after a resume."""
 
     def epoch_finished(self, run: Run, metrics: Row, figures: dict[str, Path]) -> None:
-        """After an epoch's metrics and figures are on disk. `metrics` is its metrics.jsonl row."""
+        """After an epoch's metrics and figures are on disk. `metrics` is its metrics.jsonl row.
+
+        `run.stop(reason)` ends the run here. Of an epoch that became the last one in this way, or
+        by a kill, it may be told once more, with all that the last row has.
+        """
 
     def run_finished(self, run: Run, status: str) -> None:
         """At the end. `status` is finished, interrupted or failed."""

@@ -10,10 +10,11 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import Distribution, EntryPoint, entry_points, version
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import pluggy
 
@@ -21,6 +22,7 @@ from dvae_core.errors import did_you_mean, reason
 from dvae_core.plugin import hookspecs
 from dvae_core.plugin.guard import preserved
 from dvae_core.plugin.kinds import KINDS, Component
+from dvae_core.plugin.offers import NAME, NAME_OF, BadPlugin, Offer, offers
 
 DISTRIBUTION = "dvae-core"
 """Our own distribution; plugins that come with it cannot be deselected."""
@@ -30,11 +32,7 @@ SLOW = 2.0
 
 
 class UnknownComponent(LookupError):
-    """No component, or more than one, answers to a name."""
-
-
-class BadPlugin(Exception):
-    """A plugin breaks the contract."""
+    """No component, recipe or command, or more than one, answers to a name."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +59,9 @@ class Broken:
     error: str
 
 
+P = TypeVar("P", Provider, Offer)
+
+
 class Registry:
     """All components of all working plugins.
 
@@ -72,6 +73,8 @@ class Registry:
 
     def __init__(self, points: Iterable[EntryPoint] = (), *, strict: bool = False) -> None:
         self.providers: list[Provider] = []
+        self.offers: list[Offer] = []
+        """Recipes and commands."""
         self.broken: list[Broken] = []
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
         self.manager.add_hookspecs(hookspecs)
@@ -80,9 +83,10 @@ class Registry:
                 # What a plugin prints is talk, and stdout is for data.
                 with contextlib.redirect_stdout(sys.stderr), _patience(point), preserved():
                     started = time.perf_counter()
-                    loaded = self._load(point)
+                    loaded, offered = self._load(point)
                 seconds = time.perf_counter() - started
                 self.providers += [replace(p, seconds=seconds) for p in loaded]
+                self.offers += offered
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
@@ -102,15 +106,16 @@ class Registry:
 
     def provider(self, kind: str, name: str) -> Provider:
         """Like `get`, with the provider around the class."""
-        owner, _, short = name.rpartition(":")
-        found = [p for p in self.of_kind(kind) if p.name == short]
-        if owner:
-            found = [p for p in found if owner in (p.distribution, p.plugin)]
-        if not found:
-            raise UnknownComponent(self._unknown(kind, name))
-        if len(found) > 1:
-            raise UnknownComponent(_clash(kind, short, found))
-        return found[0]
+        return self._chosen(kind, name, self.of_kind(kind))
+
+    def recipe(self, name: str) -> Path:
+        """The file of a plugin's recipe, by its name or by "distribution:name".
+
+        Raises:
+            UnknownComponent: there is none, or there are several; the message says what to do.
+        """
+        recipes = [offer for offer in self.offers if offer.kind == "recipe"]
+        return cast(Path, self._chosen("recipe", name, recipes).value)
 
     def of_kind(self, kind: str) -> list[Provider]:
         """All providers of a kind, by name."""
@@ -119,18 +124,20 @@ class Registry:
             key=lambda p: (p.name, p.distribution, p.plugin),
         )
 
-    def _load(self, point: EntryPoint) -> list[Provider]:
+    def _load(self, point: EntryPoint) -> tuple[list[Provider], list[Offer]]:
         _check_requirements(point)
         plugin = point.load()
         try:
             self.manager.register(plugin, name=f"{_distribution(point)}:{point.name}")
-            return list(self._components(plugin, point))
+            found = list(self._registered(plugin, point))
         except BaseException:
             with contextlib.suppress(Exception):
                 self.manager.unregister(plugin)
             raise
+        providers = [f for f in found if isinstance(f, Provider)]
+        return providers, [f for f in found if isinstance(f, Offer)]
 
-    def _components(self, plugin: Any, point: EntryPoint) -> Iterator[Provider]:
+    def _registered(self, plugin: Any, point: EntryPoint) -> Iterator[Provider | Offer]:
         for caller in self.manager.get_hookcallers(plugin) or ():
             if not caller.has_spec():
                 known = [name for name in vars(hookspecs) if name.startswith("register_")]
@@ -140,13 +147,28 @@ class Registry:
                 continue
             kind = caller.name.removeprefix("register_").removesuffix("s")
             for impl in caller.get_hookimpls():
-                if impl.plugin is plugin:
-                    for component in cast(Iterable[Any], impl.function()):
-                        check_component(kind, component, caller.name)
-                        yield Provider(kind, component.name, component, *_origin(point))
+                if impl.plugin is not plugin:
+                    continue
+                given = cast(Iterable[Any], impl.function())
+                if kind in NAME_OF:
+                    yield from offers(kind, given, _origin(point))
+                    continue
+                for component in given:
+                    check_component(kind, component, caller.name)
+                    yield Provider(kind, component.name, component, *_origin(point))
 
-    def _unknown(self, kind: str, name: str) -> str:
-        known = sorted({p.name for p in self.of_kind(kind)})
+    def _chosen(self, kind: str, name: str, known: Sequence[P]) -> P:
+        owner, _, short = name.rpartition(":")
+        found = [p for p in known if p.name == short]
+        if owner:
+            found = [p for p in found if owner in (p.distribution, p.plugin)]
+        if not found:
+            raise UnknownComponent(self._unknown(kind, name, sorted({p.name for p in known})))
+        if len(found) > 1:
+            raise UnknownComponent(_clash(kind, short, found))
+        return found[0]
+
+    def _unknown(self, kind: str, name: str, known: list[str]) -> str:
         text = f'unknown {kind} "{name}"{did_you_mean(name, known)}'
         text += f"; known: {', '.join(known)}" if known else "; no plugin provides any"
         for b in self.broken:
@@ -192,7 +214,7 @@ def check_component(kind: str, component: Any, hook: str) -> None:
         raise BadPlugin(f'{label}: directions must say "higher" or "lower" by name')
     if "name" in component.model_fields:
         raise BadPlugin(f'{label}: name is annotated, which makes it a key; write name = "halving"')
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", str(getattr(component, "name", ""))):
+    if not re.fullmatch(NAME, str(getattr(component, "name", ""))):
         raise BadPlugin(f'{label} needs a class attribute `name`, such as name = "halving"')
     reserved = {base.name_key, *base.core_keys} & set(component.model_fields)
     if reserved:
@@ -249,7 +271,7 @@ def _reason(error: BaseException) -> str:
     return reason(error).removeprefix("BadPlugin: ")
 
 
-def _clash(kind: str, name: str, found: list[Provider]) -> str:
+def _clash(kind: str, name: str, found: Sequence[Provider | Offer]) -> str:
     one_distribution = len({p.distribution for p in found}) == 1
     owners = [p.plugin if one_distribution else p.distribution for p in found]
     listed = " and ".join(f"{p.plugin} ({p.distribution} {p.version})" for p in found)

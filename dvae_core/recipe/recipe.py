@@ -209,16 +209,20 @@ class Recipe(Table):
             RecipeError: one line for each.
         """
         problems = []
-        for (key, weight), at in zip(self.weights.items(), self._weight_keys(), strict=True):
+        named = [f"[{key}] weight" for key in self.weights]
+        scheduled = list(zip(named, self._weight_keys(), self.weights.values(), strict=True))
+        if self.optimizer.schedule is not None:
+            scheduled.append(("[optimizer] lr", ("optimizer", "lr"), self.optimizer.schedule))
+        for label, at, weight in scheduled:
             problem = self.timeline(train_images).unsettled(weight)
             if problem:
-                problems.append(f"{self._source.origin(at)}: [{key}] weight: {problem}")
+                problems.append(f"{self._source.origin(at)}: {label}: {problem}")
         if problems:
             raise RecipeError(problems)
 
     def timeline(self, train_images: int) -> Timeline:
         """How long a run over so many images is."""
-        return Timeline(-(-train_images // self.train.batch_size), self.train.epochs)
+        return Timeline(-(-train_images // self.train.step_size), self.train.epochs)
 
     def _weight_keys(self) -> Iterator[Place]:
         yield from ((name, "weight") for name in self.weights if name in BUILT_IN_TERMS)

@@ -84,6 +84,19 @@ def weighted_slot(kind: str) -> Any:
     ]
 
 
+def number_or_schedule() -> Any:
+    """Annotates a field that holds a number, which is checked elsewhere, or a schedule."""
+
+    def validate(value: Any, info: ValidationInfo) -> Any:
+        return _weight(value, info.context) if isinstance(value, dict) else value
+
+    return [
+        PlainValidator(validate),
+        PlainSerializer(lambda v: v.model_dump(mode="json") if isinstance(v, Schedule) else v),
+        WithJsonSchema({"anyOf": [{"type": "number"}, {KIND_MARK: "schedule"}]}),
+    ]
+
+
 def _from_list(value: Any) -> tuple[Any, ...]:
     if not isinstance(value, list):
         raise value_problem(f"must be a list, not {_short(value)}")

@@ -13,9 +13,16 @@ from pydantic import (
     model_validator,
 )
 
-from dvae_core.plugin.kinds import Metric, Plot
+from dvae_core.plugin.kinds import Metric, Plot, Schedule
 from dvae_core.recipe import goal, optimizers
-from dvae_core.recipe.slots import FROM_LIST, as_error, explain, slot, value_problem
+from dvae_core.recipe.slots import (
+    FROM_LIST,
+    as_error,
+    explain,
+    number_or_schedule,
+    slot,
+    value_problem,
+)
 
 
 class Table(BaseModel):
@@ -46,10 +53,19 @@ class Optimizer(Table):
 
     name: str = "Adam"
     """The class, such as "Adam" or "RMSprop"."""
+    lr: Annotated[Any, *number_or_schedule()] = None
+    """The learning rate: a number, or a schedule as for weights. torch's own if left out."""
 
     @property
     def keywords(self) -> dict[str, Any]:
-        return dict(self.model_extra or {})
+        """What the class is called with; a schedule is read before each step, and 1.0 till then."""
+        lr = 1.0 if isinstance(self.lr, Schedule) else self.lr
+        return {**({} if lr is None else {"lr": lr}), **(self.model_extra or {})}
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """That of the learning rate, if it has one."""
+        return self.lr if isinstance(self.lr, Schedule) else None
 
     @model_validator(mode="after")
     def _known(self) -> Optimizer:
@@ -66,7 +82,9 @@ class Train(Table):
     epochs: int = Field(default=10, ge=1)
     """How many times every training image is seen."""
     batch_size: int = Field(default=64, ge=1)
-    """Images in a step; the last step of an epoch takes what is left."""
+    """Images in a batch, and so in a step; the last one of an epoch takes what is left."""
+    accumulate: int | None = Field(default=None, ge=1)
+    """Batches whose gradients make one step: as one so many times larger, in less memory."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     """auto takes cuda or mps where there is one."""
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
@@ -81,6 +99,11 @@ class Train(Table):
     """Checkpoints within an epoch, such as "200 steps" or "5 minutes"; each epoch ends in one."""
     keep_best: str | None = Field(default=None, pattern=goal.PATTERN)
     """Keep best.pt of the epoch with, for example, the "highest val/knn_accuracy"."""
+
+    @property
+    def step_size(self) -> int:
+        """Images in a step."""
+        return self.batch_size * (self.accumulate or 1)
 
 
 class Evaluate(Table):

@@ -164,6 +164,13 @@ def packed(state: Any) -> bytes:
     return buffer.getvalue()
 
 
+def unpacked(data: bytes) -> Any:
+    """The state that `packed` has put into a file."""
+    import torch
+
+    return torch.load(io.BytesIO(data), "cpu", weights_only=True)
+
+
 def _reason(error: Exception) -> str:
     return str(error).split("\n")[0] or type(error).__name__
 

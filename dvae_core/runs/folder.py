@@ -46,11 +46,13 @@ from dvae_core.recipe.balance import balance
 from dvae_core.recipe.recipe import BUILT_IN_TERMS, Recipe, build_recipe, load_recipe
 from dvae_core.recipe.source import read_source
 from dvae_core.runs.checkpoints import Checkpoints, Epoch
+from dvae_core.runs.early_stop import EarlyStop
 from dvae_core.runs.provenance import (
     TIME,
     changes,
     check_info,
     environment,
+    plugins,
     provenance,
     provides,
     what_to_install,
@@ -61,7 +63,7 @@ PARTS = ("checkpoints", "figures")
 """Folders that each run has."""
 
 
-class RunFolder(Run):
+class RunFolder(EarlyStop, Run):
     """One run's folder. Make one with `create`, or `open` one that exists."""
 
     def __init__(self, path: Path, info: dict[str, Any], registry: Registry | None = None) -> None:
@@ -120,17 +122,6 @@ class RunFolder(Run):
                     folder.rmdir()
             raise unwritable(path, error) from error
         return run
-
-    @staticmethod
-    def check_space(out: Path, needed: int) -> None:
-        """Raise RunFolderError where the disk below `out` has fewer than `needed` bytes free."""
-        there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-        free = shutil.disk_usage(there).free
-        if free < needed:
-            raise RunFolderError(
-                f"{out}: the run needs about {needed / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are "
-                "free; free some space, or choose another --out"
-            )
 
     @classmethod
     def open(cls, path: str | Path, registry: Registry | None = None) -> RunFolder:
@@ -195,7 +186,10 @@ class RunFolder(Run):
             RecipeError: a component's plugin is missing, with what to install; or as load_recipe.
         """
         self._check_installed(self._missing(registry), registry)
-        return load_recipe(self.recipe_file, overrides, registry)
+        try:
+            return load_recipe(self.recipe_file, overrides, registry)
+        except RecipeError as error:  # a plugin's other version may know other keys
+            raise RecipeError([*error.problems, *self.version_warnings(registry)]) from error
 
     def load_recipe_to_look(self, registry: Registry) -> tuple[Recipe, list[str]]:
         """The run's recipe, without what is not installed and not needed to look.
@@ -224,6 +218,9 @@ class RunFolder(Run):
     def _fix_weights(self, table: dict[str, Any], schedule: str) -> None:
         """Put the last epoch's weights in the place of a schedule."""
         last = (self.metrics() or [{}])[-1]
+        lr = table.get("optimizer", {}).get("lr")
+        if isinstance(lr, dict) and lr.get("schedule") == schedule:
+            table["optimizer"]["lr"] = last.get("train/lr", 1e-3)
         terms = {name: table[name] for name in BUILT_IN_TERMS if name in table}
         terms |= {term["name"]: term for term in table.get("terms", ())}
         for name, term in terms.items():
@@ -310,6 +307,11 @@ class RunFolder(Run):
         """Add an epoch's row, on disk before this returns."""
         append_lines(self.path / "metrics.jsonl", [row])
 
+    def replace_last_metrics(self, row: dict[str, Any]) -> None:
+        """Put an epoch's row in the place of the last one."""
+        text = "".join(json.dumps(r) + "\n" for r in [*self.metrics()[:-1], row])
+        write_atomically(self.path / "metrics.jsonl", text.encode())
+
     def forget_after(self, epoch: int) -> list[str]:
         """Drop the rows of epochs after `epoch`, which a resume trains again.
 
@@ -342,16 +344,17 @@ class RunFolder(Run):
     def _aside(self, number: int) -> Path:
         return self.path / f"metrics.damaged-{number}.jsonl"
 
-    def note_resume(self, epoch: int, step: int) -> None:
+    def note_resume(self, epoch: int, step: int, recipe: Recipe, registry: Registry) -> None:
         """Keep in run.json when the run went on, from where and with what."""
         at = {"time": time.strftime(TIME), "epoch": epoch, "step": step}
-        self._info.setdefault("resumed", []).append(at | environment())
+        at |= environment() | {"plugins": plugins(recipe, registry)}
+        self._info.setdefault("resumed", []).append(at)
         self._write_info()
 
-    def environment_warnings(self) -> list[str]:
+    def environment_warnings(self, recipe: Recipe, registry: Registry) -> list[str]:
         """A line if the run goes on with something else than it was trained with last."""
         before = {**self._info, **(self._info.get("resumed") or [{}])[-1]}
-        found = changes(before, environment())
+        found = changes(before, environment() | {"plugins": plugins(recipe, registry)})
         text = f"{self.path}: the bits of a run depend on what it is trained with"
         return [f"{text}: {', '.join(found)}"] if found else []
 

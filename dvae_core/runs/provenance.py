@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import subprocess
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,18 @@ class _Loss(_Strict):
     terms: list[dict[str, Any]] = []
 
 
+class _Plugin(_Strict):
+    version: str
+    source: str
+
+
+class _Stopped(_Strict):
+    reason: str
+    restore_best: bool = False
+    epoch: int = 0
+    of: int = 0
+
+
 class _Environment(_Strict):
     threads: int | None = None
     deterministic_algorithms: bool | None = None
@@ -48,6 +62,7 @@ class _Environment(_Strict):
     platform: str | None = None
     python: str | None = None
     versions: dict[str, str | None] = {}
+    plugins: dict[str, _Plugin] = {}
 
 
 class _Info(_Environment):
@@ -69,6 +84,7 @@ class _Info(_Environment):
     test_images: PositiveInt | None = None
     git_commit: str | None = None
     loss: _Loss | None = None
+    stopped: _Stopped | None = None
     resumed: list[_Environment] = []
 
 
@@ -110,6 +126,7 @@ def provenance(
         "test_images": len(data.test_images),
         **validation,
         **environment(),
+        "plugins": plugins(recipe, registry),
         "components": _components(recipe, registry),
         "git_commit": _git_commit(),
     }
@@ -129,6 +146,33 @@ def environment() -> dict[str, Any]:
     }
 
 
+def plugins(recipe: Recipe, registry: Registry) -> dict[str, dict[str, str]]:
+    """Version and source, as a hash, of each distribution but our own that a recipe uses."""
+    found: dict[str, dict[str, str]] = {}
+    roots: dict[str, set[str]] = {}
+    for component in recipe.components:
+        provider = _provider(component, registry)
+        if provider.distribution != DISTRIBUTION:
+            found[provider.distribution] = {"version": provider.version}
+            root = type(component).__module__.partition(".")[0]
+            roots.setdefault(provider.distribution, set()).add(root)
+    for name, own in roots.items():
+        found[name]["source"] = _source_hash(own)
+    return found
+
+
+def _source_hash(modules: Iterable[str]) -> str:
+    """SHA-256 of the Python files of some modules and packages, shortened."""
+    digest = hashlib.sha256()
+    for name in sorted(modules):
+        file = Path(getattr(sys.modules.get(name), "__file__", None) or "")
+        inner = file.parent.rglob("*.py") if file.name == "__init__.py" else [file]
+        for source in sorted(inner):
+            if source.is_file():
+                digest.update(source.name.encode() + source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What differs between two environments and can change the bits, a few words each."""
     found = [
@@ -136,6 +180,11 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         for name in ("threads", "deterministic_algorithms", "processor", "python")
         if name in before and before[name] != now[name]
     ]
+    had = before.get("plugins") or {}
+    for name, plugin in now.get("plugins", {}).items():
+        was = had.get(name, plugin)
+        if was["version"] == plugin["version"] and was["source"] != plugin["source"]:
+            found.append(f"another source of {name} {plugin['version']}")
     old, new = before.get("versions") or {}, now["versions"]
     found += [f"{n} {old[n]} before, {new[n]} now" for n in new if n in old and old[n] != new[n]]
     return found

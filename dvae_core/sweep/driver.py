@@ -217,6 +217,7 @@ def _round(sweep: SweepFile, queue: Queue, tracker: Tracker, stop: StopRequest) 
     try:
         for _ in waiting:
             tracker.look()
+            queue.prune()
             if tracker.refusal is not None and halted is None:
                 halted = _halt(queue, tracker)
             if stop.signal is not None and halted is None:

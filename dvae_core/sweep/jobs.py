@@ -16,6 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import Timeout
 from pydantic import TypeAdapter
@@ -24,6 +25,10 @@ from dvae_core.errors import DvaeError, Interrupted, NoCheckpoint
 from dvae_core.files import acquired, small_text, unwritable, write_atomically
 from dvae_core.plugin.given import Job, Jobs
 from dvae_core.runs.watch import Watch
+
+if TYPE_CHECKING:
+    from dvae_core.recipe.timeline import Timeline
+    from dvae_core.runs.folder import RunFolder
 
 ATTEMPTS = 3
 """A run whose process dies so often in one session has failed."""
@@ -68,6 +73,11 @@ def _reader() -> TypeAdapter[Record]:
 def record_file(sweep: Path, name: str) -> Path:
     """Where the record of a run lies while it is under way."""
     return sweep / "jobs" / f"{name}.json"
+
+
+def stop_file(sweep: Path, name: str) -> Path:
+    """Holds why a run is to stop after its epoch."""
+    return sweep / "jobs" / f"{name}.stop"
 
 
 def session_file(sweep: Path) -> Path:
@@ -135,7 +145,7 @@ def _attempt(job: Job, sweep: Path) -> None:
         return
     record.write(sweep)
     started = time.monotonic()
-    watch = _Notes()
+    watch = _Notes(stop_file(sweep, job.name))
     status = "finished"
     error: str | None = None
     try:
@@ -192,7 +202,8 @@ def is_finished(folder: Path, epochs: int) -> bool:
     except DvaeError:
         return False
     rows = run.metrics()
-    return run.status == "finished" and bool(rows) and rows[-1]["epoch"] >= epochs
+    done = bool(rows) and rows[-1]["epoch"] >= epochs
+    return run.status == "finished" and (done or run.ended_early(epochs) is not None)
 
 
 def _misfit(job: Job) -> str | None:
@@ -239,10 +250,19 @@ def _stopped_with_the_sweep(job: Job) -> Iterator[None]:
 
 
 class _Notes(Watch):
-    """Keeps warnings for the record."""
+    """Keeps warnings for the record, and stops the run after an epoch if the sweep says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, stop: Path) -> None:
         self.warnings: list[str] = []
+        self._stop = stop
+        self._run: RunFolder | None = None
+
+    def started(self, run: RunFolder, timeline: Timeline, step: int) -> None:
+        self._run = run
+
+    def epoch_finished(self, row: dict[str, float]) -> None:
+        if self._run is not None and self._stop.exists():
+            self._run.stop(small_text(self._stop))
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)

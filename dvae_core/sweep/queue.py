@@ -73,6 +73,11 @@ class Queue:
         self._waiting = deque(self.undone())
         return len(self._waiting)
 
+    def prune(self) -> None:
+        """Have the trials under way stopped that the search's pruner expects nothing of."""
+        if self._trials is not None:
+            self._trials.prune()
+
     def undone(self) -> list[str]:
         """The runs that are neither finished nor failed."""
         return [name for name in self._runs if not self._tracker.done(name)]

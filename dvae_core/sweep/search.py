@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dvae_core.errors import DvaeError, RecipeError
+from dvae_core.files import write_atomically
 from dvae_core.recipe.goal import Goal
 from dvae_core.recipe.source import Dotted
+from dvae_core.sweep.jobs import stop_file
 from dvae_core.sweep.plan import Plan, Variant, run_name, trial_name
 from dvae_core.sweep.sweep_file import Range, Search
-from dvae_core.sweep.tracker import Tracker
+from dvae_core.sweep.tracker import Tracker, is_stopped, values_by_epoch
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial, Trial
 
 STORAGE = "optuna.jsonl"
 """Optuna's own journal of trials, in the sweep's folder."""
@@ -30,8 +33,9 @@ class Trials:
     """The trials of a search, in a journal that outlives whoever drives the sweep.
 
     A trial's value is the mean of the goal's metric over the seeds, after the last epoch. A trial
-    with a failed run has none. Each trial's sampler is seeded with the search's seed and the
-    trial's number: what is drawn depends on them and, for tpe, on the trials that have ended.
+    with a failed run has none, and a pruned one the last mean that Optuna was told of. Each trial's
+    sampler is seeded with the search's seed and the trial's number: what is drawn depends on them
+    and, for tpe, on the trials that have ended.
 
     Raises:
         DvaeError: Optuna is not installed.
@@ -51,13 +55,14 @@ class Trials:
                 'a search needs Optuna, which is not installed: pip install "dvae-core[optuna]"'
             ) from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._optuna = optuna
+        self._optuna, self._goal = optuna, goal
         storage = optuna.storages.JournalStorage(JournalFileBackend(str(tracker.folder / STORAGE)))
         self._study = optuna.create_study(
             study_name="sweep",
             storage=storage,
             load_if_exists=True,
             direction="maximize" if goal.direction == "highest" else "minimize",
+            pruner=optuna.pruners.MedianPruner() if search.pruner == "median" else None,
         )
         about = {"space": search.space, "goal": str(goal)}
         before = self._study.user_attrs.get("about")
@@ -97,16 +102,59 @@ class Trials:
     def tell(self) -> None:
         """Let Optuna know of the trials whose runs have all ended."""
         states = self._optuna.trial.TrialState
-        for trial in self._study.get_trials(deepcopy=False, states=(states.RUNNING,)):
-            seeds = self._plan.sweep.seeds
-            runs = [run_name(trial_name(trial.number), seed) for seed in seeds]
+        for trial, runs in self._under_way():
             if not all(map(self._tracker.done, runs)):
                 continue
+            self._report(trial, runs)
             values = [self._tracker.values[run] for run in runs if run in self._tracker.values]
-            if len(values) == len(runs):
-                self._study.tell(trial.number, statistics.fmean(values))
-            else:
+            stops = [f for run in runs if (f := stop_file(self._tracker.folder, run)).exists()]
+            if len(values) < len(runs):
                 self._study.tell(trial.number, state=states.FAIL)
+            elif any(is_stopped(self._tracker.folder / file.stem) for file in stops):
+                self._study.tell(trial.number, state=states.PRUNED)
+            else:
+                self._study.tell(trial.number, statistics.fmean(values))
+            for file in stops:
+                file.unlink(missing_ok=True)
+
+    def prune(self) -> None:
+        """Have the runs of each trial stopped that the pruner gives up after its last epoch."""
+        if self._search.pruner == "none":
+            return
+        for trial, runs in self._under_way():
+            told = self._report(trial, runs)
+            if told is None or not told.should_prune():
+                continue
+            reason = f"pruned: {self._goal} is worse than the median of the trials before"
+            for run in runs:
+                file = stop_file(self._tracker.folder, run)
+                if not self._tracker.done(run) and not file.exists():
+                    write_atomically(file, reason.encode())
+
+    def _under_way(self) -> list[tuple[FrozenTrial, list[str]]]:
+        """The trials whose value Optuna does not have yet, each with its runs."""
+        running = (self._optuna.trial.TrialState.RUNNING,)
+        seeds = self._plan.sweep.seeds
+        return [
+            (trial, [run_name(trial_name(trial.number), seed) for seed in seeds])
+            for trial in self._study.get_trials(states=running)
+        ]
+
+    def _report(self, trial: FrozenTrial, runs: list[str]) -> Trial | None:
+        """Tell Optuna the goal's mean after each epoch that all runs have; None without a new one.
+
+        Only where there is a pruner to make something of it.
+        """
+        if self._search.pruner == "none":
+            return None
+        curves = [values_by_epoch(self._tracker.folder / run, self._goal.key) for run in runs]
+        common = set.intersection(*map(set, curves)) - {*trial.intermediate_values}
+        told = self._optuna.trial.Trial(self._study, trial._trial_id)
+        for epoch in sorted(common):
+            value = statistics.fmean(curve[epoch] for curve in curves)
+            told.report(value, epoch)
+            trial.intermediate_values[epoch] = value
+        return told if common else None
 
     def _sampler(self, number: int) -> Any:
         seed = (self._search.seed + 7919 * number) % 2**32

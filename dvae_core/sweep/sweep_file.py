@@ -86,6 +86,8 @@ class Search(Table):
     """How many sets of values are tried, each with all seeds."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Of the sampler."""
+    pruner: Literal["none", "median"] = "none"
+    """median stops a trial that is worse after an epoch than the median of those before it."""
     space: dict[str, Any] = Field(min_length=1)
     """For each recipe key a list of choices, or { low = 0.1, high = 10.0, log = true }."""
 

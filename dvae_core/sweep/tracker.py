@@ -111,12 +111,16 @@ class Tracker:
 
     def _row(self, record: Record) -> dict[str, Any]:
         """What the journal says of a run that has ended."""
+        epochs = _rows_in(self.folder / record.name)
+        if record.status == "finished" and epochs < self._epochs_of.get(record.name, 0):
+            # A run that was stopped early is as long as it was to be.
+            epochs = _length(self.folder / record.name, epochs)
         row = {
             "run": record.name,
             "status": record.status,
             "seconds": record.seconds,
             "host": record.host,
-            "epochs": _rows_in(self.folder / record.name),
+            "epochs": epochs,
         }
         return row | ({} if record.error is None else {"error": record.error})
 
@@ -175,6 +179,28 @@ def _rows_in(run: Path) -> int:
         return read_inside(run / "metrics.jsonl", run, LARGEST_ROWS).count(b"\n")
     except OSError:
         return 0
+
+
+def is_stopped(run: Path) -> bool:
+    """Whether a run was stopped before all of its epochs were done."""
+    return _length(run, 0) > 0
+
+
+def _length(run: Path, rows: int) -> int:
+    """Of how many epochs a run was, if it was stopped before they were all done."""
+    try:
+        stopped = RunFolder.open(run).stopped or {}
+    except DvaeError:
+        return rows
+    return int(stopped.get("of", rows))
+
+
+def values_by_epoch(run: Path, key: str) -> dict[int, float]:
+    """A metric after each epoch so far."""
+    try:
+        return {row["epoch"]: row[key] for row in RunFolder.open(run).metrics() if key in row}
+    except DvaeError:
+        return {}
 
 
 def _last_value(run: Path, key: str) -> float | None:

@@ -20,6 +20,7 @@ from typing import Any
 from dvae_core.plugin.kinds import Component
 from dvae_core.testing.outcomes import Failure as Failure
 from dvae_core.testing.outcomes import NotChecked as NotChecked
+from dvae_core.testing.outcomes import Note as Note
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Outcome:
 
     check: str
     status: str
-    """passed, failed, or "not checked"."""
+    """passed, note, failed, or "not checked"."""
     reason: str | None = None
 
 
@@ -59,7 +60,7 @@ def conformance(component: Component | type[Component]) -> Any:
     def test_conformance(check: str) -> None:
         try:
             checks_of(component.kind)[check](instance_of(component))
-        except NotChecked as reason:
+        except (NotChecked, Note) as reason:
             pytest.skip(str(reason))
 
     return test_conformance
@@ -72,6 +73,8 @@ def _outcome(name: str, function: Callable[[Any], None], instance: Component) ->
         return Outcome(name, "failed", _one_line(str(failure)))
     except NotChecked as reason:
         return Outcome(name, "not checked", _one_line(str(reason)))
+    except Note as note:
+        return Outcome(name, "note", _one_line(str(note)))
     except Exception as error:
         return Outcome(name, "failed", _one_line(f"{type(error).__name__}: {error}"))
     return Outcome(name, "passed")

@@ -76,6 +76,10 @@ def _loop(
     ranks, goal = training.ranks, Goal.of(training.recipe.train.keep_best)
     checkpoint_due = _checkpoint_clock(training.recipe.train.checkpoint_every, ranks)
     while training.epoch < training.recipe.train.epochs:
+        between = training.epoch > 0 and training.epoch_step == 0
+        if ranks.max(int(between and run.stopped is not None)):
+            ranks.from_first(lambda: _end_early(training, run, events, watch))
+            return
         started = time.perf_counter()
         first = training.epoch_step
         for images, labels in training.batches.epoch(training.epoch, skip=first):
@@ -114,6 +118,41 @@ def _loop(
         signal = ranks.max(stop.signal or 0)
         if signal and training.epoch < training.recipe.train.epochs:
             _stop(training, run, watch, signal)
+    if ranks.first and run.stopped is not None:  # at its end anyway
+        run.set_stopped(None)
+
+
+def _end_early(training: Training, run: RunFolder, events: Events, watch: Watch) -> None:
+    """Make the last finished epoch the run's last one, as `Run.stop` has asked for.
+
+    What only a last epoch is measured for is measured now, with the best weights if so asked.
+    """
+    stopped, epoch = run.stopped or {}, training.epoch
+    watch.stage(f"stopping after epoch {epoch}: {stopped['reason']}")
+    *_, row = run.metrics()
+    best = _best_epoch(training, run, watch) if stopped["restore_best"] else epoch
+    measured = {key.partition("/")[0] for key in row}
+    full = "test" in measured and epoch % training.recipe.evaluate.every == 0
+    if best != epoch or not full:
+        again, figures = _evaluate(training, run, watch, last=True)
+        row |= {key: v for key, v in again.items() if not key.startswith("train/")}
+        if best != epoch:
+            row["restored_epoch"] = best
+        run.replace_last_metrics(row)
+        run.save_checkpoint(_state(training, watch))
+        events.tell("epoch_finished", run=run, metrics=row, figures=figures)
+    run.set_stopped(stopped | {"epoch": epoch, "of": training.recipe.train.epochs})
+
+
+def _best_epoch(training: Training, run: RunFolder, watch: Watch) -> int:
+    """The epoch of the best checkpoint, whose weights the training now has."""
+    try:
+        state, _ = run.load_checkpoint("best")
+        training.load_weights(state)
+    except DvaeError as error:
+        watch.warn(f"the weights stay those of the last epoch: {error}")
+        return training.epoch
+    return int(state["epoch"])
 
 
 def _state(training: Training, watch: Watch, *, told: bool = True) -> dict[str, Any]:
@@ -186,7 +225,7 @@ def _stop(training: Training, run: RunFolder, watch: Watch, number: int) -> None
 
 
 def _evaluate(
-    training: Training, run: RunFolder, watch: Watch
+    training: Training, run: RunFolder, watch: Watch, *, last: bool = False
 ) -> tuple[dict[str, Any], dict[str, Path]]:
     """The epoch's row of metrics, and its figures by plot name.
 
@@ -194,16 +233,18 @@ def _evaluate(
     """
     recipe, epoch = training.recipe, training.epoch
     watch.stage(f"evaluating epoch {epoch}")
-    due = epoch % recipe.evaluate.every == 0 or epoch == recipe.train.epochs
+    last = last or epoch == recipe.train.epochs
+    due = epoch % recipe.evaluate.every == 0 or last
     row: dict[str, Any] = {"epoch": epoch, "step": training.step, **training.means}
     figures: dict[str, Path] = {}
     training.train(False)
     goal = Goal.of(recipe.train.keep_best)
     # Beside validation images those of the test wait for the end, unless a goal is forced on them.
     splits: list[Split] = ["val"] if training.data.has_validation else ["test"]
-    if splits == ["val"] and (epoch == recipe.train.epochs or (goal is not None and goal.by_test)):
+    if splits == ["val"] and (last or (goal is not None and goal.by_test)):
         splits.append("test")
-    snapshot = training.snapshot(run.metrics(), watch.stage).on(splits[0])
+    before = [r for r in run.metrics() if r["epoch"] < epoch]
+    snapshot = training.snapshot(before, watch.stage, run.stop).on(splits[0])
     for split in splits:
         measured = measure(snapshot.on(split), recipe.evaluate.metrics if due else (), watch)
         row |= measured.row

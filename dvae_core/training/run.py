@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from dvae_core.errors import DvaeError, RecipeError, reason
+from dvae_core.files import check_space
 from dvae_core.model.data import difference, load_data
 from dvae_core.model.fitting import build_to_fit
 from dvae_core.plugin.kinds import Callback
@@ -97,7 +99,7 @@ def _start(
     training = prepare(recipe, watch, ranks)
 
     def create() -> RunFolder:
-        RunFolder.check_space(out, training.disk_space())
+        check_space(out, training.disk_space())
         run = RunFolder.create(training.recipe, registry, out, training.data, training.facts, name)
         ranks.begin(run.path)
         return run
@@ -126,7 +128,8 @@ def _resume(
     recipe = recipe or before
     check_same_experiment(before, recipe)
     state, warnings = ranks.from_first(lambda: _last_state(run))
-    for warning in [*run.version_warnings(registry), *run.environment_warnings(), *warnings]:
+    changed = [*run.version_warnings(registry), *run.environment_warnings(recipe, registry)]
+    for warning in [*changed, *warnings]:
         watch.warn(warning)
     if state is not None:
         with _fitting(run):
@@ -144,13 +147,18 @@ def _resume(
         more = f"--set train.epochs={training.epoch + recipe.train.epochs}"
         watch.warn(f"all {training.epoch} epochs are done already; {more} goes on")
         return run
+    if early := run.ended_early(recipe.train.epochs):
+        watch.warn(f"{early}; --set train.epochs={recipe.train.epochs + 1} or more goes on")
+        return run
     with stop_request() as stop:
         if ranks.first:
             run.tidy()
             for warning in run.forget_after(training.epoch):
                 watch.warn(warning)
             run.set_recipe(recipe)
-            run.note_resume(training.epoch, training.step)
+            if "epoch" in (run.stopped or {}):  # it stopped, and now has more to train
+                run.set_stopped(None)
+            run.note_resume(training.epoch, training.step, recipe, registry)
         return train(training, run, registry, watch, stop, state or {})
 
 
@@ -176,7 +184,7 @@ def _locked(run: RunFolder, ranks: Ranks) -> contextlib.AbstractContextManager:
 def prepare(recipe: Recipe, watch: Watch, ranks: Ranks = ALONE) -> Training:
     """Load a recipe's data and put its parts together, if its callbacks can do their work here."""
     for callback in recipe.callbacks:
-        _check(callback)
+        _check(callback, recipe)
     recipe = ranks.fit(recipe)
     watch.stage(f"loading {recipe.dataset.name}")
     with ranks.after_first():
@@ -203,9 +211,11 @@ def _check_goal(recipe: Recipe, data: LabelledImages, watch: Watch) -> None:
         watch.warn(f"train.keep_best: {warning}")
 
 
-def _check(callback: Callback) -> None:
+def _check(callback: Callback, recipe: Recipe) -> None:
     try:
-        callback.check()
+        check: Callable[..., None] = callback.check
+        wants = "recipe" in inspect.signature(check).parameters
+        check(**({"recipe": recipe.to_table()} if wants else {}))
     except (DvaeError, KeyboardInterrupt):
         raise
     except BaseException as error:  # SystemExit too: a run that does not start says so

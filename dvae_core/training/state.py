@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dvae_core.errors import Diverged, RecipeError
+from dvae_core.errors import Diverged, DvaeError, RecipeError
 from dvae_core.latent.networks import Networks
 from dvae_core.latent.snapshot import Snapshot
 from dvae_core.model.batches import Batches
@@ -20,6 +21,7 @@ from dvae_core.model.fitting import restore_optimizer
 from dvae_core.model.guided_vae import build_model
 from dvae_core.model.ledger import Ledger
 from dvae_core.model.objective import Objective
+from dvae_core.plugin.kinds import Dataset
 from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.randomness import (
     forked,
@@ -77,7 +79,7 @@ class Training:
         self.batches = Batches(
             data.train_images,
             visible,
-            batch_size=recipe.train.batch_size,
+            batch_size=recipe.train.step_size,
             seed=recipe.seed,
             device=self.device,
             part=lambda size: part_of(size, ranks),
@@ -145,23 +147,79 @@ class Training:
             labels = torch.full_like(labels, -1)
         noise = torch.randn(size, self.model.latent_dim, generator=self.noise, device=self.device)
         weights = torch.tensor(self.objective.weights_at(self.step), device=self.device)
-        # The last batch of an epoch may be smaller, and is not worth compiling for.
-        whole = size == self.recipe.train.batch_size
-        loss, row = (self.fast_loss if whole else self.loss)(images, labels, noise, weights)
+        if (lr := self.lr) is not None:
+            for group in self.optimizer.param_groups:
+                group["lr"] = lr
         self.optimizer.zero_grad()
-        loss.backward()
+        row = self._add_gradients(weights, labels, noise, *self._augmented(images, labels))
         if self.recipe.train.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.recipe.train.clip_grad_norm)
         self.optimizer.step()
         self.epoch_step += 1
         return self.ledger.add(row, size)
 
+    def _augmented(self, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+        """The images that go in, and those to be decoded where these are others."""
+        dataset, rank = self.recipe.dataset, self.ranks.rank
+        if dataset.augmentation is None and type(dataset).augment is Dataset.augment:
+            return (images,)
+        random = generator(self.recipe.seed, "augmentation", self.step, rank, device=self.device)
+        given = dataset.augment(images, labels[part_of(len(labels), self.ranks)], random)
+        made = given if isinstance(given, tuple) else (given,)
+        if any(tensor.shape != images.shape for tensor in made):
+            shapes = ", ".join(str(list(tensor.shape)) for tensor in made)
+            raise DvaeError(
+                f'dataset "{dataset.name}": augment makes {shapes} of {list(images.shape)}'
+            )
+        return tuple(t.contiguous(memory_format=torch.channels_last) for t in made)
+
+    def _add_gradients(
+        self, weights: Tensor, labels: Tensor, noise: Tensor, *images: Tensor
+    ) -> Tensor:
+        """Those of the mean loss of a step's images, batch by batch; its row for the ledger."""
+        size, batch_size = len(labels), self.recipe.train.batch_size
+        if size <= batch_size:
+            loss, row = self._loss_of(size)(images[0], labels, noise, weights, *images[1:])
+            loss.backward()
+            return row
+        rows = []
+        batches = (tensor.split(batch_size) for tensor in (labels, noise, *images))
+        for labels, noise, first, *target in zip(*batches, strict=True):
+            share = len(labels) / size
+            loss, row = self._loss_of(len(labels))(first, labels, noise, weights, *target)
+            (share * loss).backward()
+            # The last two columns count images; the others are means over them.
+            rows.append(torch.cat([share * row[:-2], row[-2:]]))
+        return torch.stack(rows).sum(0)
+
+    def _loss_of(self, size: int) -> Loss:
+        """The last batch of an epoch may be smaller, and is not worth compiling for."""
+        return self.fast_loss if size == self.recipe.train.batch_size else self.loss
+
+    @property
+    def lr(self) -> float | None:
+        """The learning rate of the step at hand, where it follows a schedule."""
+        schedule = self.recipe.optimizer.schedule
+        if schedule is None:
+            return None
+        lr = self.timeline.value(schedule, self.step)
+        if lr < 0:
+            raise DvaeError(f'schedule "{schedule.name}" gave a learning rate of {lr}, below 0')
+        return lr
+
     def _loss(
-        self, images: Tensor, labels: Tensor, noise: Tensor, weights: Tensor
+        self,
+        images: Tensor,
+        labels: Tensor,
+        noise: Tensor,
+        weights: Tensor,
+        target: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The loss of a batch and its row for the ledger, from the networks on."""
         with self.autocast():
             outputs = self.model(images, noise, labels)
+        if target is not None:
+            outputs = replace(outputs, images=target)
         loss, row = self.objective(outputs, labels, weights)
         return loss, row
 
@@ -208,12 +266,14 @@ class Training:
         weights = self.objective.weights_at(self.step - 1)
         for name, weight in zip(self.objective.names, weights, strict=True):
             self.means[f"train/{name}_weight"] = weight
+        if self.recipe.optimizer.schedule is not None:
+            self.means["train/lr"] = self.optimizer.param_groups[0]["lr"]
         self.ledger.reset()
         self.epoch, self.epoch_step = self.epoch + 1, 0
 
     def images_in_epoch(self, first: int) -> int:
         """Images of an epoch from batch number `first` on."""
-        return max(0, len(self.data.train_images) - first * self.recipe.train.batch_size)
+        return max(0, len(self.data.train_images) - first * self.recipe.train.step_size)
 
     def disk_space(self) -> int:
         """A generous estimate of what the run will write, in bytes."""
@@ -230,10 +290,11 @@ class Training:
         self,
         history: Sequence[dict[str, Any]] = (),
         say: Callable[[str], None] = lambda text: None,
+        stop: Callable[[str], None] = lambda reason: None,
     ) -> Snapshot:
         """The state that metrics and plots look at, after the epochs in `history`.
 
-        `say` is told of what takes long.
+        `say` is told of what takes long, and `stop` why a metric wants the run to end.
         """
         networks = Networks(self.model, self.recipe, self.device)
         return Snapshot(
@@ -245,6 +306,7 @@ class Training:
             step=self.step,
             history=history,
             say=say,
+            stop=stop,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -268,10 +330,14 @@ class Training:
         """
         if state["epoch_step"] > self.timeline.steps_per_epoch:
             raise ValueError(f"an epoch has no step {state['epoch_step']:,}")
-        self.model.load_state_dict(state["model"])
-        self.objective.load_state_dict(state["objective"])
-        restore_optimizer(self.optimizer, self.recipe, state["optimizer"])
+        self.load_weights(state)
         self.ledger.load_state_dict(state["ledger"])
         self.noise.set_state(state["noise"].cpu())
         set_global_state(self.ranks.random_state(state["global_random"]))
         self.epoch, self.epoch_step = state["epoch"], state["epoch_step"]
+
+    def load_weights(self, state: dict[str, Any]) -> None:
+        """Take the parameters of a state, and what the optimizer knows of them."""
+        self.model.load_state_dict(state["model"])
+        self.objective.load_state_dict(state["objective"])
+        restore_optimizer(self.optimizer, self.recipe, state["optimizer"])

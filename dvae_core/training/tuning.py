@@ -94,7 +94,7 @@ def _best(candidates: list[Candidate], steps: int) -> Candidate:
 
 
 def _measured(recipe: Recipe, data: LabelledImages, candidates: list[Candidate]) -> list[Candidate]:
-    few = slice(None, STEPS * recipe.train.batch_size)
+    few = slice(None, STEPS * recipe.train.step_size)
     part = replace(data, train_images=data.train_images[few], train_labels=data.train_labels[few])
     trainings: dict[int, Training] = {}
     measured = list(candidates)

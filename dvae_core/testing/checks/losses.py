@@ -16,9 +16,11 @@ from dvae_core.plugin.kinds import (
     Schedule,
     Term,
 )
+from dvae_core.randomness import set_aside
+from dvae_core.runs.checkpoints import packed, unpacked
 from dvae_core.testing.checks.register import CLASSES, B, check, expect_shape, must
 from dvae_core.testing.outcomes import Failure, NotChecked
-from dvae_core.testing.toys import toy_training
+from dvae_core.testing.toys import toy_recipe, toy_registry, toy_training
 
 
 @check("reconstruction")
@@ -95,7 +97,12 @@ def trains_what_it_builds(reconstruction: Reconstruction) -> None:
 @check("kl")
 def gives_one_number_an_image(kl: KL) -> None:
     for b, d in ((B, 2), (1, 1), (B, 8)):
-        values = _kl(kl, b, d)[0]
+        try:
+            values = _kl(kl, b, max(d, _dim(kl)) if d > 1 else d)[0]
+        except ValueError:
+            if d > 1:
+                raise
+            continue  # it says that it does not fit so small a latent space
         must(tuple(values.shape) == (b,), f"shape {list(values.shape)} where [{b}] is due")
         must(values.isfinite().all(), "is not finite for ordinary means and variances")
 
@@ -103,8 +110,9 @@ def gives_one_number_an_image(kl: KL) -> None:
 @check("kl")
 def treats_each_image_by_itself(kl: KL) -> None:
     torch.manual_seed(0)
-    function = kl.build(2, CLASSES)
-    mean, log_var, labels = torch.randn(B, 2), torch.randn(B, 2), torch.arange(B) % 4
+    d = _dim(kl)
+    function = kl.build(d, CLASSES)
+    mean, log_var, labels = torch.randn(B, d), torch.randn(B, d), torch.arange(B) % 4
     whole = _term(kl, function, mean, log_var, labels)
     alone = torch.cat([_term(kl, function, *(x[i : i + 1] for x in (mean, log_var, labels)))
                        for i in range(B)])  # fmt: skip
@@ -113,7 +121,7 @@ def treats_each_image_by_itself(kl: KL) -> None:
 
 @check("kl")
 def is_differentiable(kl: KL) -> None:
-    values, mean, log_var = _kl(kl, B, 2)
+    values, mean, log_var = _kl(kl, B, _dim(kl))
     must(values.requires_grad, "does not depend on mean and log_var")
     values.sum().backward()
     for name, tensor in (("mean", mean), ("log_var", log_var)):
@@ -126,12 +134,13 @@ def is_not_negative_if_a_divergence(kl: KL) -> None:
     if not kl.divergence:
         return
     torch.manual_seed(0)
-    function = kl.build(2, CLASSES)
-    mean, log_var = 3 * torch.randn(2000, 2), 2 * torch.randn(2000, 2)
+    d = _dim(kl)
+    function = kl.build(d, CLASSES)
+    mean, log_var = 3 * torch.randn(2000, d), 2 * torch.randn(2000, d)
     labels = torch.arange(2000) % 4
     if kl.given_outputs:  # it may look at one sample, and then only its mean has a sign
-        mean, log_var = (x[:1].expand(20_000, 2) for x in (mean, log_var))
-        noise, labels = torch.randn(20_000, 2), labels[:1].expand(20_000)
+        mean, log_var = (x[:1].expand(20_000, d) for x in (mean, log_var))
+        noise, labels = torch.randn(20_000, d), labels[:1].expand(20_000)
         lowest = _term(kl, function, mean, log_var, labels, noise).mean().item()
         must(lowest >= -0.05, f"claims to be a divergence and is {lowest:g} on the whole somewhere")
         return
@@ -143,6 +152,8 @@ def is_not_negative_if_a_divergence(kl: KL) -> None:
 def has_a_prior_if_a_divergence(kl: KL) -> None:
     if not kl.divergence:
         return
+    if _dim(kl) > 2:
+        raise NotChecked("it fits no plane, over which its prior could be summed")
     torch.manual_seed(0)
     function: Any = kl.build(2, CLASSES)
     if isinstance(function, nn.Module):
@@ -165,9 +176,22 @@ def has_a_prior_if_a_divergence(kl: KL) -> None:
 
 @check("kl")
 def takes_hidden_labels(kl: KL) -> None:
-    function = kl.build(2, CLASSES)
-    values = _term(kl, function, torch.randn(B, 2), torch.randn(B, 2), torch.full((B,), -1))
+    d = _dim(kl)
+    function = kl.build(d, CLASSES)
+    values = _term(kl, function, torch.randn(B, d), torch.randn(B, d), torch.full((B,), -1))
     must(values.isfinite().all(), "is not finite where the label is -1")
+
+
+def _dim(kl: KL) -> int:
+    """The dimensions to try a KL with: two, or more if it says that it needs more."""
+    for d in (2, 3, 4, 8, 16, 64):
+        try:
+            kl.build(d, CLASSES)
+        except ValueError as error:
+            refusal = error
+        else:
+            return d
+    raise NotChecked(f"it asks for other classes or dimensions: {refusal}")
 
 
 def _kl(kl: KL, b: int, d: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -202,13 +226,49 @@ def gives_a_scalar_that_trains(term: Term) -> None:
         images = torch.rand(B, *model.image_shape)
         outputs: Outputs = model(images, torch.randn(B, model.latent_dim))
         labels = torch.full((B,), -1) if hidden else torch.arange(B) % 3
+        tensors = {k: v for k, v in vars(outputs).items() if isinstance(v, Tensor)}
+        before = {name: tensor.detach().clone() for name, tensor in tensors.items()}
         value = function(outputs, labels)
+        for name, tensor in tensors.items():
+            same = torch.equal(tensor.detach(), before[name])
+            must(same, f"edits outputs.{name} in place, which other terms look at too")
         about = " where every label is hidden" if hidden else ""
         must(value.ndim == 0, f"shape {list(value.shape)} where a scalar is due{about}")
         must(value.isfinite(), f"is not finite{about}")
         if not hidden:
             must(value.requires_grad, "does not depend on the model")
             value.backward()
+
+
+@check("term")
+def goes_on_where_it_stopped(term: Term) -> None:
+    from dvae_core.model.data import load_data
+    from dvae_core.training.state import Training
+
+    table = {k: v for k, v in term.model_dump(mode="json").items() if v is not None}
+    recipe = toy_recipe(toy_registry(type(term)), terms=[table])
+    data = load_data(recipe.dataset)
+    try:
+        whole, again = Training(recipe, data), Training(recipe, data)
+    except (RecipeError, ValueError) as error:
+        raise NotChecked(f"it asks for another model: {error}") from error
+    batches = list(whole.batches.epoch(0))
+    with set_aside(0, "term"):
+        for images, labels in batches * 2:
+            whole.take_step(images, labels)
+        kept = unpacked(packed(whole.state_dict()))
+        for images, labels in batches:
+            whole.take_step(images, labels)
+    with set_aside(1, "term"):
+        again.load_state_dict(kept)
+        for images, labels in batches:
+            again.take_step(images, labels)
+    both = zip(whole.parameters, again.parameters, strict=True)
+    must(
+        all(torch.equal(one, other) for one, other in both),
+        "a run that is resumed becomes another one: what the term knows, an optimizer of its own "
+        "too, belongs into its parameters, buffers or get_extra_state",
+    )
 
 
 _SPANS = {"step": 10_000.0, "epoch": 20.0, "run": 1.0}

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dvae_core.errors import DataError
+from dvae_core.errors import DataError, RunFolderError
 from dvae_core.latent.snapshot import Snapshot
 from dvae_core.plugin.kinds import (
     Callback,
@@ -22,9 +22,10 @@ from dvae_core.plugin.kinds import (
     Plot,
 )
 from dvae_core.plugin.labelled_images import LabelledImages
-from dvae_core.randomness import global_state
+from dvae_core.randomness import global_state, set_aside
+from dvae_core.runs.checkpoints import packed, unpacked
 from dvae_core.runs.watch import Watch
-from dvae_core.testing.checks.register import check, must
+from dvae_core.testing.checks.register import B, check, expect_shape, must
 from dvae_core.testing.outcomes import Failure, NotChecked
 from dvae_core.testing.toys import toy_recipe, toy_registry, toy_training
 
@@ -58,6 +59,27 @@ def gives_the_same_twice(dataset: Dataset) -> None:
     for field in dataclasses.fields(LabelledImages):
         same = np.array_equal(getattr(one, field.name), getattr(two, field.name))
         must(same, f"{field.name} differ when loaded again")
+
+
+@check("dataset")
+def augments_by_the_generator_alone(dataset: Dataset) -> None:
+    import torch
+
+    shape = dataset.image_shape() or (1, 8, 8)
+    images = torch.rand(B, *shape, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(B) % 2
+
+    def made(seed: int) -> tuple[torch.Tensor, ...]:
+        generator = torch.Generator().manual_seed(seed)
+        given = dataset.augment(images.clone(), labels.clone(), generator)
+        return given if isinstance(given, tuple) else (given,)
+
+    with set_aside(0, "augmentation"):
+        one, two = made(1), made(1)
+    must(len(one) in (1, 2), f"augment gives {len(one)} tensors; images, or images and targets")
+    for first, second in zip(one, two, strict=True):
+        expect_shape(first, tuple(images.shape))
+        must(torch.equal(first, second), "augment draws from something else than its generator")
 
 
 _NOT_HERE: dict[str, str] = {}
@@ -146,6 +168,21 @@ def survives_a_run(callback: Callback) -> None:
         must(len(run.metrics()) == recipe.train.epochs, "the run's record is not complete")
         must(Path(run.path).exists(), "the run folder is gone")
     must(not heard, "; ".join(heard))
+
+
+@check("callback")
+def keeps_its_state(callback: Callback) -> None:
+    state = callback.state()
+    must(isinstance(state, dict), f"state gives a {type(state).__name__}, not a dict")
+    try:
+        kept = unpacked(packed(state))
+    except RunFolderError as error:
+        raise Failure(f"its state {error}") from error
+    other = type(callback).from_table(
+        {k: v for k, v in callback.model_dump(mode="json").items() if v is not None and k != "name"}
+    )
+    other.restore(kept)
+    must(packed(other.state()) == packed(state), "restore does not take back all that state gives")
 
 
 @contextmanager

@@ -134,6 +134,11 @@ class ManyRanks(Ranks):
                 f"images for {self.count} processes; it is the batch of all of them together: "
                 f"make it {self.count} or more, or start fewer processes"
             )
+        if train.accumulate not in (None, 1):
+            raise RecipeError(
+                f"{recipe.origin(('train', 'accumulate'))}: [train] accumulate: works in one "
+                f"process alone, and {self.count} share the batch already; leave it out"
+            )
         if train.compile == "on":
             raise RecipeError(
                 f"{recipe.origin(('train', 'compile'))}: [train] compile: works in one process "

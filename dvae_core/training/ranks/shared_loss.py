@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -66,13 +67,19 @@ class SharedLoss(nn.Module):
         self.without = nn.Parameter(torch.zeros(()))
 
     def forward(
-        self, images: Tensor, labels: Tensor, noise: Tensor, weights: Tensor
+        self,
+        images: Tensor,
+        labels: Tensor,
+        noise: Tensor,
+        weights: Tensor,
+        target: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """This rank's share, and its row for the ledger: the sum of the rows is the batch's.
 
         Args:
             images: this rank's part of the batch, as `part_of` says.
             labels: of the whole batch, and so is the noise.
+            target: what is to be decoded, where that is not what goes in.
         """
         part, own = part_of(len(labels), self.ranks), _own(len(labels), self.ranks)
         n_own = own.stop - own.start
@@ -80,6 +87,8 @@ class SharedLoss(nn.Module):
         with self.own_random():
             with self.autocast():
                 outputs = self.model(images, noise[part], own_labels)
+            if target is not None:
+                outputs = replace(outputs, images=target)
             means, counts = self.objective.of_images(outputs, own_labels)
         whole: Any = WholeBatch(outputs, own, len(labels), self.ranks.count)
         extra = self.objective.of_batch(whole, labels)

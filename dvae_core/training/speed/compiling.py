@@ -9,8 +9,9 @@ from torch import Tensor
 
 from dvae_core.errors import RecipeError
 
-Loss = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Of images, labels, noise and weights: the loss, and its row for the ledger."""
+Loss = Callable[..., tuple[Tensor, Tensor]]
+"""Of images, labels, noise and weights, and of what is to be decoded where that is something else
+than the images: the loss, and its row for the ledger."""
 
 
 def compiled(loss: Loss, device: torch.device) -> Loss:
@@ -26,14 +27,12 @@ def compiled(loss: Loss, device: torch.device) -> Loss:
     torch.compiler.reset()  # torch compiles one function only so often, and earlier runs count
     graph = torch.compile(loss, dynamic=False, mode="reduce-overhead" if on_gpu else None)
 
-    def call(
-        images: Tensor, labels: Tensor, noise: Tensor, weights: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def call(*tensors: Tensor) -> tuple[Tensor, Tensor]:
         if on_gpu:
             # The tensors of the step before may be written over from here on.
             torch.compiler.cudagraph_mark_step_begin()
         try:
-            value, row = graph(images, labels, noise, weights)
+            value, row = graph(*tensors)
         except torch._dynamo.exc.TorchDynamoException as error:
             # What a compiler says runs over many lines; the first two have the reason.
             reason = " ".join(str(error).split("\n")[:2]).strip()
