@@ -94,7 +94,7 @@ class GuidedVAE(nn.Module):
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """mean and log_var, [B, D] each, of images [B, C, H, W]."""
-        sample = self.sample(images, images.new_zeros(len(images), self.latent_dim))
+        sample = self.sample(images, images.new_zeros(images.shape[0], self.latent_dim))
         return sample.mean, sample.log_var
 
     def sample(self, images: Tensor, noise: Tensor) -> Sample:
@@ -111,7 +111,7 @@ class GuidedVAE(nn.Module):
             logits: Tensor = self.decoder(z)
         else:
             if labels is None:
-                labels = torch.full((len(z),), -1, device=z.device)
+                labels = torch.full((z.shape[0],), -1, device=z.device)
             logits = self.decoder(z, labels)
         return logits.float()
 
