@@ -39,10 +39,17 @@ def place(model: nn.Module, device: torch.device) -> None:
     model.to(device).to(memory_format=torch.channels_last)
     if device.type == "cpu":
         speed_up_linears(model)
+        return
+    for parameter in model.parameters():
+        if parameter.dim() == 4:
+            # With one channel a tensor has its channels last as it is, by other strides than its
+            # gradient, which DistributedDataParallel would copy in each step.
+            last = torch.empty_like(parameter, memory_format=torch.channels_last)
+            parameter.data = last.copy_(parameter.data)
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
     """The precision of the networks, as `train.precision` names it."""
-    if precision == "float32":
+    if precision != "bfloat16":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
