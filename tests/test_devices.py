@@ -165,7 +165,7 @@ def test_only_tf32_is_tf32_and_all_is_put_back(monkeypatch):
 def test_run_json_says_what_was_in_force(recipe_file, tmp_path):
     before = flags()
     for precision, tf32 in (("float32", False), ("tf32", True)):
-        changes = ["train.epochs=1", f"train.precision={precision}", "train.deterministic=true"]
+        changes = ["train.epochs=2", f"train.precision={precision}", "train.deterministic=true"]
         info = run_recipe(load_recipe(recipe_file, changes), tmp_path).info
         assert (info["tf32"], info["cudnn_benchmark"]) == (tf32, False)
         assert info["deterministic_algorithms"] is True
