@@ -40,12 +40,12 @@ def place(model: nn.Module, device: torch.device) -> None:
     if device.type == "cpu":
         speed_up_linears(model)
         return
-    for parameter in model.parameters():
-        if parameter.dim() == 4:
-            # With one channel a tensor has its channels last as it is, by other strides than its
-            # gradient, which DistributedDataParallel would copy in each step.
-            last = torch.empty_like(parameter, memory_format=torch.channels_last)
-            parameter.data = last.copy_(parameter.data)
+    for module in model.modules():
+        if isinstance(module, nn.ConvTranspose2d) and module.weight.shape[1] == 1:
+            # With one channel both layouts are the same but for their strides, and those of the
+            # gradient are the usual ones: DistributedDataParallel would copy it in each step.
+            usual = torch.empty_like(module.weight, memory_format=torch.contiguous_format)
+            module.weight.data = usual.copy_(module.weight.data)
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
