@@ -2,9 +2,9 @@
 
     python -m benchmarks [TOPIC ...] [--peers lightning,pythae,keras] [--quick]
 
-Topics: training, start_up, evaluation, growth, memory; all of them if none is named. What is
-compared takes turns, A B A B, each turn in a fresh process. Figures of different runs of this
-command should not be compared on a busy machine; the ratios within one may.
+Topics: training, start_up, evaluation, growth, memory, launches, gpu; all of them if none is named.
+What is compared takes turns, A B A B, each turn in a fresh process. Figures of different runs of
+this command should not be compared on a busy machine; the ratios within one may.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import evaluation, growth, report, start_up, training
+from benchmarks import evaluation, gpu, growth, launches, report, start_up, training
 from benchmarks.environments import PEERS
 
 Found = tuple[report.Table, dict[str, Any]]
@@ -47,6 +47,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="seconds: shows that it works")
     parser.add_argument("--rounds", type=int, help="turns of each")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--part", choices=gpu.PARTS, help="of the topic gpu alone")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     options = parser.parse_args()
     options.peers = [name for name in options.peers.split(",") if name]
@@ -94,12 +95,23 @@ def _memory(options: argparse.Namespace) -> Iterator[Found]:
     yield growth.memory(options.threads, options.quick)
 
 
+def _launches(options: argparse.Namespace) -> Iterator[Found]:
+    yield launches.measure()
+
+
+def _gpu(options: argparse.Namespace) -> Iterator[Found]:
+    parts = (options.part,) if options.part else gpu.PARTS
+    yield from gpu.measure(parts, quick=options.quick)
+
+
 TOPICS: dict[str, Callable[[argparse.Namespace], Iterator[Found]]] = {
     "training": _training,
     "start_up": _start_up,
     "evaluation": _evaluation,
     "growth": _growth,
     "memory": _memory,
+    "launches": _launches,
+    "gpu": _gpu,
 }
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
+DRAWING = ("cuda", "mps")
+"""Kinds of devices, beside the processor, that have a global generator."""
+
 
 def derived_seed(seed: int, *purpose: str | int) -> int:
     """A seed for one purpose, independent of those for other purposes.
@@ -24,9 +27,9 @@ def derived_seed(seed: int, *purpose: str | int) -> int:
     return int(np.random.SeedSequence([seed, *words]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def generator(seed: int, *purpose: str | int, device: str | torch.device = "cpu") -> Any:
-    """A torch generator for one purpose."""
-    return torch.Generator(device=device).manual_seed(derived_seed(seed, *purpose))
+def generator(seed: int, *purpose: str | int) -> torch.Generator:
+    """A torch generator for one purpose, on the processor: there all machines draw alike."""
+    return torch.Generator().manual_seed(derived_seed(seed, *purpose))
 
 
 def seed_everything(seed: int, *purpose: str | int) -> None:
@@ -37,21 +40,28 @@ def seed_everything(seed: int, *purpose: str | int) -> None:
     random.seed(number)
 
 
-def global_state() -> dict[str, Any]:
-    """The state of the global generators, in a form that torch.load reads without unpickling."""
+def global_state(device: torch.device | None = None) -> dict[str, Any]:
+    """The state of the global generators, in a form that torch.load reads without unpickling.
+
+    Args:
+        device: whose generator counts, beside those of the processor.
+    """
     kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     state: dict[str, Any] = {
         "torch": torch.get_rng_state(),
         "numpy": [kind, [int(k) for k in keys], position, has_gauss, gauss],
         "python": random.getstate(),
     }
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
+    if device is not None and device.type in DRAWING:
+        state[device.type] = [_state_of(device)]
     return state
 
 
-def set_global_state(state: dict[str, Any]) -> None:
-    """Put the global generators back to where `global_state` found them."""
+def set_global_state(state: dict[str, Any], device: torch.device | None = None) -> None:
+    """Put the global generators back to where `global_state` found them.
+
+    The device's stays as it is where the state comes from another kind of device.
+    """
     torch.set_rng_state(state["torch"])
     kind, keys, position, *rest = state["numpy"]
     if not 0 <= position <= len(keys):  # NumPy would read there
@@ -59,8 +69,10 @@ def set_global_state(state: dict[str, Any]) -> None:
     np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, *rest))
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if device is not None and (states := state.get(device.type)):
+        # Runs used to keep the states of all GPUs of their machine; the run's own counts.
+        index = device.index or 0
+        _set_state_of(device, states[index if index < len(states) else 0])
 
 
 @contextmanager
@@ -74,9 +86,29 @@ def forked(device: torch.device, seed: int, *purpose: str | int) -> Iterator[Non
 @contextmanager
 def set_aside(seed: int, *purpose: str | int) -> Iterator[None]:
     """Let code draw from freshly seeded global generators, and leave no trace in them."""
-    before = global_state()
+    before, on_devices = global_state(), {d: _state_of(d) for d in _devices_in_use()}
     seed_everything(seed, *purpose)
     try:
         yield
     finally:
         set_global_state(before)
+        for device, state in on_devices.items():
+            _set_state_of(device, state)
+
+
+def _devices_in_use() -> list[torch.device]:
+    """Those beside the processor that may have been drawn from; looking starts none of them."""
+    count = torch.cuda.device_count() if torch.cuda.is_initialized() else 0
+    found = [torch.device("cuda", number) for number in range(count)]
+    return found + [torch.device("mps")] * torch.backends.mps.is_available()
+
+
+def _state_of(device: torch.device) -> torch.Tensor:
+    return torch.mps.get_rng_state() if device.type == "mps" else torch.cuda.get_rng_state(device)
+
+
+def _set_state_of(device: torch.device, state: torch.Tensor) -> None:
+    if device.type == "mps":
+        torch.mps.set_rng_state(state)
+    else:
+        torch.cuda.set_rng_state(state, device)

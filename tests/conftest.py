@@ -65,6 +65,21 @@ def recipe_file(tmp_path, blobs) -> Path:
     return write_recipe(tmp_path)
 
 
+@pytest.fixture
+def fashion(monkeypatch):
+    """The real Fashion-MNIST may not be on this machine; its recipe is the same without."""
+    from dvae_plugins.datasets.idx import FashionMNIST
+
+    from dvae_core.plugin.labelled_images import LabelledImages
+
+    def load(self, cache):
+        images = np.random.default_rng(0).integers(0, 256, (500, 1, 28, 28)).astype(np.uint8)
+        labels = np.arange(500) % 10
+        return LabelledImages(images, labels, images, labels, self.class_names)
+
+    monkeypatch.setattr(FashionMNIST, "load", load)
+
+
 def write_blobs(folder: Path) -> Path:
     rng = np.random.default_rng(0)
     labels = np.arange(240) % 3

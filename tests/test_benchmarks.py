@@ -27,7 +27,9 @@ def test_every_topic_runs(tmp_path):
     assert set(training["rows"]) == {"framework", "ceiling", "by_hand"}
     # Nobody wins by doing less.
     assert all(row["same_loss"] for name, row in training["rows"].items() if name != "ceiling")
-    for topic in ("start_up", "evaluation", "growth", "memory"):
+    (launches,) = results["launches"]
+    assert all(row["within"] for row in launches["rows"].values()), launches
+    for topic in ("start_up", "evaluation", "growth", "memory", "gpu"):
         assert results[topic], topic
     assert "dvae list-plugins" in found.stdout
 

@@ -17,9 +17,11 @@ from dvae_plugins.launchers import local, slurm
 from dvae_plugins.launchers.local import Local
 from dvae_plugins.launchers.slurm import Slurm
 
+from dvae_core.recipe.recipe import load_recipe
 from dvae_core.runs.folder import RunFolder
 from dvae_core.runs.journal import Journal
 from dvae_core.sweep.driver import run_sweep
+from dvae_core.sweep.jobs import common_device, runs_at_once
 
 from .helpers import ROOT, SweepHeard, rows, runs_in
 
@@ -137,6 +139,11 @@ def test_gpus_are_dealt_out_and_cores_divided(monkeypatch, tmp_path):
     assert Local().at_once(100) == 2
     assert Local(runs_per_gpu=3).at_once(100) == 6
     assert Local(workers=1).at_once(100) == 1
+    assert Local().at_once(100, "cuda:0") == 2
+    # Runs that keep to the processor take all cores, whatever else there is.
+    assert Local().at_once(100, "cpu") == 8
+    assert runs_at_once(Local(), 100, "cpu") == 8
+    assert runs_at_once(Slurm(at_most=3), 100, "cpu") == 3
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     fake = tmp_path / "nvidia-smi"
     fake.write_text("#!/bin/sh\necho 'GPU 0: Fast (UUID: a)'\necho 'GPU 1: Fast (UUID: b)'\n")
@@ -146,6 +153,12 @@ def test_gpus_are_dealt_out_and_cores_divided(monkeypatch, tmp_path):
     worker = local.Worker(0, threads=4, gpu="1")
     assert worker.environment["CUDA_VISIBLE_DEVICES"] == "1"
     assert worker.environment["OMP_NUM_THREADS"] == "4"
+
+
+def test_a_sweep_is_on_a_device_where_all_its_recipes_are(recipe_file):
+    on = [load_recipe(recipe_file, [f"train.device={name}"]) for name in ("cpu", "cuda", "cpu")]
+    assert common_device(on) == common_device([]) == "auto"
+    assert common_device(on[::2]) == "cpu"
 
 
 @pytest.mark.parametrize("launcher", ['name = "ray"\n', 'name = "slurm"\ncluster = "local"\n'])

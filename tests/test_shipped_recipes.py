@@ -1,35 +1,19 @@
 """Every recipe that ships is right, and trains."""
 
-import numpy as np
 import pytest
-from dvae_plugins.datasets.idx import FashionMNIST
 
-from dvae_core.plugin.kinds import Schedule
-from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.training.run import run_recipe
 
-from .helpers import RECIPES
+from .helpers import RECIPES, SHIPPED, short_recipe
 
-SHIPPED = sorted(RECIPES.glob("*.toml"))
+pytestmark = pytest.mark.usefixtures("fashion")
 SHORT = ["train.epochs=1", "dataset.train_limit=200", "dataset.test_limit=100"]
 
 
 @pytest.fixture(autouse=True)
 def _quick_image_judge(monkeypatch):
     monkeypatch.setattr("dvae_core.latent.borders.image_judge.STEPS", 10)
-
-
-@pytest.fixture(autouse=True)
-def _fashion(monkeypatch):
-    """The real Fashion-MNIST may not be on this machine; its recipe is the same without."""
-
-    def load(self, cache):
-        images = np.random.default_rng(0).integers(0, 256, (500, 1, 28, 28)).astype(np.uint8)
-        labels = np.arange(500) % 10
-        return LabelledImages(images, labels, images, labels, self.class_names)
-
-    monkeypatch.setattr(FashionMNIST, "load", load)
 
 
 def test_these_ship():
@@ -54,17 +38,7 @@ def test_these_ship():
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_short_run(path, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")  # it has tests of its own
-    # The one recipe that leaves a choice open.
-    named = ['pairs=[["0", "8"], ["3", "5"]]'] if path.stem == "borders" else []
-    whole = load_recipe(path)
-    tables = {"kl": whole.kl, "guidance": whole.guidance}
-    tables |= {f"terms.{i}": term for i, term in enumerate(whole.terms)}
-    unfinished = [
-        f"{key}.weight.allow_unfinished=true"
-        for key, table in tables.items()
-        if table is not None and isinstance(table.weight, Schedule)
-    ]
-    recipe = load_recipe(path, [*SHORT, *named, *unfinished])
+    recipe = short_recipe(path, *SHORT)
     assert recipe.title
     run = run_recipe(recipe, tmp_path)
     (row,) = run.metrics()

@@ -60,7 +60,7 @@ class Losses:
                     images, sample.mean, sample.log_var, sample.z, logits, None, sample
                 )
                 kl = self._objective.kl_of(outputs, labels)
-                sums += torch.stack([losses.sum(), kl.sum()]).double().cpu()
+                sums += torch.stack([losses.sum(), kl.sum()]).cpu().double()
         reconstruction, kl_mean = (sums / count).tolist()
         return {"reconstruction": reconstruction, "kl": kl_mean}
 
@@ -89,7 +89,7 @@ class Losses:
                     log_prior = self._networks.model.log_prior(sample.z)
                     log_weights.append(log_p + log_prior - sample.log_density)
                 bound = torch.logsumexp(torch.stack(log_weights), dim=0) - math.log(samples)
-                bounds.append(bound.double().cpu().numpy())
+                bounds.append(bound.cpu().double().numpy())
         return np.concatenate(bounds)
 
     def _sampler(self, part: slice | np.ndarray, images: Tensor) -> Callable[[Tensor], Sample]:

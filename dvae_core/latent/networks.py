@@ -12,6 +12,7 @@ from torch import Tensor
 from dvae_core.model.batches import scaled, to_device
 from dvae_core.model.device import autocast
 from dvae_core.model.guided_vae import GuidedVAE
+from dvae_core.model.numerics import numerics
 from dvae_core.plugin.given import Sample
 from dvae_core.recipe.recipe import Recipe
 
@@ -103,5 +104,5 @@ class Networks:
 
     def _in_pieces(self, network: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         pieces = zip(*(some.split(self._at_once) for some in inputs), strict=True)
-        with autocast(self.device, self._precision):
+        with numerics(self._precision), autocast(self.device, self._precision):
             return torch.cat([network(*piece) for piece in pieces])

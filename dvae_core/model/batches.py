@@ -47,15 +47,20 @@ class Batches:
 
         With a `part`, the images are that part of the batch; the labels are always all.
         """
-        n = len(self.images)
-        order = torch.randperm(n, generator=generator(self.seed, "order", epoch))
-        order = order.to(self.images.device)
-        for start in range(skip * self.batch_size, n, self.batch_size):
-            chosen = order[start : start + self.batch_size]
-            images = self.images[chosen[self.part(len(chosen))]].contiguous(
-                memory_format=torch.channels_last
-            )
-            yield scaled(images), self.labels[chosen]
+        order = self.order(epoch).to(self.images.device)
+        for start in range(skip * self.batch_size, len(order), self.batch_size):
+            yield self.batch(order[start : start + self.batch_size])
+
+    def order(self, epoch: int) -> Tensor:
+        """The epoch's order of the images: int64 [N], on the processor."""
+        return torch.randperm(len(self.images), generator=generator(self.seed, "order", epoch))
+
+    def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """The batch of the images with these indices [B], as `epoch` gives it."""
+        images = self.images[chosen[self.part(len(chosen))]].contiguous(
+            memory_format=torch.channels_last
+        )
+        return scaled(images), self.labels[chosen]
 
 
 def as_tensor(images: np.ndarray) -> Tensor:

@@ -39,10 +39,17 @@ def place(model: nn.Module, device: torch.device) -> None:
     model.to(device).to(memory_format=torch.channels_last)
     if device.type == "cpu":
         speed_up_linears(model)
+        return
+    for module in model.modules():
+        if isinstance(module, nn.ConvTranspose2d) and module.weight.shape[1] == 1:
+            # With one channel both layouts are the same but for their strides, and those of the
+            # gradient are the usual ones: DistributedDataParallel would copy it in each step.
+            usual = torch.empty_like(module.weight, memory_format=torch.contiguous_format)
+            module.weight.data = usual.copy_(module.weight.data)
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
     """The precision of the networks, as `train.precision` names it."""
-    if precision == "float32":
+    if precision != "bfloat16":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)

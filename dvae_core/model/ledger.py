@@ -18,7 +18,8 @@ class Ledger:
         names: the terms, in order.
         device: where the rows are.
         block: how many rows to gather before reading them.
-        total: what to make of gathered rows [R, columns] before they count.
+        steps: how many rows an epoch has.
+        total: what to make of gathered rows [R, columns], on the processor, before they count.
     """
 
     def __init__(
@@ -26,13 +27,16 @@ class Ledger:
         names: tuple[str, ...],
         device: torch.device,
         block: int = 50,
+        steps: int | None = None,
         total: Callable[[Tensor], Tensor] = lambda rows: rows,
     ) -> None:
         self.columns = ("loss", *names, "correct", "labelled")
         self.block = block
         self._total = total
-        self._rows = torch.zeros(block, len(self.columns), device=device)
+        self.rows = torch.zeros(steps or block, len(self.columns), device=device)
+        """A row for each step of the epoch."""
         self._images: list[int] = []
+        self._next = 0
         self.totals = [0.0] * len(self.columns)
         self.images = 0
         self.last: dict[str, float] = dict.fromkeys(self.columns, 0.0)
@@ -40,18 +44,34 @@ class Ledger:
 
     def add(self, row: Tensor, images: int) -> bool:
         """Keep a row; True when a block is full and due for `read`."""
-        self._rows[len(self._images)] = row
+        self.rows[self._next] = row
+        return self.added(images)
+
+    def added(self, images: int) -> bool:
+        """As `add`, where the next row has been written already."""
+        self._next += 1
         self._images.append(images)
         return len(self._images) == self.block
 
-    def read(self) -> tuple[int, dict[str, float]] | None:
-        """Add the gathered rows to the totals.
+    def start_at(self, step: int) -> None:
+        """The next row is that of a step of the epoch."""
+        self._next = step
+
+    def read(self, *flags: Tensor) -> tuple[int, dict[str, float]] | None:
+        """Add the gathered rows to the totals, and read flags with them: one wait for all.
+
+        Args:
+            flags: booleans on the device, true where all is well.
 
         Returns:
             None, or the first row that is not finite: how many rows after it have been
-            gathered, and its values by column.
+            gathered, and its values by column. Where only a flag is not true, the last row.
         """
-        rows = self._total(self._rows[: len(self._images)].double()).cpu().tolist()
+        new = self.rows[self._next - len(self._images) : self._next]
+        numbers = torch.cat([new.flatten(), *(flag.reshape(1).to(new.dtype) for flag in flags)])
+        numbers = numbers.cpu()  # not every device has the float64 that comes next
+        new, told = numbers[: new.numel()].view_as(new), numbers[new.numel() :]
+        rows = self._total(new.double()).tolist()
         for index, row in enumerate(rows):
             if not all(math.isfinite(value) for value in row):
                 return len(rows) - 1 - index, dict(zip(self.columns, row, strict=True))
@@ -62,7 +82,7 @@ class Ledger:
             self.images += images
             self.last = dict(zip(self.columns, row, strict=True))
         self._images.clear()
-        return None
+        return None if told.all() else (0, self.last)
 
     def means(self) -> dict[str, float]:
         """The means over the images read so far, as `train/<name>`, and the head's accuracy."""
@@ -80,6 +100,7 @@ class Ledger:
         self.totals = [0.0] * len(self.columns)
         self.images = 0
         self._images.clear()
+        self._next = 0
 
     def state_dict(self) -> dict[str, object]:
         """What an interrupted epoch needs to go on."""

@@ -266,3 +266,7 @@ class Jobs(Protocol):
 
     def __len__(self) -> int:
         """How many are left."""
+
+    @property
+    def device(self) -> str:
+        """The device that all recipes name; "auto" where they name several."""

@@ -249,7 +249,10 @@ class Launcher(Component):
         """
 
     def at_once(self, runs: int) -> int | None:
-        """How many of so many runs go on at the same time, where that is known."""
+        """How many of so many runs go on at the same time, where that is known.
+
+        One with a parameter `device` is given the device that all recipes name, or "auto".
+        """
         return None
 
 

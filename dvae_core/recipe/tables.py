@@ -87,10 +87,15 @@ class Train(Table):
     """Batches whose gradients make one step: as one so many times larger, in less memory."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     """auto takes cuda or mps where there is one."""
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
-    """bfloat16 computes the network in autocast; losses stay float32. auto takes the faster one."""
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "float32"
+    """bfloat16 computes the network in autocast; losses stay float32. auto takes the faster one of
+    these two. tf32 lets NVIDIA GPUs round what they multiply to ten bits; elsewhere it is float32.
+    """
+    deterministic: bool = False
+    """Take algorithms that give the same bits each time alone; a GPU may have slower ones, or none.
+    """
     compile: Literal["auto", "on", "off"] = "off"
-    """on compiles the step, into CUDA graphs on a GPU. auto measures whether that pays."""
+    """on compiles the loss and its gradient. auto measures whether that pays."""
     labels_until: float = Field(default=1.0, gt=0, le=1)
     """The share of the run that labels are shown for; from there on no term sees any."""
     clip_grad_norm: float | None = Field(default=None, gt=0)

@@ -27,6 +27,10 @@ FORMAT = 1
 LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "matplotlib", "wandb")
 
 
+NUMERICS = ("threads", "deterministic_algorithms", "tf32", "cudnn_benchmark")
+"""What of an environment is chosen, and not installed."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(strict=True)
 
@@ -58,6 +62,8 @@ class _Stopped(_Strict):
 class _Environment(_Strict):
     threads: int | None = None
     deterministic_algorithms: bool | None = None
+    tf32: bool | None = None
+    cudnn_benchmark: bool | None = None
     processor: str | None = None
     platform: str | None = None
     python: str | None = None
@@ -139,6 +145,8 @@ def environment() -> dict[str, Any]:
     return {
         "threads": torch.get_num_threads(),
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "tf32": torch.backends.cudnn.allow_tf32,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
         "processor": platform.processor() or platform.machine(),
         "platform": platform.platform(),
         "python": platform.python_version(),
@@ -177,7 +185,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What differs between two environments and can change the bits, a few words each."""
     found = [
         f"{name} {before[name]} before, {now[name]} now"
-        for name in ("threads", "deterministic_algorithms", "processor", "python")
+        for name in (*NUMERICS, "processor", "python")
         if name in before and before[name] != now[name]
     ]
     had = before.get("plugins") or {}

@@ -23,7 +23,7 @@ from dvae_core.runs.folder import RunFolder, new_name
 from dvae_core.runs.journal import FORMAT, Journal, read_journal
 from dvae_core.runs.provenance import TIME
 from dvae_core.stopping import StopRequest, stop_request
-from dvae_core.sweep.jobs import session_file
+from dvae_core.sweep.jobs import common_device, runs_at_once, session_file
 from dvae_core.sweep.plan import Plan, Variant, digest, run_name
 from dvae_core.sweep.queue import Queue
 from dvae_core.sweep.results import write_results
@@ -154,6 +154,7 @@ def _plan(
     names = [variant.name for variant in variants]
     known, trials = dict(zip(names, variants, strict=True)), None
     epochs = [recipe.train.epochs for recipe in recipes]
+    device = common_device(recipes)
     if plan.sweep.search is not None:
         trials = Trials(plan, tracker)
         names, known = trials.names, trials.known()
@@ -182,7 +183,7 @@ def _plan(
         ]
     )
     tracker.look(now=True)
-    queue = Queue(plan, tracker, variants, trials)
+    queue = Queue(plan, tracker, variants, trials, device)
     for variant, length in zip(names, epochs, strict=True):
         for seed in plan.sweep.seeds:
             tracker.plan(run_name(variant, seed), length)
@@ -192,7 +193,7 @@ def _plan(
 def _drive(
     sweep: SweepFile, queue: Queue, tracker: Tracker, watch: SweepWatch, stop: StopRequest
 ) -> None:
-    at_once = sweep.launcher.at_once(queue.refill())
+    at_once = runs_at_once(sweep.launcher, queue.refill(), queue.device)
     watch.started(tracker.folder, tracker.progress, at_once)
     in_vain = 0
     while queue.refill():

@@ -9,6 +9,7 @@ from pathlib import Path
 from dvae_core.plugin.registry import Registry, load_registry
 from dvae_core.recipe.recipe import Recipe
 from dvae_core.runs.watch import Watch
+from dvae_core.sweep.jobs import common_device, runs_at_once
 from dvae_core.sweep.plan import Plan, run_name
 from dvae_core.sweep.search import trial_names
 from dvae_core.sweep.sweep_file import load_sweep
@@ -64,7 +65,8 @@ def forecast(
     watch.stage("measuring an epoch")
     seconds = measure_epoch(recipes[0], registry)
     runs = {run_name(name, seed): epochs[name] for name, seed in pairs}
-    return Forecast(runs, seconds, sweep_file.launcher.at_once(len(runs)))
+    at_once = runs_at_once(sweep_file.launcher, len(runs), common_device(recipes))
+    return Forecast(runs, seconds, at_once)
 
 
 def measure_epoch(recipe: Recipe, registry: Registry) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import json
 import os
 import platform
@@ -11,7 +12,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -24,6 +25,8 @@ from pydantic import TypeAdapter
 from dvae_core.errors import DvaeError, Interrupted, NoCheckpoint
 from dvae_core.files import acquired, small_text, unwritable, write_atomically
 from dvae_core.plugin.given import Job, Jobs
+from dvae_core.plugin.kinds import Launcher
+from dvae_core.recipe.recipe import Recipe
 from dvae_core.runs.watch import Watch
 
 if TYPE_CHECKING:
@@ -103,6 +106,18 @@ def keep_busy(submit: Callable[[Job], Future], jobs: Jobs, at_once: int) -> Iter
         for future in done:
             future.result()
         yield
+
+
+def common_device(recipes: Iterable[Recipe]) -> str:
+    """The device that all recipes name; "auto" where they name several."""
+    named = {recipe.train.device for recipe in recipes}
+    return named.pop() if len(named) == 1 else "auto"
+
+
+def runs_at_once(launcher: Launcher, runs: int, device: str) -> int | None:
+    """How many of so many runs on a device go on at the same time, where that is known."""
+    asks = "device" in inspect.signature(launcher.at_once).parameters
+    return launcher.at_once(runs, **({"device": device} if asks else {}))
 
 
 def run_job(job: Job) -> None:

@@ -27,7 +27,10 @@ class Queue:
         tracker: Tracker,
         variants: Sequence[Variant],
         trials: Trials | None = None,
+        device: str = "auto",
     ) -> None:
+        self.device = device
+        """What all recipes name; "auto" where they name several."""
         self._plan = plan
         self._tracker = tracker
         self._variants = {variant.name: variant for variant in variants}

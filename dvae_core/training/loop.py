@@ -25,6 +25,7 @@ from dvae_core.stopping import StopRequest
 from dvae_core.training.callback_states import restore, states_of
 from dvae_core.training.ranks.ranks import ALONE, Ranks
 from dvae_core.training.state import Training
+from dvae_core.training.steps import steps_of
 
 
 def train(
@@ -74,6 +75,7 @@ def _loop(
     training: Training, run: RunFolder, events: Events, watch: Watch, stop: StopRequest
 ) -> None:
     ranks, goal = training.ranks, Goal.of(training.recipe.train.keep_best)
+    steps = steps_of(training)
     checkpoint_due = _checkpoint_clock(training.recipe.train.checkpoint_every, ranks)
     while training.epoch < training.recipe.train.epochs:
         between = training.epoch > 0 and training.epoch_step == 0
@@ -82,8 +84,7 @@ def _loop(
             return
         started = time.perf_counter()
         first = training.epoch_step
-        for images, labels in training.batches.epoch(training.epoch, skip=first):
-            block_full = training.take_step(images, labels)
+        for block_full in steps.take(watch.warn):
             save = checkpoint_due(training.step)
             if block_full or save:
                 training.check_finite(run)

@@ -12,6 +12,7 @@ from dvae_core.errors import DvaeError, RecipeError, reason
 from dvae_core.files import check_space
 from dvae_core.model.data import difference, load_data
 from dvae_core.model.fitting import build_to_fit
+from dvae_core.model.numerics import numerics
 from dvae_core.plugin.kinds import Callback
 from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.plugin.registry import Registry, load_registry
@@ -96,6 +97,13 @@ def resume_run(
 def _start(
     recipe: Recipe, out: Path, name: str | None, registry: Registry, watch: Watch, ranks: Ranks
 ) -> RunFolder:
+    with _numerics(recipe):
+        return _start_with(recipe, out, name, registry, watch, ranks)
+
+
+def _start_with(
+    recipe: Recipe, out: Path, name: str | None, registry: Registry, watch: Watch, ranks: Ranks
+) -> RunFolder:
     training = prepare(recipe, watch, ranks)
 
     def create() -> RunFolder:
@@ -127,6 +135,13 @@ def _resume(
     before = run.load_recipe(registry)
     recipe = recipe or before
     check_same_experiment(before, recipe)
+    with _numerics(recipe):
+        return _resume_with(run, recipe, registry, watch, ranks)
+
+
+def _resume_with(
+    run: RunFolder, recipe: Recipe, registry: Registry, watch: Watch, ranks: Ranks
+) -> RunFolder:
     state, warnings = ranks.from_first(lambda: _last_state(run))
     changed = [*run.version_warnings(registry), *run.environment_warnings(recipe, registry)]
     for warning in [*changed, *warnings]:
@@ -141,7 +156,9 @@ def _resume(
         raise RecipeError(f"{run.path}: a run goes on with its own data: {other}")
     if state is not None:
         with _fitting(run):
-            training.load_state_dict(state)
+            warnings = training.load_state_dict(state)
+        for warning in warnings:
+            watch.warn(f"{run.path}: {warning}")
     done = training.epoch >= recipe.train.epochs
     if done and run.info.get("status") == "finished":
         more = f"--set train.epochs={training.epoch + recipe.train.epochs}"
@@ -160,6 +177,10 @@ def _resume(
                 run.set_stopped(None)
             run.note_resume(training.epoch, training.step, recipe, registry)
         return train(training, run, registry, watch, stop, state or {})
+
+
+def _numerics(recipe: Recipe) -> contextlib.AbstractContextManager[None]:
+    return numerics(recipe.train.precision, deterministic=recipe.train.deterministic)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -24,8 +25,8 @@ from dvae_core.model.objective import Objective
 from dvae_core.plugin.kinds import Dataset
 from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.randomness import (
+    derived_seed,
     forked,
-    generator,
     global_state,
     seed_everything,
     set_global_state,
@@ -33,6 +34,7 @@ from dvae_core.randomness import (
 from dvae_core.recipe import optimizers
 from dvae_core.recipe.recipe import Recipe
 from dvae_core.runs.folder import RunFolder
+from dvae_core.training.noise import Noise
 from dvae_core.training.ranks.ranks import ALONE, Ranks
 from dvae_core.training.ranks.shared_loss import part_of, shared
 from dvae_core.training.speed.compiling import Loss, compiled
@@ -68,6 +70,8 @@ class Training:
         # A term may hold the model itself; each parameter is trained once.
         both = (*self.model.parameters(), *self.objective.parameters())
         self.parameters = list(dict.fromkeys(both))
+        self.captures = self.device.type == "cuda" and ranks.count == 1 and self._is_plain
+        """Whether whole batches' steps become one CUDA graph, if they can."""
         try:
             self.optimizer = optimizers.build(
                 recipe.optimizer.name, recipe.optimizer.keywords, self.parameters
@@ -76,6 +80,9 @@ class Training:
             raise RecipeError(
                 f"{recipe.origin(('optimizer', 'name'))}: [optimizer] {error}"
             ) from error
+        for group in self.optimizer.param_groups if self.captures else ():
+            if "capturable" in group:
+                group["capturable"] = True
         self.batches = Batches(
             data.train_images,
             visible,
@@ -84,8 +91,9 @@ class Training:
             device=self.device,
             part=lambda size: part_of(size, ranks),
         )
-        self.noise = generator(recipe.seed, "latent noise", device=self.device)
-        self.ledger = Ledger(self.objective.names, self.device, total=ranks.sum)
+        self.noise = Noise(recipe.seed, recipe.latent.dim)
+        steps = self.timeline.steps_per_epoch
+        self.ledger = Ledger(self.objective.names, self.device, steps=steps, total=ranks.sum)
         self.epoch = 0
         """Epochs finished."""
         self.epoch_step = 0
@@ -143,10 +151,19 @@ class Training:
             Whether the ledger is due for reading.
         """
         size = len(labels)
-        if self.step >= self.recipe.train.labels_until * self.timeline.total:
+        if self.labels_hidden(self.step):
             labels = torch.full_like(labels, -1)
-        noise = torch.randn(size, self.model.latent_dim, generator=self.noise, device=self.device)
+        noise = self.noise.draw(size).to(self.device)
         weights = torch.tensor(self.objective.weights_at(self.step), device=self.device)
+        row = self.learn(images, labels, noise, weights)
+        self.epoch_step += 1
+        return self.ledger.add(row, size)
+
+    def learn(self, images: Tensor, labels: Tensor, noise: Tensor, weights: Tensor) -> Tensor:
+        """Change the parameters by a step's images; its row for the ledger.
+
+        Where the step is captured it takes nothing from the host.
+        """
         if (lr := self.lr) is not None:
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
@@ -155,15 +172,30 @@ class Training:
         if self.recipe.train.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.recipe.train.clip_grad_norm)
         self.optimizer.step()
-        self.epoch_step += 1
-        return self.ledger.add(row, size)
+        return row
+
+    def labels_hidden(self, step: int) -> bool:
+        """Whether no term sees a label at a step."""
+        return step >= self.recipe.train.labels_until * self.timeline.total
+
+    @property
+    def _augments(self) -> bool:
+        dataset = self.recipe.dataset
+        return dataset.augmentation is not None or type(dataset).augment is not Dataset.augment
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether a step is one batch, as it is, at a constant learning rate."""
+        one_batch = self.recipe.train.step_size == self.recipe.train.batch_size
+        return one_batch and self.recipe.optimizer.schedule is None and not self._augments
 
     def _augmented(self, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
         """The images that go in, and those to be decoded where these are others."""
         dataset, rank = self.recipe.dataset, self.ranks.rank
-        if dataset.augmentation is None and type(dataset).augment is Dataset.augment:
+        if not self._augments:
             return (images,)
-        random = generator(self.recipe.seed, "augmentation", self.step, rank, device=self.device)
+        seed = derived_seed(self.recipe.seed, "augmentation", self.step, rank)
+        random = torch.Generator(self.device).manual_seed(seed)
         given = dataset.augment(images, labels[part_of(len(labels), self.ranks)], random)
         made = given if isinstance(given, tuple) else (given,)
         if any(tensor.shape != images.shape for tensor in made):
@@ -226,12 +258,16 @@ class Training:
     @cached_property
     def fast_loss(self) -> Loss:
         """`loss`, compiled if the recipe says so."""
-        return compiled(self.loss, self.device) if self.recipe.train.compile == "on" else self.loss
+        return compiled(self.loss) if self.recipe.train.compile == "on" else self.loss
 
     def train(self, mode: bool = True) -> None:
         """Put the model and the terms into training mode, or into evaluation mode."""
         self.model.train(mode)
         self.objective.train(mode)
+
+    def finite(self) -> Tensor:
+        """Whether every number of every parameter is finite: one flag, on the device."""
+        return torch.stack([p.isfinite().all() for p in self.parameters]).all()
 
     def check_finite(self, run: RunFolder) -> None:
         """Read the ledger, and stop where a term or a parameter is not finite.
@@ -239,14 +275,13 @@ class Training:
         Raises:
             Diverged: with the step, its terms and their weights, and what to do.
         """
-        found = self.ledger.read()
-        what = "the loss is"
+        found = self.ledger.read(self.finite())
         if found is None:
-            if all(bool(p.isfinite().all()) for p in self.parameters):
-                return
-            # The step before this one was sound, or its loss would not have been finite.
-            found, what = (0, self.ledger.last), "a gradient, and so the model, is"
+            return
         ago, values = found
+        # The step before this one was sound, or its loss would not have been finite.
+        sound = all(map(math.isfinite, values.values()))
+        what = "a gradient, and so the model, is" if sound else "the loss is"
         step = self.step - ago
         weights = self.objective.weights_at(step - 1)
         terms = ", ".join(
@@ -319,11 +354,14 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "ledger": self.ledger.state_dict(),
             "noise": self.noise.get_state(),
-            "global_random": global_state(),
+            "global_random": global_state(self.device),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> list[str]:
         """The opposite of `state_dict`.
+
+        Returns:
+            A warning for each part that cannot go on where it was.
 
         Raises:
             KeyError, ValueError, RuntimeError, ...: the state is of another model, or of none.
@@ -332,9 +370,12 @@ class Training:
             raise ValueError(f"an epoch has no step {state['epoch_step']:,}")
         self.load_weights(state)
         self.ledger.load_state_dict(state["ledger"])
-        self.noise.set_state(state["noise"].cpu())
-        set_global_state(self.ranks.random_state(state["global_random"]))
         self.epoch, self.epoch_step = state["epoch"], state["epoch_step"]
+        self.ledger.start_at(self.epoch_step)
+        set_global_state(self.ranks.random_state(state["global_random"]), self.device)
+        if self.noise.set_state(state["noise"], self.step):
+            return []
+        return ["the run drew its latent noise on a GPU; from here on it draws other noise"]
 
     def load_weights(self, state: dict[str, Any]) -> None:
         """Take the parameters of a state, and what the optimizer knows of them."""

@@ -19,6 +19,7 @@ from dvae_core.recipe.recipe import Recipe
 from dvae_core.runs.provenance import LIBRARIES, version_of
 from dvae_core.runs.watch import Watch
 from dvae_core.training.state import Training
+from dvae_core.training.steps import Steps, steps_of
 
 STEPS = 10
 """In a round. Every candidate takes its turn in each."""
@@ -94,12 +95,13 @@ def _best(candidates: list[Candidate], steps: int) -> Candidate:
 
 
 def _measured(recipe: Recipe, data: LabelledImages, candidates: list[Candidate]) -> list[Candidate]:
-    few = slice(None, STEPS * recipe.train.step_size)
+    # A round takes no more steps than are left of an epoch.
+    few = slice(None, (1 + ROUNDS * STEPS) * recipe.train.step_size)
     part = replace(data, train_images=data.train_images[few], train_labels=data.train_labels[few])
-    trainings: dict[int, Training] = {}
+    trainings: dict[int, Steps] = {}
     measured = list(candidates)
     for index, candidate in enumerate(candidates):
-        trainings[index] = Training(_with(recipe, candidate), part)
+        trainings[index] = steps_of(Training(_with(recipe, candidate), part))
         try:
             measured[index] = replace(
                 candidate, first=_seconds(trainings[index], 1), step=float("inf")
@@ -108,18 +110,20 @@ def _measured(recipe: Recipe, data: LabelledImages, candidates: list[Candidate])
             measured[index] = replace(candidate, failure=str(error))
             del trainings[index]
     for _ in range(ROUNDS):
-        for index, training in trainings.items():
-            step = _seconds(training, STEPS) / STEPS
+        for index, way in trainings.items():
+            step = _seconds(way, STEPS) / STEPS
             measured[index] = replace(measured[index], step=min(measured[index].step, step))
     return measured
 
 
-def _seconds(training: Training, steps: int) -> float:
-    batches = list(itertools.islice(training.batches.epoch(0), 1))
-    started = time.perf_counter()
-    for images, labels in itertools.islice(itertools.cycle(batches), steps):
-        training.take_step(images, labels)
-    training.ledger.read()  # waits for the device
+def _seconds(way: Steps, steps: int) -> float:
+    training = way.training
+    started, taken = time.perf_counter(), 0
+    while taken < steps:
+        taken += sum(1 for _ in itertools.islice(way.take(), steps - taken))
+        training.ledger.read()  # waits for the device
+        if training.epoch_step == training.timeline.steps_per_epoch:
+            training.finish_epoch()
     return time.perf_counter() - started
 
 

@@ -21,6 +21,7 @@ class Few:
 
     def __init__(self, sweep: Path) -> None:
         self.sweep = sweep
+        self.device = "auto"
         self.names = ["done-1", "wrong", "done-2", "done-3"]
         self._left = deque(self.names)
         for part in ("jobs", "logs"):

@@ -88,7 +88,7 @@ class Ranks:
         yield
 
     def sum(self, numbers: Tensor) -> Tensor:
-        """The sum of the ranks' tensors, the same bits on each."""
+        """The sum of the ranks' tensors, on the processor, the same bits on each."""
         return numbers
 
     def max(self, number: int, step: int = 0) -> int:
@@ -207,7 +207,7 @@ class ManyRanks(Ranks):
     def random_state(self, state: dict[str, Any]) -> dict[str, Any]:
         if "cuda" not in state:
             return state
-        return state | {"cuda": state["cuda"][:1] * torch.cuda.device_count()}
+        return state | {"cuda": state["cuda"][:1]}
 
     def _wait(self) -> None:
         self.max(0)

@@ -64,7 +64,7 @@ class SharedLoss(nn.Module):
         self.own_random = own_random
         # DistributedDataParallel warns where it was told to look for parameters that a step does
         # without and found none; so there is always this one.
-        self.without = nn.Parameter(torch.zeros(()))
+        self.without = nn.Parameter(torch.zeros((), device=next(model.parameters()).device))
 
     def forward(
         self,

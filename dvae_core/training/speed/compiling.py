@@ -14,8 +14,8 @@ Loss = Callable[..., tuple[Tensor, Tensor]]
 than the images: the loss, and its row for the ledger."""
 
 
-def compiled(loss: Loss, device: torch.device) -> Loss:
-    """`loss` and its gradient as compiled graphs; on a GPU, CUDA graphs.
+def compiled(loss: Loss) -> Loss:
+    """`loss` and its gradient as compiled graphs.
 
     All that changes from step to step comes in as a tensor, so that one compilation, at the first
     call, serves the whole run.
@@ -23,14 +23,11 @@ def compiled(loss: Loss, device: torch.device) -> Loss:
     Raises:
         RecipeError: from the first call, where torch cannot compile here.
     """
-    on_gpu = device.type == "cuda"
     torch.compiler.reset()  # torch compiles one function only so often, and earlier runs count
-    graph = torch.compile(loss, dynamic=False, mode="reduce-overhead" if on_gpu else None)
+    # On a GPU the whole step becomes one CUDA graph, so that this need make none of its own.
+    graph = torch.compile(loss, dynamic=False)
 
     def call(*tensors: Tensor) -> tuple[Tensor, Tensor]:
-        if on_gpu:
-            # The tensors of the step before may be written over from here on.
-            torch.compiler.cudagraph_mark_step_begin()
         try:
             value, row = graph(*tensors)
         except torch._dynamo.exc.TorchDynamoException as error:

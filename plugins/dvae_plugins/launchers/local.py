@@ -46,14 +46,15 @@ class Local(Launcher):
     runs_per_gpu: int = Field(default=1, ge=1)
     """Small models leave room on a GPU for several runs."""
 
-    def at_once(self, runs: int) -> int:
-        room = len(gpus()) * self.runs_per_gpu or cores()
+    def at_once(self, runs: int, device: str = "auto") -> int:
+        room = len(_gpus_for(device)) * self.runs_per_gpu or cores()
         return max(1, min(runs, self.workers or room))
 
     def launch(self, jobs: Jobs) -> Iterator[None]:
-        count = self.at_once(len(jobs))
+        device = getattr(jobs, "device", "auto")
+        count = self.at_once(len(jobs), device)
         threads = self.threads or max(1, cores() // count)
-        devices = gpus()
+        devices = _gpus_for(device)
         idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         workers = [
             Worker(n, threads, devices[n % len(devices)] if devices else None) for n in range(count)
@@ -164,6 +165,11 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _gpus_for(device: str) -> list[str]:
+    """As `gpus`; none for runs whose recipes keep to the processor."""
+    return [] if device == "cpu" else gpus()
 
 
 def gpus() -> list[str]:

@@ -1,0 +1,126 @@
+"""A step as one CUDA graph, which the GPU takes without the host."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dvae_core.errors import DvaeError
+from dvae_core.randomness import global_state, set_global_state
+from dvae_core.training.state import Training
+
+WARM_UP = 3
+"""Steps before the capture, in which torch and its libraries get ready what they need once."""
+
+
+class Uncapturable(Exception):
+    """The step cannot be captured; says in one line who keeps it from that."""
+
+
+def captured(
+    step: Callable[[], None], training: Training, counter: Tensor, written: Sequence[Tensor] = ()
+) -> Callable[[], None]:
+    """What takes a step as one graph. Nothing has changed when this returns.
+
+    https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
+
+    Args:
+        step: takes nothing from the host.
+        counter: what a step counts on; it is not to count too far.
+        written: what else a step changes, beside the model, the optimizer and the random state.
+
+    Raises:
+        Uncapturable: something in the step waits for the host.
+    """
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with put_back(training, (counter, *written)):
+            check_optimizer(training)
+            start = counter.clone()
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for number in range(WARM_UP):
+                    counter.copy_(start)
+                    with _no_waiting() if number else contextlib.nullcontext():
+                        step()
+            torch.cuda.current_stream().wait_stream(side)
+        training.optimizer.zero_grad()
+        with torch.cuda.graph(graph):
+            step()
+    except DvaeError:
+        raise
+    except (RuntimeError, Uncapturable) as error:
+        training.optimizer.zero_grad()
+        raise Uncapturable(who(error)) from error
+    return graph.replay
+
+
+@contextlib.contextmanager
+def put_back(training: Training, written: Sequence[Tensor]) -> Iterator[None]:
+    """Let steps be taken, and leave no trace of them."""
+    of_optimizer = [v for state in training.optimizer.state.values() for v in state.values()]
+    everything = [
+        *training.parameters,
+        *training.model.buffers(),
+        *training.objective.buffers(),
+        *(value for value in of_optimizer if isinstance(value, Tensor)),
+        *written,
+    ]
+    before = [tensor.detach().clone() for tensor in everything]
+    random = global_state(training.device)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, kept in zip(everything, before, strict=True):
+                tensor.copy_(kept)
+        set_global_state(random, training.device)
+
+
+def check_optimizer(training: Training) -> None:
+    """Raise Uncapturable where the optimizer counts on the processor, which no graph sees."""
+    for state in training.optimizer.state.values():
+        for name, value in state.items():
+            on_host = not isinstance(value, Tensor) or value.device != training.parameters[0].device
+            if on_host and value is not None:
+                kind = type(training.optimizer).__name__
+                raise Uncapturable(f"{kind} keeps its {name} on the processor")
+
+
+@contextlib.contextmanager
+def _no_waiting() -> Iterator[None]:
+    """Have torch raise where the host would wait for the GPU."""
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        # That it does not see all that waits; the capture itself refuses the rest.
+        warnings.filterwarnings("ignore", "Synchronization debug mode", UserWarning)
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+
+
+def who(error: BaseException) -> str:
+    """Who raised an error in a step, and what it says: the innermost code that is not torch's.
+
+    A component if there is one; what comes out of a gradient has no trace but the loop's.
+    """
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    if isinstance(error, Uncapturable):
+        return reason
+    inside = (Path(torch.__file__).parent, Path(__file__).parents[1])
+    told: BaseException | None = error
+    while told is not None:
+        for frame in reversed(traceback.extract_tb(told.__traceback__)):
+            if not any(Path(frame.filename).is_relative_to(folder) for folder in inside):
+                return f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}: {reason}"
+        told = told.__context__
+    return reason
