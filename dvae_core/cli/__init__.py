@@ -11,6 +11,7 @@ import typer
 from dvae_core.cli import (
     check_plugin,
     compare,
+    copy,
     describe,
     evaluate,
     explore,
@@ -19,6 +20,7 @@ from dvae_core.cli import (
     morph,
     new_plugin,
     plan,
+    recipes,
     report,
     run,
     schema,
@@ -38,11 +40,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Examples:\n\ndvae run recipes/quick.toml\n\ndvae list-plugins --kind schedule",
+    epilog="Examples:\n\ndvae run quick\n\ndvae list-plugins --kind schedule",
 )
 for module in (
-    run, sweep, list_plugins, describe, validate, show, plan, schema, evaluate, compare, morph,
-    explore, report, export, new_plugin, check_plugin,
+    run, sweep, recipes, copy, list_plugins, describe, validate, show, plan, schema, evaluate,
+    compare, morph, explore, report, export, new_plugin, check_plugin,
 ):  # fmt: skip
     # A verb is a module with a function of its name, and the examples that end its help.
     verb = module.__name__.rpartition(".")[2]

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from dvae_core.cli.recipe_file import RecipeFile
 from dvae_core.cli.run import Overrides
 
 EXAMPLES = (
@@ -17,7 +18,7 @@ EXAMPLES = (
 
 
 def plan(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe file.")],
+    recipe: RecipeFile,
     overrides: Overrides = None,
     out: Annotated[
         Path | None, typer.Option(help="The PNG file; <recipe>-plan.png if left out.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dvae_core.cli import streams
+from dvae_core.cli.recipe_file import MaybeRecipeFile
 from dvae_core.errors import RecipeError
 from dvae_core.training.ranks.torchrun import Process
 
@@ -21,15 +22,15 @@ Overrides = Annotated[
 
 
 EXAMPLES = (
-    "dvae run recipes/mnist_abs.toml",
-    "dvae run recipes/mnist_abs.toml --set kl.weight=1.0 --set train.epochs=20",
+    "dvae run quick",
+    "dvae run mnist_abs --set kl.weight=1.0 --set train.epochs=20",
     "dvae run --resume runs/mnist_abs-20260101-120000-abcd",
-    "torchrun --nproc-per-node 2 -m dvae_core run recipes/mnist_abs.toml",
+    "torchrun --nproc-per-node 2 -m dvae_core run mnist_abs",
 )
 
 
 def run(
-    recipe: Annotated[Path | None, typer.Argument(help="A recipe file.")] = None,
+    recipe: MaybeRecipeFile = None,
     overrides: Overrides = None,
     out: Annotated[Path, typer.Option(help="Where the run folder is made.")] = Path("runs"),
     resume: Annotated[

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
+from dvae_core.cli.recipe_file import RecipeFile
 from dvae_core.cli.run import Overrides
 
 if TYPE_CHECKING:
@@ -24,9 +22,7 @@ EXAMPLES = (
 )
 
 
-def show(
-    recipe: Annotated[Path, typer.Argument(help="A recipe file.")], overrides: Overrides = None
-) -> None:
+def show(recipe: RecipeFile, overrides: Overrides = None) -> None:
     """Show the resolved recipe as TOML, each value with its origin, and draw its weights."""
     from rich.text import Text
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dvae_core.cli import streams
+from dvae_core.cli.recipe_file import SweepFile
 from dvae_core.cli.run import Overrides, check_folder
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ EXAMPLES = (
 
 
 def sweep(
-    sweep_file: Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file.")],
+    sweep_file: SweepFile,
     overrides: Overrides = None,
     out: Annotated[Path, typer.Option(help="Where the sweep's folder is made.")] = Path("sweeps"),
     launcher: Annotated[

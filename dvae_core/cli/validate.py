@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Annotated
 
-import typer
-
+from dvae_core.cli.recipe_file import RecipeFile
 from dvae_core.cli.run import Overrides
 
 EXAMPLES = (
@@ -16,9 +13,7 @@ EXAMPLES = (
 )
 
 
-def validate(
-    recipe: Annotated[Path, typer.Argument(help="A recipe file.")], overrides: Overrides = None
-) -> None:
+def validate(recipe: RecipeFile, overrides: Overrides = None) -> None:
     """Check a recipe and say everything that is wrong with it. Loads no data."""
     from dvae_core.recipe.goal import Goal
     from dvae_core.recipe.recipe import load_recipe

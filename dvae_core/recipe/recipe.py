@@ -31,6 +31,8 @@ from dvae_core.plugin.kinds import (
 from dvae_core.plugin.labelled_images import held_out, pairs_of
 from dvae_core.plugin.registry import Registry, load_registry
 from dvae_core.recipe import goal
+from dvae_core.recipe.defaults import with_defaults
+from dvae_core.recipe.named import recipe_file
 from dvae_core.recipe.slots import (
     FROM_LIST,
     Weighted,
@@ -235,14 +237,14 @@ def load_recipe(
     """Read, merge and validate a recipe.
 
     Args:
-        path: a TOML file.
+        path: a TOML file, or the name of a recipe that a package registers, such as "quick".
         overrides: `table.key=value` each, as for `--set`.
         registry: the components to choose from; all installed ones by default.
 
     Raises:
         RecipeError: everything that is wrong, one line each.
     """
-    path = Path(path)
+    path = recipe_file(path)
     return build_recipe(read_source(path, overrides), path.stem, registry)
 
 
@@ -250,12 +252,7 @@ def build_recipe(
     source: RecipeSource, name: str = "recipe", registry: Registry | None = None
 ) -> Recipe:
     """Validate a recipe that has been read; like `load_recipe` otherwise."""
-    table = dict(source.table)
-    if "decoder" not in table and isinstance(table.get("encoder"), dict | str):
-        encoder = table["encoder"]
-        named = encoder if isinstance(encoder, str) else encoder.get("name")
-        if isinstance(named, str):
-            table["decoder"] = {"name": named}
+    table = with_defaults(source.table)
     context = {
         "registry": registry or load_registry(),
         "folders": tuple(file.parent for file in source.files),

@@ -7,6 +7,7 @@ from typing import Any
 from dvae_core.plugin.keys import json_schema
 from dvae_core.plugin.kinds import KINDS
 from dvae_core.plugin.registry import Provider, Registry
+from dvae_core.recipe.defaults import NAMES
 from dvae_core.recipe.recipe import TABLES, Recipe
 from dvae_core.recipe.slots import KIND_MARK
 
@@ -23,9 +24,9 @@ def recipe_schema(registry: Registry) -> dict[str, Any]:
     schema["title"] = "dvae recipe"
     schema["properties"]["extends"] = {
         "type": "string",
-        "description": "Another recipe, which this one is laid over.",
+        "description": "Another recipe, by path or name, which this one is laid over.",
     }
-    required = [key for key in schema.pop("required") if key != "decoder"]
+    required = [key for key in schema.pop("required") if key not in ("decoder", *NAMES)]
     complete = {
         "required": required,
         "properties": {key: {"required": ["name"]} for key in required},

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dvae_core.errors import RecipeError
+from dvae_core.recipe.named import hint, recipe_file
 
 Place = tuple[str | int, ...]
 """Where a value stands: table names, keys and list indices."""
@@ -102,7 +103,7 @@ def read_source(path: Path, overrides: Sequence[str] = (), *, locate: bool = Fal
 
 
 def _read(path: Path, above: tuple[Path, ...], locate: bool) -> RecipeSource:
-    text = _text(path)
+    text = read_text(path)
     if path.resolve() in above:
         circle = " -> ".join(p.name for p in (*above, path))
         raise RecipeError(f"{path}: extends goes in a circle: {circle}")
@@ -125,9 +126,9 @@ def _read(path: Path, above: tuple[Path, ...], locate: bool) -> RecipeSource:
         return own
     if not isinstance(parent, str):
         number = key_lines(text)[("extends",)]
-        raise RecipeError(f"{path}:{number}: extends must be the path of a recipe")
+        raise RecipeError(f"{path}:{number}: extends must be the path or the name of a recipe")
     try:
-        source = _read(path.parent / parent, (*above, path.resolve()), locate)
+        source = _read(recipe_file(parent, path.parent), (*above, path.resolve()), locate)
     except RecipeError as error:
         note = f"{path}:{key_lines(text)[('extends',)]}: extends {parent}"
         raise RecipeError([f"{problem} ({note})" for problem in error.problems]) from None
@@ -150,7 +151,12 @@ def _check_depth(value: Any) -> None:
         raise ValueError(TOO_DEEP)
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a recipe's file.
+
+    Raises:
+        RecipeError: it cannot be read, or is too large.
+    """
     try:
         if path.exists() and not path.is_file():
             # A pipe may never end, and may not be read twice.
@@ -161,7 +167,7 @@ def _text(path: Path) -> str:
             raise RecipeError(f"{path}: larger than {LARGEST_FILE:,} bytes, so not a recipe")
         return data.decode()
     except FileNotFoundError:
-        raise RecipeError(f"{path}: there is no such file") from None
+        raise RecipeError(f"{path}: there is no such file{hint(str(path))}") from None
     except UnicodeDecodeError:
         raise RecipeError(f"{path}: not valid TOML: not UTF-8 text") from None
     except (OSError, ValueError) as error:  # ValueError: no file can have such a name

@@ -21,6 +21,7 @@ from dvae_core.errors import RecipeError
 from dvae_core.plugin.kinds import Launcher, RecipePath
 from dvae_core.plugin.registry import Registry
 from dvae_core.recipe.goal import PATTERN
+from dvae_core.recipe.named import is_name, recipe_file
 from dvae_core.recipe.recipe import error_lines
 from dvae_core.recipe.slots import FROM_LIST, as_error, explain, slot, value_problem
 from dvae_core.recipe.source import (
@@ -222,15 +223,18 @@ def load_sweep(path: Path, registry: Registry, launcher: str | None = None) -> S
     """Read and validate a sweep file.
 
     Args:
-        path: a TOML file.
+        path: a TOML file, or the name of a sweep that a package registers.
         registry: where launchers are looked up.
         launcher: its name, in place of the file's.
 
     Raises:
         RecipeError: everything that is wrong, one line each.
     """
-    source = read_source(path)
+    source = read_source(recipe_file(path))
     table = dict(source.table)
+    named = table.get("recipe")
+    if isinstance(named, str) and is_name(named):
+        table["recipe"] = str(recipe_file(named, source.files[0].parent).absolute())
     named = table.get("launcher", {"name": "local"})
     if launcher is not None and (not isinstance(named, dict) or named.get("name") != launcher):
         named = {"name": launcher}

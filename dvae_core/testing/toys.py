@@ -126,6 +126,7 @@ def toy_recipe(registry: Registry, **tables: Any) -> Recipe:
         "guidance": {"name": "toy", "weight": 5.0},
         "train": {"epochs": 2, "batch_size": 50, "device": "cpu"},
         "optimizer": {"name": "Adam", "lr": 0.01},
+        "evaluate": {"metrics": [], "plots": []},
     }
     return build_recipe(RecipeSource(table | tables), "toy", registry)
 
