@@ -50,6 +50,7 @@ class Explored:
         """
         run, snapshot = self.run, self.snapshot
         chosen = _sample_with(sample(snapshot), typical := _typical(snapshot))
+        maps, moving = epoch_maps(run.folder, snapshot, self._spread(self.planes[0]))
         rows = [row for row in run.metrics() if row["epoch"] <= run.epoch]
         return {
             "name": run.folder.name,
@@ -71,7 +72,8 @@ class Explored:
             },
             "planes": [self._plane(plane) for plane in self.planes],
             "moved": [] if served else self._moved(self.planes[0]),
-            "maps": epoch_maps(run.folder, snapshot),
+            "maps": maps,
+            "moving": moving,
             "weights": weight_curves(snapshot),
             "paths": self._paths(),
             "morphs": class_morphs(snapshot, self.planes),

@@ -16,8 +16,8 @@ from dvae_core.runs.provenance import version_of
 from dvae_core.runs.watch import Watch
 
 SCRIPTS = (
-    "unpack", "colours", "maps", "lattice", "plane", "paths", "morph", "beyond", "epochs",
-    "tables", "run", "controls", "about",
+    "unpack", "colours", "maps", "lattice", "camera", "plane", "paths", "morph", "beyond",
+    "tween", "epochs", "tables", "run", "controls", "gestures", "about",
 )  # fmt: skip
 
 MAIN = (
