@@ -1,13 +1,16 @@
 """The explore page in a real browser: from disk, with ten thousand points."""
 
+import io
 import json
 import re
 import shutil
 import threading
 from itertools import permutations
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from dvae_core.errors import DvaeError
@@ -332,19 +335,106 @@ def test_the_view_zooms_and_moves_as_a_map_does(visit, file):
     expect(page.locator(".zoomed-by")).to_be_empty()
 
 
+def fingers(page, *ways):
+    """Moves fingers, each from one place to another, and lifts them."""
+    touch = page.context.new_cdp_session(page)
+
+    def send(kind, share):
+        places = [a + share * (b - a) for a, b in np.array(ways, dtype=float)]
+        points = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(places)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    send("touchStart", 0)
+    for step in range(1, 9):
+        send("touchMove", step / 8)
+        page.wait_for_timeout(16)
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
 def test_a_swipe_scrolls_and_two_fingers_zoom(visit, file):
     page = visit(file, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    touch = page.context.new_cdp_session(page)
     x, y = at(page, 0.5, 0.5)
-    swipe = {"x": x, "y": y, "yDistance": -200, "gestureSourceType": "touch"}
-    touch.send("Input.synthesizeScrollGesture", swipe)
+    fingers(page, [(x, y), (x, y - 200)])
     page.wait_for_function("() => scrollY > 100")
-    assert page.locator(".pinned").is_hidden()
+    assert page.locator(".zoomed-by").text_content() == ""
+    page.evaluate("scrollTo(0, 0)")
     x, y = at(page, 0.5, 0.5)
-    touch.send("Input.synthesizePinchGesture", {"x": x, "y": y, "scaleFactor": 2})
+    fingers(page, [(x - 20, y), (x - 60, y - 20)], [(x + 20, y), (x + 60, y + 20)])
     expect(page.locator(".zoomed-by")).not_to_be_empty()
     assert page.evaluate("visualViewport.scale") == 1
     assert page.locator(".pinned").is_hidden()
+
+
+def test_points_are_filtered_and_the_address_keeps_the_view(visit, file, run):
+    page = visit(file, reduced_motion="reduce")
+    snapshot = run.snapshot()
+    labels, verdicts = snapshot.test_labels, snapshot.judge.test_verdicts
+    kept = page.locator(".kept")
+    page.locator(".legend button").nth(1).click()
+    assert kept.text_content() == f"{(labels == 1).sum():,} of {POINTS:,} points"
+    page.get_by_role("button", name="Misjudged").click()
+    wrong = (labels == 1) & (verdicts != 1)
+    assert kept.text_content() == f"{wrong.sum():,} of {POINTS:,} points"
+    page.locator(".epoch").focus()
+    page.keyboard.press("Home")
+    page.mouse.move(*at(page, 0.5, 0.5))
+    page.mouse.wheel(0, -300)
+    page.wait_for_function("() => /epoch=1/.test(location.hash) && /view=/.test(location.hash)")
+    page.wait_for_timeout(500)
+    shown, address = pixels(page, ".ground"), page.url
+    page.close()
+
+    page = visit(address, reduced_motion="reduce")
+    expect(page.locator(".past")).to_contain_text("epoch 1")
+    assert page.locator(".legend button").nth(1).get_attribute("aria-pressed") == "true"
+    assert page.locator(".misjudged").get_attribute("aria-pressed") == "true"
+    assert np.abs(pixels(page, ".ground") - shown).mean() < 0.5  # of 255: six digits are kept
+    page.get_by_role("button", name="All points").click()
+    assert page.locator(".kept").text_content() == f"{POINTS:,} of {POINTS:,} points"
+
+
+def test_groups_are_one_tab_stop_each(visit, file):
+    page = visit(file)
+    stops = page.evaluate(
+        """() => [...document.querySelectorAll(
+            "main :is(button, select, input, summary, [tabindex])"
+        )].filter((one) => one.tabIndex >= 0 && !one.disabled && one.checkVisibility()).length"""
+    )
+    assert stops < 30
+    legend = page.locator(".legend button")
+    legend.nth(0).focus()
+    page.keyboard.press("ArrowRight")
+    expect(legend.nth(1)).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Shift+Tab")
+    expect(legend.nth(1)).to_be_focused()
+    matrix = page.locator(".matrix button")
+    matrix.nth(0).focus()  # from the first class to the second
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(":focus")).to_have_attribute(
+        "aria-label", re.compile(f"^{re.escape(CLASSES[2])} to {re.escape(CLASSES[1])}")
+    )
+
+
+def test_what_is_shown_is_saved(visit, file, tmp_path):
+    page = visit(file, reduced_motion="reduce")
+    found = {}
+    for kind in ("PNG", "SVG"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=f"Save as {kind}").click()
+        found[kind] = tmp_path / download.value.suggested_filename
+        download.value.save_as(found[kind])
+    with Image.open(found["PNG"]) as image:
+        size = page.locator(".ground").evaluate("c => [c.width, c.height]")
+        assert list(image.size) == size
+        png = np.asarray(image.convert("L"), dtype=float)
+    ElementTree.parse(found["SVG"])  # it is well formed, whatever classes are called
+    page.goto(found["SVG"].as_uri())
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    with Image.open(io.BytesIO(page.screenshot())) as image:
+        svg = np.asarray(image.convert("L"), dtype=float)
+    assert np.abs(png - svg).mean() < 4  # of 255; edges differ by a shade
 
 
 def test_a_wheel_out_of_the_whole_scrolls_the_page(visit, file):

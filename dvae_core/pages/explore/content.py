@@ -63,6 +63,7 @@ class Explored:
             "classes": list(snapshot.classes),
             "colours": snapshot.colours,
             "labels": pack(snapshot.test_labels.astype(np.int32)),
+            "verdicts": pack(snapshot.judge.test_verdicts.astype(np.int32)),
             "typical": typical,
             "pairs": [list(pair) for pair in snapshot.named_pairs],
             "sample": {

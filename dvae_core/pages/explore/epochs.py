@@ -58,7 +58,9 @@ def epoch_maps(
     entries = []
     for epoch in epochs:
         kept, box = found[epoch], _box(found[epoch].grid)
-        seen = {"points": _pack_places(means[epoch], places[index], box)} if epoch in means else {}
+        seen: dict[str, Any] = {}
+        if epoch in means:
+            seen["points"] = _pack_places(means[epoch], places[index], box)
         if kept.direct is not None:
             seen["direct"] = [[_share(value) for value in row] for row in kept.direct.tolist()]
         regions = pack_map(kept.grid.verdicts, len(kept.classes))
@@ -72,7 +74,8 @@ def _means(
     run: RunFolder, snapshot: Snapshot, epochs: list[int]
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     """The images that all epochs kept, and their means by epoch."""
-    index, means = np.zeros(0, dtype=int), {}
+    index = np.zeros(0, dtype=int)
+    means: dict[int, np.ndarray] = {}
     for epoch, which, where in kept_means(run.path, snapshot):
         if epoch in epochs and (not means or np.array_equal(which, index)):
             index, means[epoch] = which, where

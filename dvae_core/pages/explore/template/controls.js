@@ -3,11 +3,13 @@
 function addControls(run) {
   addPlanes(run);
   addLayers(run);
-  addLegend(run);
+  addFilter(run);
+  addSaving(run);
   addEnds(run);
   addPointer(run);
   addZoom(run);
   addKeys(run);
+  addRoving(run);
 }
 
 function addPlanes(run) {
@@ -34,6 +36,7 @@ function addLayers(run) {
       press(run.find(".layers"), button);
       showPoints(run, run.layer !== "images"); // they would hide them
       run.setScene();
+      run.onChange?.();
     });
   }
   run.find(".show-points").addEventListener("click", () => {
@@ -49,23 +52,6 @@ function addLayers(run) {
 function showPoints(run, on) {
   run.view.showsPoints = on;
   run.find(".show-points").setAttribute("aria-pressed", String(on));
-}
-
-function addLegend(run) {
-  run.find(".legend").replaceChildren(...run.facts.classes.map((name, c) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.setAttribute("aria-pressed", String(!run.view.hidden.has(c)));
-    button.append(run.chip(c));
-    button.title = name;
-    button.addEventListener("click", () => {
-      const { hidden } = run.view;
-      if (!hidden.delete(c)) hidden.add(c);
-      button.setAttribute("aria-pressed", String(!hidden.has(c)));
-      run.view.draw();
-    });
-    return button;
-  }));
 }
 
 function addEnds(run) {

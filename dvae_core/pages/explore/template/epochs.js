@@ -58,6 +58,13 @@ class Epochs {
     this.moved = true;
   }
 
+  // As an address has it.
+  startAt(common) {
+    this.moved = true;
+    this.share(common);
+    this.run.setScene();
+  }
+
   share(common) {
     this.common = common;
     this.commonly.setAttribute("aria-pressed", String(common));

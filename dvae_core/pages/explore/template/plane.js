@@ -8,7 +8,6 @@ class PlaneView {
     this.top = element.querySelector(".top");
     this.hexes = hexes;
     this.names = names;
-    this.hidden = new Set(); // classes whose points are not shown
     this.showsPoints = true;
     this.lattice = null; // set where images are the ground
     this.marks = { pointer: null, pins: [], line: null, found: null };
@@ -31,6 +30,7 @@ class PlaneView {
     this.element.querySelector(".whole").disabled = !this.camera.zoomed;
     this.element.querySelector(".farther").disabled = !this.camera.zoomed;
     this.later();
+    this.onMove?.();
   }
 
   // Drawn with the next frame, once, however often the view has moved until then.
@@ -82,8 +82,9 @@ class PlaneView {
     return context;
   }
 
-  draw() {
-    const context = this.clear(this.ground);
+  // Onto the screen, or with a pen of one's own.
+  draw(pen = null) {
+    const context = pen ?? this.clear(this.ground);
     const { theme, scene } = this;
     context.fillStyle = theme.beyond;
     context.fillRect(0, 0, this.width, this.height);
@@ -139,9 +140,9 @@ class PlaneView {
     context.imageSmoothingEnabled = false;
     context.drawImage(map.picture(this.theme.area, box, across, down), x, y, width, height);
     const scales = this.scales();
-    this.stroke(context, map.borders(...scales), this.theme.border, 1.25);
+    this.stroke(context, map.borders(...scales, null, newPath(context)), this.theme.border, 1.25);
     for (const pair of pairs) {
-      const path = map.borders(...scales, pair);
+      const path = map.borders(...scales, pair, newPath(context));
       this.stroke(context, path, this.theme.halo, 5);
       this.stroke(context, path, this.theme.ink, 2.5);
     }
@@ -173,26 +174,27 @@ class PlaneView {
     context.imageSmoothingEnabled = true;
     context.imageSmoothingQuality = "high";
     context.drawImage(sheet, left, top, across, down);
-    this.stroke(context, map.borders(...this.scales()), this.theme.quiet, 1);
+    this.stroke(context, map.borders(...this.scales(), null, newPath(context)), this.theme.quiet, 1);
   }
 
   drawPoints(context) {
-    const { points, labels, ringed } = this.scene;
-    const size = Math.max(1.2, this.width / 420) * Math.min(3, Math.sqrt(this.camera.zoom)) * (labels.length < 2500 ? 1.6 : 1);
+    const { points, labels, keeps, ringed } = this.scene;
+    const shown = keeps.reduce((sum, kept) => sum + kept, 0);
+    const size = Math.max(1.2, this.width / 420) * Math.min(3, Math.sqrt(this.camera.zoom)) * (shown < 2500 ? 1.6 : 1);
     const [toX, toY] = this.scales();
     const seen = (x, y) => x > -size && x < this.width + size && y > -size && y < this.height + size;
-    const order = this.hexes.map((_, c) => c).concat(-1).filter((c) => !this.hidden.has(c));
+    const order = this.hexes.map((_, c) => c).concat(-1);
     for (const c of order) {
       context.fillStyle = c < 0 ? this.theme.quiet : css(this.theme.point[c], 0.8);
       for (let i = 0; i < labels.length; i++) {
-        if (labels[i] !== c) continue;
+        if (labels[i] !== c || !keeps[i]) continue;
         const x = toX(points[2 * i]), y = toY(points[2 * i + 1]);
         if (seen(x, y)) context.fillRect(x - size / 2, y - size / 2, size, size);
       }
     }
     context.lineWidth = 1;
     for (const i of ringed) {
-      if (this.hidden.has(labels[i])) continue;
+      if (!keeps[i]) continue;
       const x = toX(points[2 * i]), y = toY(points[2 * i + 1]);
       if (!seen(x, y)) continue;
       context.fillStyle = labels[i] < 0 ? this.theme.quiet : css(this.theme.point[labels[i]]);
@@ -208,8 +210,8 @@ class PlaneView {
   drawPlan(context) {
     const { plan, pairs } = this.scene;
     const at = plan.map(([x, y]) => [this.toX(x), this.toY(y)]);
-    const lines = new Path2D();
-    const crosses = new Path2D();
+    const lines = newPath(context);
+    const crosses = newPath(context);
     for (const [a, b] of pairs) {
       lines.moveTo(...at[a]);
       lines.lineTo(...at[b]);
@@ -285,14 +287,14 @@ class PlaneView {
     }
   }
 
-  drawTop() {
+  drawTop(pen = null) {
     if (!this.scene) return;
     // Printed, the top would hide the ground, so both are one.
     const printed = document.documentElement.classList.contains("printed");
-    const context = printed ? this.ground.getContext("2d") : this.clear(this.top);
+    const context = pen ?? (printed ? this.ground.getContext("2d") : this.clear(this.top));
     const { pointer, pins, line, found } = this.marks;
     if (line) {
-      const path = new Path2D();
+      const path = newPath(context);
       for (const [x, y] of line.corners) path.lineTo(this.toX(x), this.toY(y));
       this.stroke(context, path, this.theme.halo, 6);
       this.stroke(context, path, this.theme.ink, 2.5);
@@ -310,7 +312,7 @@ class PlaneView {
     if (found) this.circle(context, found, 7, this.theme.ink, 2);
     if (pointer) {
       const [x, y] = [this.toX(pointer[0]), this.toY(pointer[1])];
-      const cross = new Path2D();
+      const cross = newPath(context);
       for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
         cross.moveTo(x + 5 * dx, y + 5 * dy);
         cross.lineTo(x + 13 * dx, y + 13 * dy);
@@ -328,7 +330,7 @@ class PlaneView {
   }
 
   circle(context, place, radius, colour, width) {
-    const path = new Path2D();
+    const path = newPath(context);
     path.arc(this.toX(place[0]), this.toY(place[1]), radius, 0, 7);
     this.stroke(context, path, this.theme.halo, width + 2);
     this.stroke(context, path, colour, width);
@@ -345,6 +347,7 @@ class PlaneView {
   }
 }
 
+const newPath = (context) => context.path?.() ?? new Path2D();
 const shortened = (text, most) => (text.length <= most ? text : text.slice(0, most - 1) + "…");
 
 // Round values between two ends, three to eight.

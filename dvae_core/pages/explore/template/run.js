@@ -16,6 +16,8 @@ class Run {
     this.pastPoints = null; // and where some test images lay then
     this.pointer = null;
     this.lineFrom = null;
+    this.chosen = new Set(); // classes whose points are shown alone; all are where there is none
+    this.misjudged = false; // whether only points are shown that the latent judge gets wrong
     this.unpacked = [];
   }
 
@@ -43,8 +45,8 @@ class Run {
       `${facts.dim} latent ${facts.dim === 1 ? "dimension" : "dimensions"}`;
     this.element = this.find(".plane");
     this.view = new PlaneView(this.element, facts.colours, facts.classes);
-    [this.labels, this.sampled, this.real, this.back] = await Promise.all([
-      unpack(facts.labels), unpack(facts.sample.index), unpack(facts.sample.real), unpack(facts.sample.back),
+    [this.labels, this.verdicts, this.sampled, this.real, this.back] = await Promise.all([
+      unpack(facts.labels), unpack(facts.verdicts), unpack(facts.sample.index), unpack(facts.sample.real), unpack(facts.sample.back),
     ]);
     this.morphs = facts.morphs && (await Judged.unpack(facts.morphs));
     this.slot = new Map([...this.sampled].map((index, slot) => [index, slot]));
@@ -71,12 +73,26 @@ class Run {
   // The test images that have a picture, each with where it lies in what is shown.
   *pictured() {
     if (!this.past) {
-      for (const index of this.sampled) yield [index, this.points[2 * index], this.points[2 * index + 1]];
+      for (const index of this.sampled) if (this.keeps(index)) yield [index, this.points[2 * index], this.points[2 * index + 1]];
     } else if (this.pastPoints) {
       for (const [i, index] of this.epochs.moving.entries()) {
-        if (this.slot.has(index)) yield [index, this.pastPoints[2 * i], this.pastPoints[2 * i + 1]];
+        if (this.slot.has(index) && this.view.scene.keeps[i]) yield [index, this.pastPoints[2 * i], this.pastPoints[2 * i + 1]];
       }
     }
+  }
+
+  // Whether a test image is among those that are shown, given whose place it lies on.
+  keeps(index, verdict = this.verdicts[index]) {
+    const label = this.labels[index];
+    if (this.chosen.size && !this.chosen.has(label)) return false;
+    return !this.misjudged || (label >= 0 && verdict !== label);
+  }
+
+  choosePoints(classes, misjudged) {
+    [this.chosen, this.misjudged] = [new Set(classes), misjudged];
+    tellFilter(this);
+    this.setScene();
+    this.onChange?.();
   }
 
   // --- The ground.
@@ -123,8 +139,18 @@ class Run {
     view.set({
       map, box: this.epochs?.box ?? map.box, pairs: this.facts.pairs,
       plan: packed.plan,
-      ...(this.past ? { points: this.pastPoints, labels: this.pastLabels, ringed: [] } : { points: this.points, labels: this.labels, ringed: this.sampled }),
+      ...(this.past ? this.pastScene() : {
+        points: this.points, labels: this.labels, ringed: this.sampled,
+        keeps: Uint8Array.from(this.labels, (_, index) => this.keeps(index)),
+      }),
     });
+  }
+
+  // Points of an earlier epoch, judged by its own map.
+  pastScene() {
+    const { pastPoints: points, past } = this, { moving } = this.epochs;
+    const keeps = points && Uint8Array.from(moving, (index, i) => this.keeps(index, past.at(points[2 * i], points[2 * i + 1]) ?? -1));
+    return { points, labels: this.pastLabels, ringed: [], keeps };
   }
 
   get pastLabels() {
@@ -177,6 +203,7 @@ class Run {
     this.view.drawTop();
     if (!linked) for (const link of this.links) link(found);
     this.onPoint?.(x, y);
+    this.onChange?.();
   }
 
   // One step of a path, which knows more than the plane does.
@@ -205,7 +232,6 @@ class Run {
     const px = toX(x), py = toY(y);
     let best = -1, least = NEAR * NEAR;
     for (const [index, u, v] of this.pictured()) {
-      if (view.hidden.has(this.labels[index])) continue;
       const dx = toX(u) - px, dy = toY(v) - py;
       const distance = dx * dx + dy * dy;
       if (distance < least) [best, least, view.marks.found] = [index, distance, [u, v]];
