@@ -41,7 +41,7 @@ def train(
     `state` is the checkpoint that the run goes on from.
     """
     callbacks = training.recipe.callbacks
-    events = Events(registry, callbacks, watch.warn)
+    events = Events(registry, callbacks, watch.warn, watch.stage)
     told = _restore(callbacks, state or {}, training.epoch, watch.warn)
     if not training.ranks.first:
         with training.ranks.together(run.path):
@@ -90,6 +90,7 @@ def _loop(
             if save and ranks.first:
                 run.save_checkpoint(_state(training, watch))
         training.check_finite(run)
+        watch.stepped(training.step, training.ledger.means())
         trained = time.perf_counter() - started
 
         training.finish_epoch()
