@@ -185,7 +185,8 @@ def test_maps_of_epochs_are_the_metrics_own(trained):
     folder = run.folder.path / "evaluation"
     (folder / "epoch-0002-borders.npz").write_bytes(b"PK nothing")
     np.savez(folder / "epoch-0003-other.npz", something=np.zeros(3))
-    found = epoch_maps(run.folder, run.snapshot())
+    snapshot = run.snapshot()
+    found, _ = epoch_maps(run.folder, snapshot, snapshot.test_means)
     assert [entry["epoch"] for entry in found] == [1, 3, 4]
     assert found[0]["weight"] == pytest.approx(run.metrics()[0]["train/guidance_weight"])
     with np.load(folder / "epoch-0004-borders.npz") as kept:

@@ -1,17 +1,23 @@
 """The explore page in a real browser: from disk, with ten thousand points."""
 
+import io
 import json
 import re
 import shutil
 import threading
 from itertools import permutations
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from dvae_core.errors import DvaeError
 from dvae_core.latent.borders import image_judge
+from dvae_core.latent.borders.kept_maps import kept_maps
+from dvae_core.latent.borders.regions import cell_edges
+from dvae_core.latent.kept_means import kept_means
 from dvae_core.latent.loaded_run import load_run
 from dvae_core.latent.morph import morph
 from dvae_core.latent.morph_picture import describe_morph
@@ -278,8 +284,214 @@ def test_the_slider_goes_back_to_earlier_regions(visit, file, run):
     assert picture(page, ".ground") == now
 
 
-def test_epochs_share_their_axes(visit, file, content):
+def where(page):
+    return np.array([float(n) for n in page.locator(".where").text_content().split(", ")])
+
+
+def test_the_view_zooms_and_moves_as_a_map_does(visit, file):
+    page = visit(file, reduced_motion="reduce")
+
+    def seen(u, v):
+        page.mouse.move(*at(page, u + 0.01, v))
+        page.mouse.move(*at(page, u, v))
+        return where(page)
+
+    whole = seen(0.8, 0.4) - seen(0.4, 0.4)
+    kept = seen(0.4, 0.4)
+    page.mouse.wheel(0, -400)
+    expect(page.locator(".zoomed-by")).not_to_be_empty()
+    times = float(page.locator(".zoomed-by").text_content().removeprefix("×"))
+    assert times == pytest.approx(np.exp(0.8), rel=0.01)
+    np.testing.assert_allclose(seen(0.4, 0.4), kept, atol=0.02)  # where the wheel turned
+    np.testing.assert_allclose(seen(0.8, 0.4) - seen(0.4, 0.4), whole / times, atol=0.02)
+
+    before = seen(0.5, 0.5)
+    page.mouse.down()
+    page.mouse.move(*at(page, 0.6, 0.4), steps=3)
+    page.mouse.up()
+    np.testing.assert_allclose(seen(0.6, 0.4), before, atol=0.02)  # what was held
+    assert page.locator(".path").is_hidden()
+    page.keyboard.down("Shift")
+    page.mouse.down()
+    page.mouse.move(*at(page, 0.3, 0.6), steps=3)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    assert page.locator(".path").is_visible()
+
+    page.locator(".plane").focus()
+    page.keyboard.press("0")
+    expect(page.locator(".zoomed-by")).to_be_empty()
+    np.testing.assert_allclose(seen(0.8, 0.4) - seen(0.4, 0.4), whole, atol=0.02)
+    page.mouse.dblclick(*at(page, 0.4, 0.4))
+    expect(page.locator(".zoomed-by")).to_have_text("×2")
+    assert page.locator(".pinned").is_hidden()
+    np.testing.assert_allclose(seen(0.4, 0.4), kept, atol=0.02)
+    page.keyboard.press("-")
+    page.keyboard.press("-")
+    expect(page.locator(".zoomed-by")).to_be_empty()
+    page.get_by_role("button", name="Zoom in").click()
+    expect(page.locator(".zoomed-by")).to_have_text("×2")
+    page.get_by_role("button", name="Show all").click()
+    expect(page.locator(".zoomed-by")).to_be_empty()
+
+
+def fingers(page, *ways):
+    """Moves fingers, each from one place to another, and lifts them."""
+    touch = page.context.new_cdp_session(page)
+
+    def send(kind, share):
+        places = [a + share * (b - a) for a, b in np.array(ways, dtype=float)]
+        points = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(places)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    send("touchStart", 0)
+    for step in range(1, 9):
+        send("touchMove", step / 8)
+        page.wait_for_timeout(16)
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def test_a_swipe_scrolls_and_two_fingers_zoom(visit, file):
+    page = visit(file, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    x, y = at(page, 0.5, 0.5)
+    fingers(page, [(x, y), (x, y - 200)])
+    page.wait_for_function("() => scrollY > 100")
+    assert page.locator(".zoomed-by").text_content() == ""
+    page.evaluate("scrollTo(0, 0)")
+    x, y = at(page, 0.5, 0.5)
+    fingers(page, [(x - 20, y), (x - 60, y - 20)], [(x + 20, y), (x + 60, y + 20)])
+    expect(page.locator(".zoomed-by")).not_to_be_empty()
+    assert page.evaluate("visualViewport.scale") == 1
+    assert page.locator(".pinned").is_hidden()
+
+
+def test_points_are_filtered_and_the_address_keeps_the_view(visit, file, run):
+    page = visit(file, reduced_motion="reduce")
+    snapshot = run.snapshot()
+    labels, verdicts = snapshot.test_labels, snapshot.judge.test_verdicts
+    kept = page.locator(".kept")
+    page.locator(".legend button").nth(1).click()
+    assert kept.text_content() == f"{(labels == 1).sum():,} of {POINTS:,} points"
+    page.get_by_role("button", name="Misjudged").click()
+    wrong = (labels == 1) & (verdicts != 1)
+    assert kept.text_content() == f"{wrong.sum():,} of {POINTS:,} points"
+    page.locator(".epoch").focus()
+    page.keyboard.press("Home")
+    page.mouse.move(*at(page, 0.5, 0.5))
+    page.mouse.wheel(0, -300)
+    page.wait_for_function("() => /epoch=1/.test(location.hash) && /view=/.test(location.hash)")
+    page.wait_for_timeout(500)
+    shown, address = pixels(page, ".ground"), page.url
+    page.close()
+
+    page = visit(address, reduced_motion="reduce")
+    expect(page.locator(".past")).to_contain_text("epoch 1")
+    assert page.locator(".legend button").nth(1).get_attribute("aria-pressed") == "true"
+    assert page.locator(".misjudged").get_attribute("aria-pressed") == "true"
+    assert np.abs(pixels(page, ".ground") - shown).mean() < 0.5  # of 255: six digits are kept
+    page.get_by_role("button", name="All points").click()
+    assert page.locator(".kept").text_content() == f"{POINTS:,} of {POINTS:,} points"
+
+
+def test_groups_are_one_tab_stop_each(visit, file):
     page = visit(file)
+    stops = page.evaluate(
+        """() => [...document.querySelectorAll(
+            "main :is(button, select, input, summary, [tabindex])"
+        )].filter((one) => one.tabIndex >= 0 && !one.disabled && one.checkVisibility()).length"""
+    )
+    assert stops < 30
+    legend = page.locator(".legend button")
+    legend.nth(0).focus()
+    page.keyboard.press("ArrowRight")
+    expect(legend.nth(1)).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Shift+Tab")
+    expect(legend.nth(1)).to_be_focused()
+    matrix = page.locator(".matrix button")
+    matrix.nth(0).focus()  # from the first class to the second
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(":focus")).to_have_attribute(
+        "aria-label", re.compile(f"^{re.escape(CLASSES[2])} to {re.escape(CLASSES[1])}")
+    )
+
+
+def test_what_is_shown_is_saved(visit, file, tmp_path):
+    page = visit(file, reduced_motion="reduce")
+    found = {}
+    for kind in ("PNG", "SVG"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=f"Save as {kind}").click()
+        found[kind] = tmp_path / download.value.suggested_filename
+        download.value.save_as(found[kind])
+    with Image.open(found["PNG"]) as image:
+        size = page.locator(".ground").evaluate("c => [c.width, c.height]")
+        assert list(image.size) == size
+        png = np.asarray(image.convert("L"), dtype=float)
+    ElementTree.parse(found["SVG"])  # it is well formed, whatever classes are called
+    page.goto(found["SVG"].as_uri())
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    with Image.open(io.BytesIO(page.screenshot())) as image:
+        svg = np.asarray(image.convert("L"), dtype=float)
+    assert np.abs(png - svg).mean() < 4  # of 255; edges differ by a shade
+
+
+def test_a_wheel_out_of_the_whole_scrolls_the_page(visit, file):
+    page = visit(file)
+    page.mouse.move(*at(page, 0.5, 0.5))
+    page.mouse.wheel(0, 300)
+    page.wait_for_function("() => scrollY > 0")
+
+
+def test_points_go_back_to_where_they_lay(visit, file, run):
+    page = visit(file, reduced_motion="reduce")
+    epoch, index, means = next(kept_means(run.folder.path, run.snapshot()))
+    assert epoch == 1
+    assert len(index) == 1000
+    page.locator(".epoch").focus()
+    page.keyboard.press("Home")
+    expect(page.locator(".past")).to_contain_text("epoch 1: areas and 1000 test means")
+    page.get_by_role("button", name="Common axes").click()
+    box = next(kept_maps(run.folder.path))[1].grid
+    (left, right, _), (low, high, _) = cell_edges(box.x), cell_edges(box.y)
+    sides = np.array([left[0], low[0]]), np.array([right[-1], high[-1]])
+    shares = (means - sides[0]) / (sides[1] - sides[0])
+    apart = np.linalg.norm(shares[:, None] - shares[None], axis=2) + 9 * np.eye(len(index))
+    inside = (np.abs(shares - 0.5) < 0.45).all(axis=1)
+    lonely = np.argsort(np.where(inside, -apart.min(axis=1), 9))[:3]
+    for one in lonely:
+        page.mouse.move(*at(page, shares[one, 0], 1 - shares[one, 1]))
+        said = page.locator(".real").get_attribute("aria-label")
+        assert said.startswith(f"Test image {index[one]},")
+    shown = page.locator(".matrix tbody tr").nth(0).locator("td").nth(1).text_content()
+    direct = next(kept_maps(run.folder.path))[1].direct[0, 1]
+    assert int(shown) == pytest.approx(100 * direct, abs=0.51)
+    assert page.locator(".of-epoch").text_content() == ", epoch 1"
+
+
+def test_between_epochs_points_are_on_their_way(visit, file):
+    page = visit(file)
+    page.locator(".epoch").focus()
+    page.keyboard.press("Home")
+    expect(page.locator(".past")).to_contain_text("epoch 1: areas and")
+    pictures = page.evaluate(
+        """async () => {
+            const slider = document.querySelector(".epoch"), seen = new Set();
+            slider.value = 1;
+            slider.dispatchEvent(new Event("input"));
+            while (!document.querySelector(".past").textContent.startsWith("epoch 2: areas")) {
+                seen.add(document.querySelector(".ground").toDataURL());
+                await new Promise(requestAnimationFrame);
+            }
+            return seen.size;
+        }"""
+    )
+    assert pictures > 2
+
+
+def test_epochs_share_their_axes(visit, file, content):
+    page = visit(file, reduced_motion="reduce")
     boxes = np.array([entry["box"] for entry in [*content["maps"], *content["planes"]]])
     left, low = boxes[:, [0, 2]].min(axis=0)
     right, high = boxes[:, [1, 3]].max(axis=0)

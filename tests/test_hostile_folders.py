@@ -70,6 +70,7 @@ FILES = [
     "figures/epoch-0002-latent.png",
     "evaluation/epoch-0002-borders.npz",
     "evaluation/epoch-0002-borders.json",
+    "evaluation/means-0002.npz",
 ]
 NO_FILES = {
     "pipe": lambda file, secret: os.mkfifo(file),

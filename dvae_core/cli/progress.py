@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dvae_core.cli.console import PlainConsole
+from dvae_core.cli.epoch_text import epoch_line, epoch_table, next_step
 from dvae_core.errors import printable
 from dvae_core.recipe.timeline import Timeline
 from dvae_core.runs.folder import RunFolder
@@ -50,6 +51,8 @@ class Lines(Speaker, Watch):
     def __init__(self) -> None:
         super().__init__()
         self.epochs = 0
+        self.goal = ""
+        self.last: dict[str, Any] | None = None
 
     def started(self, run: RunFolder, timeline: Timeline, step: int) -> None:
         self.epochs = timeline.epochs
@@ -60,7 +63,14 @@ class Lines(Speaker, Watch):
         )
 
     def epoch_finished(self, row: dict[str, Any]) -> None:
-        self.say(epoch_line(row, self.epochs))
+        self.say(epoch_line(row, self.epochs, self.goal))
+        self.last = row
+
+    def finished(self, run: RunFolder) -> None:
+        """The run is over: all of its last epoch, and what comes next."""
+        if self.last is not None:
+            self.say(f"\n{epoch_table(self.last)}\n")
+        self.say(next_step(run.path))
 
 
 class Patience(Lines):
@@ -139,35 +149,3 @@ def patience() -> Iterator[Lines]:
         yield watcher
     finally:
         watcher.timer.cancel()
-
-
-def epoch_line(row: dict[str, Any], epochs: int) -> str:
-    """One epoch in one line, the validation and the test metrics behind bars.
-
-    >>> epoch_line({"epoch": 1, "train/loss": 9.0, "train/kl": 4.0, "train/kl_weight": 0.5,
-    ...     "test/kl": 3.5, "images_per_second": 1234.5}, 10)
-    'epoch  1/10  loss 9.00  kl 4.00 (x0.5) | test: kl 3.50 | 1,234 images/s'
-    """
-    train: list[str] = []
-    parts: dict[str, list[str]] = {"val": [], "test": []}
-    for key, value in row.items():
-        part, _, name = key.partition("/")
-        if part == "train" and not name.endswith("_weight"):
-            weight = row.get(f"{key}_weight")
-            suffix = f" (x{weight:.3g})" if weight not in (None, 1.0) else ""
-            train.append(f"{name} {_number(name, value)}{suffix}")
-        elif part in parts:
-            parts[part].append(f"{name} {_number(name, value)}")
-    looked_at = "".join(f" | {part}: {'  '.join(said)}" for part, said in parts.items() if said)
-    return (
-        f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}  {'  '.join(train)}"
-        f"{looked_at} | {int(row['images_per_second']):,} images/s"
-    )
-
-
-def _number(name: str, value: float) -> str:
-    return (
-        f"{value:.2f}"
-        if abs(value) >= 2 or name in ("loss", "reconstruction", "kl")
-        else f"{value:.3f}"
-    )

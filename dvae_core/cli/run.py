@@ -63,12 +63,17 @@ def run(
             if first:
                 _describe(loaded, watcher)
             return
+        from dvae_core.recipe.goal import Goal
         from dvae_core.training.run import resume_run, run_recipe
 
+        goal = Goal.of(loaded.train.keep_best)
+        watcher.goal = goal.key if goal else ""
         if resume is not None:
             done = resume_run(resume, loaded, watch=watcher)
         else:
             done = run_recipe(loaded, out, watch=watcher)
+        if first:
+            watcher.finished(done)
     if first:
         streams.show(done.path)
 

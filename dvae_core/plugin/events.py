@@ -20,12 +20,18 @@ class Events:
     Args:
         warn: told what a listener says by `warnings.warn`, and once about each that raised; that
             one is not called again.
+        stage: told which of the callbacks is at work, which may take a while.
     """
 
     def __init__(
-        self, registry: Registry, callbacks: Iterable[Callback], warn: Callable[[str], None]
+        self,
+        registry: Registry,
+        callbacks: Iterable[Callback],
+        warn: Callable[[str], None],
+        stage: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._warn = warn
+        self._stage = stage
         self._off: set[int] = set()
         self._listeners: dict[str, list[tuple[object, str, Callable[..., Any]]]] = {
             event: [] for event in EVENTS
@@ -45,6 +51,7 @@ class Events:
             with guarded(f"{label} failed in {event} and is switched off", self._switch_off(owner)):
                 wanted = inspect.signature(function).parameters
                 given = {name: _own(arguments[name]) for name in wanted if name in arguments}
+                self._stage(f"{label}: {event}")
                 with self._heard(label):
                     function(**given)
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from dvae_core.files import make_folder, write_atomically
+from dvae_core.files import make_folder, open_inside, write_atomically
 
 READABLE = 10_000
 """Arrays of more numbers than this stand in the npz file alone."""
+LARGEST = 100_000_000
+"""Bytes that the arrays of a file unpack to, at most."""
 
 
 def check_details(details: Any) -> None:
@@ -54,6 +56,18 @@ def save_details(run: Path, epoch: int, name: str, details: dict[str, Any]) -> N
     }
     text = json.dumps({"epoch": epoch, **readable}, indent=2, ensure_ascii=False)
     write_atomically(folder / f"{stem}.json", text.encode())
+
+
+def load_arrays(file: Path, run: Path) -> dict[str, np.ndarray]:
+    """All arrays of a file in a run folder. A stranger's file may raise anything.
+
+    Raises:
+        ValueError: they are too large.
+    """
+    with open_inside(file, run) as stream, np.load(stream, allow_pickle=False) as arrays:
+        if sum(entry.file_size for entry in arrays.zip.infolist()) > LARGEST:
+            raise ValueError(f"{file}: larger than {LARGEST:,} bytes")
+        return dict(arrays)
 
 
 def _plain(value: Any) -> Any:

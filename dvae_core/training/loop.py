@@ -11,6 +11,7 @@ from typing import Any
 from dvae_core.errors import DvaeError, Interrupted, did_you_mean, text_of
 from dvae_core.files import write_atomically
 from dvae_core.latent.evaluation import measure
+from dvae_core.latent.kept_means import keep_means
 from dvae_core.latent.png import png
 from dvae_core.plugin.events import Events
 from dvae_core.plugin.guard import guarded
@@ -41,7 +42,7 @@ def train(
     `state` is the checkpoint that the run goes on from.
     """
     callbacks = training.recipe.callbacks
-    events = Events(registry, callbacks, watch.warn)
+    events = Events(registry, callbacks, watch.warn, watch.stage)
     told = _restore(callbacks, state or {}, training.epoch, watch.warn)
     if not training.ranks.first:
         with training.ranks.together(run.path):
@@ -94,6 +95,7 @@ def _loop(
             if save and ranks.first:
                 run.save_checkpoint(_state(training, watch))
         training.check_finite(run)
+        watch.stepped(training.step, training.ledger.means())
         trained = time.perf_counter() - started
 
         training.finish_epoch()
@@ -252,6 +254,8 @@ def _evaluate(
         measured.save_details(run.path)
         for failure in measured.failures:
             watch.warn(failure)
+    if due:
+        keep_means(snapshot, run.path)
     if due and goal is not None and goal.key not in row:
         hint = did_you_mean(goal.key, row) or f"; there are {', '.join(row)}"
         watch.warn(f'train.keep_best: there is no metric "{goal.key}"{hint}')

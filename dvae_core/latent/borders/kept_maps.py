@@ -10,12 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dvae_core.files import open_inside, small_text
+from dvae_core.files import small_text
 from dvae_core.latent.borders.judge import VOID
 from dvae_core.latent.borders.regions import Grid
-
-LARGEST = 100_000_000
-"""Bytes that the arrays of a file unpack to, at most."""
+from dvae_core.runs.kept import load_arrays
 
 
 @dataclass(frozen=True)
@@ -26,6 +24,8 @@ class KeptMap:
     classes: tuple[str, ...]
     pairs: tuple[tuple[int, int], ...]
     """Those that the recipe's terms named."""
+    direct: np.ndarray | None = None
+    """float [K, K]: the share of direct paths between every two classes; NaN where none is."""
 
 
 def kept_maps(run: Path, *, newest_first: bool = False) -> Iterator[tuple[int, KeptMap]]:
@@ -38,19 +38,20 @@ def kept_maps(run: Path, *, newest_first: bool = False) -> Iterator[tuple[int, K
 
 def _read(file: Path, run: Path) -> KeptMap | None:
     try:
-        with open_inside(file, run) as stream, np.load(stream, allow_pickle=False) as arrays:
-            if "region_map" not in arrays:
-                return None
-            if sum(entry.file_size for entry in arrays.zip.infolist()) > LARGEST:
-                return None
-            grid = Grid(*(arrays[key] for key in Grid.KEPT))
+        arrays = load_arrays(file, run)
+        if "region_map" not in arrays:
+            return None
+        grid = Grid(*(arrays[key] for key in Grid.KEPT))
+        direct = arrays.get("direct_path")
         about = json.loads(small_text(file.with_suffix(".json"), run))
         classes = tuple(map(str, about["classes"]))
         pairs = tuple((classes.index(a), classes.index(b)) for a, b in about["named_pairs"])
         seen = grid.verdicts
         fits = seen.shape == (len(grid.y), len(grid.x)) and len(grid.x) > 1
         fits &= seen.dtype.kind == "i" and VOID <= seen.min() <= seen.max() < len(classes)
+        if direct is not None:
+            fits &= direct.shape == (len(classes), len(classes)) and direct.dtype.kind == "f"
         fits &= all(axis.dtype.kind == "f" and np.isfinite(axis).all() for axis in (grid.x, grid.y))
     except (MemoryError, Exception):  # what is in a stranger's file may raise anything
         return None
-    return KeptMap(grid, classes, pairs) if fits else None
+    return KeptMap(grid, classes, pairs, direct) if fits else None

@@ -63,6 +63,7 @@ class Explored:
         title = run.recipe.title or run.folder.name
         chosen = _sample_with(sample(snapshot), typical := _typical(snapshot))
         own = None if snapshot.shown_class is not None else snapshot.test_labels[chosen]
+        maps, moving = epoch_maps(run.folder, snapshot, self._spread(self.planes[0]))
         rows = [row for row in run.metrics() if row["epoch"] <= run.epoch]
         return {
             "name": run.folder.name,
@@ -75,6 +76,7 @@ class Explored:
             "classes": list(snapshot.classes),
             "colours": snapshot.colours,
             "labels": pack(snapshot.test_labels.astype(np.int32)),
+            "verdicts": pack(snapshot.judge.test_verdicts.astype(np.int32)),
             "typical": typical,
             "pairs": [list(pair) for pair in snapshot.named_pairs],
             "sample": {
@@ -84,7 +86,8 @@ class Explored:
             },
             "planes": [self._plane(plane) for plane in self.planes],
             "moved": [] if served else self._moved(self.planes[0]),
-            "maps": epoch_maps(run.folder, snapshot),
+            "maps": maps,
+            "moving": moving,
             "weights": weight_curves(snapshot),
             "paths": self._paths(),
             "morphs": class_morphs(snapshot, self.planes),

@@ -16,8 +16,9 @@ from dvae_core.runs.provenance import version_of
 from dvae_core.runs.watch import Watch
 
 SCRIPTS = (
-    "unpack", "colours", "maps", "lattice", "plane", "paths", "morph", "beyond", "epochs",
-    "tables", "run", "controls", "about",
+    "unpack", "colours", "maps", "lattice", "camera", "plane", "paths", "morph", "beyond",
+    "tween", "epochs", "tables", "run", "controls", "filter", "gestures", "roving", "svg", "save",
+    "about", "address",
 )  # fmt: skip
 
 MAIN = (

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from dvae_core.latent.snapshot import Snapshot
-from dvae_core.model.data import rank_in_class
 from dvae_core.pages.explore.packing import as_bytes
 from dvae_core.pages.explore.planes import Plane
 
@@ -89,6 +88,4 @@ def _probes(snapshot: Snapshot, plane: Plane, probes: int) -> np.ndarray:
 def sample(snapshot: Snapshot) -> np.ndarray:
     """Indices of test images that a page shows: as many of each class as there is room for."""
     room = max(SAMPLE_VALUES // math.prod(snapshot.image_shape), len(snapshot.classes))
-    order = snapshot.random("explore sample").permutation(len(snapshot.test_labels))
-    rank = rank_in_class(snapshot.test_labels[order])
-    return np.sort(order[np.argsort(rank, kind="stable")[:room]])
+    return snapshot.test_sample(room)

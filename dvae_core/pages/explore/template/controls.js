@@ -3,10 +3,13 @@
 function addControls(run) {
   addPlanes(run);
   addLayers(run);
-  addLegend(run);
+  addFilter(run);
+  addSaving(run);
   addEnds(run);
   addPointer(run);
+  addZoom(run);
   addKeys(run);
+  addRoving(run);
 }
 
 function addPlanes(run) {
@@ -33,6 +36,7 @@ function addLayers(run) {
       press(run.find(".layers"), button);
       showPoints(run, run.layer !== "images"); // they would hide them
       run.setScene();
+      run.onChange?.();
     });
   }
   run.find(".show-points").addEventListener("click", () => {
@@ -48,23 +52,6 @@ function addLayers(run) {
 function showPoints(run, on) {
   run.view.showsPoints = on;
   run.find(".show-points").setAttribute("aria-pressed", String(on));
-}
-
-function addLegend(run) {
-  run.find(".legend").replaceChildren(...run.facts.classes.map((name, c) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.setAttribute("aria-pressed", String(!run.view.hidden.has(c)));
-    button.append(run.chip(c));
-    button.title = name;
-    button.addEventListener("click", () => {
-      const { hidden } = run.view;
-      if (!hidden.delete(c)) hidden.add(c);
-      button.setAttribute("aria-pressed", String(!hidden.has(c)));
-      run.view.draw();
-    });
-    return button;
-  }));
 }
 
 function addEnds(run) {
@@ -88,52 +75,19 @@ function addEnds(run) {
   if (usable.length > 1) run.choose(usual[0], usual[1], "straight");
 }
 
-function addPointer(run) {
-  let pressed = null;
-  const place = (event) => {
-    const box = run.element.getBoundingClientRect();
-    return run.view.toLatent(event.clientX - box.left, event.clientY - box.top);
-  };
-  const draws = (event) => event.pointerType === "mouse" || run.lineMode;
-  run.element.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
-    pressed = { x: event.clientX, y: event.clientY, place: place(event), far: false };
-    run.element.setPointerCapture(event.pointerId);
-    run.morph.stop();
-    run.pointAt(...pressed.place);
-  });
-  run.element.addEventListener("pointermove", (event) => {
-    if (run.morph.playing) return;
-    const here = place(event);
-    if (pressed) pressed.far ||= Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y) > 6;
-    if (pressed?.far && draws(event) && !run.past) {
-      run.view.marks.line = { corners: [pressed.place, here] };
-    } else if (run.lineFrom) {
-      run.view.marks.line = { corners: [run.lineFrom, here] };
-    }
-    run.pointAt(...here);
-  });
-  run.element.addEventListener("pointerup", (event) => {
-    if (!pressed) return;
-    const { place: from, far } = pressed;
-    pressed = null;
-    if (!far) run.pin();
-    else if (draws(event) && !run.past) run.join(from, run.pointer);
-  });
-  run.element.addEventListener("pointercancel", () => (pressed = null));
-}
-
 function addKeys(run) {
   const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+  const zooms = { "+": 1.5, "=": 1.5, "-": 1 / 1.5, "_": 1 / 1.5 };
   run.element.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target !== run.element || event.ctrlKey || event.metaKey || event.altKey) return;
     const way = ways[event.key];
     if (way) {
-      const [left, right, low, high] = run.view.scene.box;
+      const [left, right, low, high] = run.view.box;
       const step = event.shiftKey ? 0.05 : 0.01;
       const [x, y] = run.pointer;
       run.morph.stop();
       run.pointAt(x + way[0] * step * (right - left), y + way[1] * step * (high - low));
+      run.view.camera.follow(run.pointer);
       if (run.lineFrom) {
         run.view.marks.line = { corners: [run.lineFrom, run.pointer] };
         run.view.drawTop();
@@ -141,6 +95,10 @@ function addKeys(run) {
       run.speak();
     } else if (event.key === "Enter" || event.key === " ") {
       run.pin();
+    } else if (zooms[event.key]) {
+      run.view.camera.glide(zooms[event.key], run.pointer);
+    } else if (event.key === "0") {
+      run.view.camera.reset();
     } else if (event.key.toLowerCase() === "l" && !run.past) {
       if (run.lineFrom) {
         const from = run.lineFrom;

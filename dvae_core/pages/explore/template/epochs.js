@@ -1,4 +1,6 @@
-// How the regions moved as the weights fell.
+// How the regions and the points moved as the weights fell.
+
+const GLIDE = 350; // milliseconds from one epoch to another that is chosen
 
 class Epochs {
   constructor(run, card) {
@@ -32,6 +34,13 @@ class Epochs {
     this.at = this.maps.length - 1;
   }
 
+  // Which test images move, by their index.
+  async start() {
+    const { moving } = this.run.facts;
+    this.moving = moving && (await unpack(moving));
+    if (this.maps.length) await this.goTo(this.at, 0);
+  }
+
   get epoch() {
     return this.maps[this.at]?.epoch ?? this.run.facts.epoch;
   }
@@ -49,12 +58,38 @@ class Epochs {
     this.moved = true;
   }
 
+  // As an address has it.
+  startAt(common) {
+    this.moved = true;
+    this.share(common);
+    this.run.setScene();
+  }
+
   share(common) {
     this.common = common;
     this.commonly.setAttribute("aria-pressed", String(common));
   }
 
-  goTo(index) {
+  // The map and the points of an epoch; the last epoch has all points.
+  async frame(index) {
+    const { run } = this, packed = this.maps[index];
+    if (this.isNow(index)) return new Frame(run.unpacked[0][1], this.moving && this.someOf(run.unpacked[0][0]), index);
+    this.frames ??= [];
+    this.frames[index] ??= Promise.all([ClassMap.unpack(packed.map, packed.box), packed.points && unpack(packed.points)])
+      .then(([map, points]) => new Frame(map, points && placed(points, packed.box), index));
+    return this.frames[index];
+  }
+
+  isNow(index) {
+    return index === this.maps.length - 1 && this.maps[index].epoch === this.run.facts.epoch;
+  }
+
+  someOf(points) {
+    return Float32Array.from({ length: 2 * this.moving.length }, (_, i) => points[2 * this.moving[i >> 1] + (i & 1)]);
+  }
+
+  // Go to an epoch, gliding from where the page is; `time` is how long, in milliseconds.
+  async goTo(index, time = GLIDE) {
     this.at = index;
     this.slider.value = index;
     const { epoch, weight } = this.maps[index];
@@ -62,15 +97,38 @@ class Epochs {
     this.output.textContent = said;
     this.slider.setAttribute("aria-valuetext", said);
     this.draw();
-    this.run.showEpoch(this.maps[index], index === this.maps.length - 1 && epoch === this.run.facts.epoch);
+    const from = this.shown, to = await this.frame(index);
+    if (index !== this.at) return; // the slider has moved on
+    cancelAnimationFrame(this.gliding);
+    const arrive = () => {
+      this.shown = to;
+      this.run.showEpoch(to, this.maps[index], this.isNow(index));
+    };
+    if (calm() || !from || from === to || !time) return arrive();
+    const started = performance.now();
+    this.run.leaveNow(this.maps[index]);
+    const step = (now) => {
+      const t = Math.min(Math.max((now - started) / time, 0), 1);
+      if (t === 1) return arrive();
+      this.shown = between(from, to, this.timer ? t : t * t * (3 - 2 * t)); // played, epochs flow evenly
+      this.run.showFrame(this.shown);
+      this.gliding = requestAnimationFrame(step);
+    };
+    this.gliding = requestAnimationFrame(step);
+  }
+
+  goToNow() {
+    this.stop();
+    return this.goTo(this.maps.length - 1, 0);
   }
 
   play() {
     this.startMoving();
     let next = this.at === this.maps.length - 1 ? 0 : this.at + 1;
-    const pace = Math.max(120, Math.min(700, 6000 / this.maps.length));
+    const pace = Math.max(120, Math.min(700, 8000 / this.maps.length));
     const step = () => {
-      this.goTo(next++);
+      this.goTo(next, next ? pace : 0);
+      next += 1;
       if (next >= this.maps.length) this.stop();
     };
     this.button.textContent = "Stop";
@@ -138,3 +196,9 @@ class Epochs {
 }
 
 const short = (value) => String(+value.toPrecision(3));
+
+// Shares of a box as latent places; half of their range is room around it, as epochs.py packs them.
+function placed(shares, [left, right, low, high]) {
+  const at = (share, from, to) => from + ((share / 65535) * 2 - 0.5) * (to - from);
+  return Float32Array.from(shares, (share, i) => (i & 1 ? at(share, low, high) : at(share, left, right)));
+}

@@ -204,9 +204,9 @@ class Live {
     this.asking = false;
   }
 
-  tell(pixels, answer) {
+  async tell(pixels, answer) {
     const { run, card } = this;
-    if (run.past) run.epochs.goTo(run.facts.maps.length - 1);
+    if (run.past) await run.epochs.goToNow();
     card.querySelector(".landed").hidden = false;
     show(card.querySelector(".given"), pixels, run.facts.shape);
     show(card.querySelector(".returned"), answer.image, run.facts.shape);

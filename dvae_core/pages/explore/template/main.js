@@ -36,6 +36,7 @@ async function main() {
   await Promise.all(runs.map((run) => run.start()));
   if (runs.length > 1) link(runs);
   if (content.live) for (const run of runs) new Live(run);
+  await new Address(runs).read();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   for (const [event, on] of [["beforeprint", true], ["afterprint", false]]) {
     window.addEventListener(event, () => {

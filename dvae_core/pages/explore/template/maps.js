@@ -1,7 +1,5 @@
 // A judge's map of a plane: whose each place is, where the borders run, where names fit.
 
-const SMOOTH = 3; // pixels a cell, along each side
-
 class ClassMap {
   constructor(cells, columns, rows, box, isVoid) {
     this.flat = rows === 1;
@@ -27,31 +25,48 @@ class ClassMap {
     return cell === this.void ? -1 : cell;
   }
 
-  // A picture of the areas, the borders rounded, void left clear.
-  picture(colours) {
+  // A picture of the areas in a window, pixel by pixel: borders are rounded, void is left clear.
+  picture(colours, window, width, height) {
     const { cells, columns, rows } = this;
+    const [left, right, low, high] = this.box;
     const canvas = document.createElement("canvas");
-    const width = (canvas.width = columns * SMOOTH), height = (canvas.height = rows * SMOOTH);
+    [canvas.width, canvas.height] = [width, height];
     const image = new ImageData(width, height);
     const shades = new Uint32Array(image.data.buffer);
     const packed = colours.map(([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);
+    const across = (columns * (window[1] - window[0])) / (right - left) / width; // cells a pixel
+    const first = (columns * (window[0] - left)) / (right - left) - 0.5;
+    const down = (rows * (window[3] - window[2])) / (high - low) / height;
+    const highest = (rows * (window[3] - low)) / (high - low) - 0.5;
     for (let py = 0; py < height; py++) {
-      const v = (height - 1 - py + 0.5) / SMOOTH - 0.5; // row 0 lies lowest
+      const v = highest - (py + 0.5) * down; // row 0 lies lowest
       const row = Math.min(Math.max(Math.floor(v), 0), rows - 2), fy = Math.min(Math.max(v - row, 0), 1);
-      for (let px = 0; px < width; px++) {
-        const u = (px + 0.5) / SMOOTH - 0.5;
-        const column = Math.min(Math.max(Math.floor(u), 0), columns - 2), fx = Math.min(Math.max(u - column, 0), 1);
+      for (let px = 0; px < width;) {
+        const u = first + (px + 0.5) * across;
+        const column = Math.min(Math.max(Math.floor(u), 0), columns - 2);
+        const end = column === columns - 2 ? width : Math.min(width, Math.max(px + 1, Math.ceil((column + 1 - first) / across - 0.5)));
         const i = row * columns + column;
-        const cell = strongest(cells[i], cells[i + 1], cells[i + columns], cells[i + columns + 1], fx, fy);
-        if (cell !== this.void) shades[py * width + px] = packed[cell];
+        const a = cells[i], b = cells[i + 1], c = cells[i + columns], d = cells[i + columns + 1];
+        const at = py * width;
+        if (a === b && b === c && c === d) {
+          if (a !== this.void) shades.fill(packed[a], at + px, at + end);
+          px = end;
+        } else {
+          for (; px < end; px++) {
+            const fx = Math.min(Math.max(first + (px + 0.5) * across - column, 0), 1);
+            const cell = strongest(a, b, c, d, fx, fy);
+            if (cell !== this.void) shades[at + px] = packed[cell];
+          }
+        }
       }
     }
     canvas.getContext("2d").putImageData(image, 0, 0);
     return canvas;
   }
 
-  // The borders between classes, or between two of them, as a path in pixels.
-  borders(toX, toY, pair = null) {
+  // The borders between classes, or between two of them, as a path in pixels: where two cells
+  // differ it passes between them, and it turns smoothly from one such place to the next.
+  borders(toX, toY, pair = null, pen = new Path2D()) {
     const { cells, columns, rows } = this;
     const [left, right, low, high] = this.box;
     const x = (c) => toX(left + ((c + 0.5) / columns) * (right - left));
@@ -59,36 +74,58 @@ class ClassMap {
     const across = (one, other) =>
       one !== other && one !== this.void && other !== this.void &&
       (!pair || (pair.includes(one) && pair.includes(other)));
-    const path = new Path2D();
-    for (let r = 0; r < rows - 1; r++) {
-      for (let c = 0; c < columns - 1; c++) {
+    // The middle of the border within the square of four cells, whose lower left one is at c, r.
+    const middle = (c, r) => {
+      if (c < 0 || r < 0 || c >= columns - 1 || r >= rows - 1) return null;
+      const i = r * columns + c;
+      const a = cells[i], b = cells[i + 1], d = cells[i + columns], e = cells[i + columns + 1];
+      const ends = [];
+      if (across(a, b)) ends.push([0.5, 0]);
+      if (across(d, e)) ends.push([0.5, 1]);
+      if (across(a, d)) ends.push([0, 0.5]);
+      if (across(b, e)) ends.push([1, 0.5]);
+      const [u, v] = ends.length === 2 ? mix(ends[0], ends[1], 0.5) : [0.5, 0.5];
+      return [x(c + u), y(r + v)];
+    };
+    const join = (one, over, other) => {
+      pen.moveTo(...(one ?? over));
+      pen.quadraticCurveTo(...over, ...(other ?? over));
+    };
+    for (let r = 0; r < rows; r++) {
+      for (let c = 0; c < columns; c++) {
         const i = r * columns + c;
-        const a = cells[i], b = cells[i + 1], d = cells[i + columns], e = cells[i + columns + 1];
-        if (a === b && b === d && d === e) continue;
-        const ends = [];
-        if (across(a, b)) ends.push([x(c + 0.5), y(r)]);
-        if (across(d, e)) ends.push([x(c + 0.5), y(r + 1)]);
-        if (across(a, d)) ends.push([x(c), y(r + 0.5)]);
-        if (across(b, e)) ends.push([x(c + 1), y(r + 0.5)]);
-        if (ends.length === 2) {
-          path.moveTo(...ends[0]);
-          path.lineTo(...ends[1]);
-        } else {
-          for (const end of ends) {
-            path.moveTo(...end);
-            path.lineTo(x(c + 0.5), y(r + 0.5));
-          }
+        if (c + 1 < columns && across(cells[i], cells[i + 1])) {
+          join(middle(c, r - 1), [x(c + 0.5), y(r)], middle(c, r));
+        }
+        if (r + 1 < rows && across(cells[i], cells[i + columns])) {
+          join(middle(c - 1, r), [x(c), y(r + 0.5)], middle(c, r));
         }
       }
     }
-    return path;
+    return pen;
   }
 
-  // For each class the place that is farthest from all others, or null where it owns nothing.
-  roomiest(classes) {
-    const { cells, columns, rows } = this;
-    const deep = new Float32Array(cells.length).fill(1e9);
+  // For each class the place in a window that is farthest from all others, or null for none.
+  roomiest(classes, window = this.box) {
+    const key = `${classes} ${window}`;
+    if (this.roomy?.key !== key) this.roomy = { key, places: this.findRoomiest(classes, window) };
+    return this.roomy.places;
+  }
+
+  findRoomiest(classes, window) {
+    const [left, right, low, high] = this.box;
     const { flat } = this;
+    const within = (value, most) => Math.min(Math.max(Math.round(value), 0), most);
+    const column = (x) => within(((x - left) / (right - left)) * this.columns, this.columns);
+    const line = (y) => within(((y - low) / (high - low)) * this.rows, this.rows);
+    const [c0, c1] = [column(window[0]), column(window[1])];
+    const [r0, r1] = flat ? [0, 2] : [line(window[2]), line(window[3])];
+    const columns = c1 - c0, rows = r1 - r0;
+    const cells = new Uint16Array(Math.max(columns * rows, 0));
+    for (let r = 0; r < rows; r++) {
+      for (let c = 0; c < columns; c++) cells[r * columns + c] = this.cells[(r0 + r) * this.columns + c0 + c];
+    }
+    const deep = new Float32Array(cells.length).fill(1e9);
     for (let i = 0; i < cells.length; i++) {
       const c = i % columns, r = (i / columns) | 0;
       const edge = c === 0 || c === columns - 1 || (!flat && (r === 0 || r === rows - 1));
@@ -109,10 +146,9 @@ class ClassMap {
       const c = cells[i];
       if (c !== this.void && (best[c] < 0 || deep[i] > deep[best[c]])) best[c] = i;
     }
-    const [left, right, low, high] = this.box;
     return best.map((i) => i < 0 || deep[i] < 2 ? null : [
-      left + (((i % columns) + 0.5) / columns) * (right - left),
-      low + ((((i / columns) | 0) + (flat ? 1 : 0.5)) / rows) * (high - low),
+      left + ((c0 + (i % columns) + 0.5) / this.columns) * (right - left),
+      low + ((r0 + ((i / columns) | 0) + (flat ? 1 : 0.5)) / this.rows) * (high - low),
     ]);
   }
 }

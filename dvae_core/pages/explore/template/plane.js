@@ -8,17 +8,38 @@ class PlaneView {
     this.top = element.querySelector(".top");
     this.hexes = hexes;
     this.names = names;
-    this.hidden = new Set(); // classes whose points are not shown
     this.showsPoints = true;
     this.lattice = null; // set where images are the ground
     this.marks = { pointer: null, pins: [], line: null, found: null };
+    this.camera = new Camera(() => this.moved());
     new ResizeObserver(() => this.resize()).observe(element);
   }
 
   // What lies on the ground: a map, the box in view, points [x, y, ...] with labels, ringed ones.
   set(scene) {
     this.scene = scene;
-    this.resize();
+    this.camera.home = scene.box;
+    if (!this.theme) return this.resize();
+    this.draw();
+    this.drawTop();
+  }
+
+  moved() {
+    this.element.classList.toggle("zoomed", this.camera.zoomed);
+    this.element.querySelector(".zoomed-by").textContent = this.camera.zoomed ? `×${short(this.camera.zoom)}` : "";
+    this.element.querySelector(".whole").disabled = !this.camera.zoomed;
+    this.element.querySelector(".farther").disabled = !this.camera.zoomed;
+    this.later();
+    this.onMove?.();
+  }
+
+  // Drawn with the next frame, once, however often the view has moved until then.
+  later() {
+    this.frameAsked ??= requestAnimationFrame(() => {
+      this.frameAsked = null;
+      this.draw();
+      this.drawTop();
+    });
   }
 
   resize() {
@@ -35,11 +56,22 @@ class PlaneView {
     this.drawTop();
   }
 
-  toX = (x) => ((x - this.scene.box[0]) / (this.scene.box[1] - this.scene.box[0])) * this.width;
-  toY = (y) => (1 - (y - this.scene.box[2]) / (this.scene.box[3] - this.scene.box[2])) * this.height;
+  get box() {
+    return this.camera.box;
+  }
+
+  toX = (x) => ((x - this.box[0]) / (this.box[1] - this.box[0])) * this.width;
+  toY = (y) => (1 - (y - this.box[2]) / (this.box[3] - this.box[2])) * this.height;
+
+  // The same as fixed functions of the view that holds now, for many places.
+  scales() {
+    const [left, right, low, high] = this.box;
+    const [across, down] = [this.width / (right - left), this.height / (high - low)];
+    return [(x) => (x - left) * across, (y) => (high - y) * down];
+  }
 
   toLatent(px, py) {
-    const [left, right, low, high] = this.scene.box;
+    const [left, right, low, high] = this.box;
     return [left + (px / this.width) * (right - left), high - (py / this.height) * (high - low)];
   }
 
@@ -50,8 +82,9 @@ class PlaneView {
     return context;
   }
 
-  draw() {
-    const context = this.clear(this.ground);
+  // Onto the screen, or with a pen of one's own.
+  draw(pen = null) {
+    const context = pen ?? this.clear(this.ground);
     const { theme, scene } = this;
     context.fillStyle = theme.beyond;
     context.fillRect(0, 0, this.width, this.height);
@@ -91,13 +124,25 @@ class PlaneView {
     context.restore();
   }
 
+  // The part of the map that is in view: in latent coordinates, and in pixels.
+  get window() {
+    const [left, right, low, high] = this.scene.map.box.map((side, i) =>
+      (i % 2 ? Math.min : Math.max)(side, this.box[i]));
+    const x = this.toX(left), y = this.toY(high);
+    return { box: [left, right, low, high], frame: [x, y, this.toX(right) - x, this.toY(low) - y] };
+  }
+
   drawAreas(context) {
     const { map, pairs } = this.scene;
-    context.imageSmoothingEnabled = true;
-    context.drawImage(map.picture(this.theme.area), ...this.frame);
-    this.stroke(context, map.borders(this.toX, this.toY), this.theme.border, 1.25);
+    const { box, frame: [x, y, width, height] } = this.window;
+    if (width < 1 || height < 1) return;
+    const [across, down] = [width, height].map((side) => Math.round(side * this.dense));
+    context.imageSmoothingEnabled = false;
+    context.drawImage(map.picture(this.theme.area, box, across, down), x, y, width, height);
+    const scales = this.scales();
+    this.stroke(context, map.borders(...scales, null, newPath(context)), this.theme.border, 1.25);
     for (const pair of pairs) {
-      const path = map.borders(this.toX, this.toY, pair);
+      const path = map.borders(...scales, pair, newPath(context));
       this.stroke(context, path, this.theme.halo, 5);
       this.stroke(context, path, this.theme.ink, 2.5);
     }
@@ -106,7 +151,8 @@ class PlaneView {
   // Decoded images as tiles, the ink of one-channel images in the colour of whose place it is.
   drawImages(context) {
     const { map } = this.scene;
-    const [left, top, across, down] = this.frame;
+    const [left, top, across, down] = this.window.frame;
+    if (across < 1 || down < 1) return;
     const [, height, width] = this.lattice.shape;
     const columns = Math.min(32, Math.max(8, Math.floor(across / 24)));
     const rows = this.lattice.rows > 2 ? columns : 4;
@@ -128,27 +174,33 @@ class PlaneView {
     context.imageSmoothingEnabled = true;
     context.imageSmoothingQuality = "high";
     context.drawImage(sheet, left, top, across, down);
-    this.stroke(context, map.borders(this.toX, this.toY), this.theme.quiet, 1);
+    this.stroke(context, map.borders(...this.scales(), null, newPath(context)), this.theme.quiet, 1);
   }
 
   drawPoints(context) {
-    const { points, labels, ringed } = this.scene;
-    const size = Math.max(1.2, this.width / 420);
-    const order = this.hexes.map((_, c) => c).concat(-1).filter((c) => !this.hidden.has(c));
+    const { points, labels, keeps, ringed } = this.scene;
+    const shown = keeps.reduce((sum, kept) => sum + kept, 0);
+    const size = Math.max(1.2, this.width / 420) * Math.min(3, Math.sqrt(this.camera.zoom)) * (shown < 2500 ? 1.6 : 1);
+    const [toX, toY] = this.scales();
+    const seen = (x, y) => x > -size && x < this.width + size && y > -size && y < this.height + size;
+    const order = this.hexes.map((_, c) => c).concat(-1);
     for (const c of order) {
       context.fillStyle = c < 0 ? this.theme.quiet : css(this.theme.point[c], 0.8);
       for (let i = 0; i < labels.length; i++) {
-        if (labels[i] !== c) continue;
-        context.fillRect(this.toX(points[2 * i]) - size / 2, this.toY(points[2 * i + 1]) - size / 2, size, size);
+        if (labels[i] !== c || !keeps[i]) continue;
+        const x = toX(points[2 * i]), y = toY(points[2 * i + 1]);
+        if (seen(x, y)) context.fillRect(x - size / 2, y - size / 2, size, size);
       }
     }
     context.lineWidth = 1;
     for (const i of ringed) {
-      if (this.hidden.has(labels[i])) continue;
+      if (!keeps[i]) continue;
+      const x = toX(points[2 * i]), y = toY(points[2 * i + 1]);
+      if (!seen(x, y)) continue;
       context.fillStyle = labels[i] < 0 ? this.theme.quiet : css(this.theme.point[labels[i]]);
       context.strokeStyle = this.theme.halo;
       context.beginPath();
-      context.arc(this.toX(points[2 * i]), this.toY(points[2 * i + 1]), size + 0.6, 0, 7);
+      context.arc(x, y, size + 0.6, 0, 7);
       context.fill();
       context.stroke();
     }
@@ -158,8 +210,8 @@ class PlaneView {
   drawPlan(context) {
     const { plan, pairs } = this.scene;
     const at = plan.map(([x, y]) => [this.toX(x), this.toY(y)]);
-    const lines = new Path2D();
-    const crosses = new Path2D();
+    const lines = newPath(context);
+    const crosses = newPath(context);
     for (const [a, b] of pairs) {
       lines.moveTo(...at[a]);
       lines.lineTo(...at[b]);
@@ -182,7 +234,7 @@ class PlaneView {
     context.textAlign = "center";
     context.textBaseline = "middle";
     context.lineJoin = "round";
-    this.scene.map.roomiest(this.names.length).forEach((place, c) => {
+    this.scene.map.roomiest(this.names.length, this.window.box).forEach((place, c) => {
       if (!place) return;
       const text = shortened(this.names[c], 14);
       const half = context.measureText(text).width / 2 + 4;
@@ -197,7 +249,7 @@ class PlaneView {
   }
 
   drawAxes(context) {
-    const [left, right, low, high] = this.scene.box;
+    const [left, right, low, high] = this.box;
     context.font = "11px system-ui, sans-serif";
     context.fillStyle = this.theme.ink;
     context.strokeStyle = this.theme.ink;
@@ -235,14 +287,14 @@ class PlaneView {
     }
   }
 
-  drawTop() {
+  drawTop(pen = null) {
     if (!this.scene) return;
     // Printed, the top would hide the ground, so both are one.
     const printed = document.documentElement.classList.contains("printed");
-    const context = printed ? this.ground.getContext("2d") : this.clear(this.top);
+    const context = pen ?? (printed ? this.ground.getContext("2d") : this.clear(this.top));
     const { pointer, pins, line, found } = this.marks;
     if (line) {
-      const path = new Path2D();
+      const path = newPath(context);
       for (const [x, y] of line.corners) path.lineTo(this.toX(x), this.toY(y));
       this.stroke(context, path, this.theme.halo, 6);
       this.stroke(context, path, this.theme.ink, 2.5);
@@ -260,7 +312,7 @@ class PlaneView {
     if (found) this.circle(context, found, 7, this.theme.ink, 2);
     if (pointer) {
       const [x, y] = [this.toX(pointer[0]), this.toY(pointer[1])];
-      const cross = new Path2D();
+      const cross = newPath(context);
       for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
         cross.moveTo(x + 5 * dx, y + 5 * dy);
         cross.lineTo(x + 13 * dx, y + 13 * dy);
@@ -278,7 +330,7 @@ class PlaneView {
   }
 
   circle(context, place, radius, colour, width) {
-    const path = new Path2D();
+    const path = newPath(context);
     path.arc(this.toX(place[0]), this.toY(place[1]), radius, 0, 7);
     this.stroke(context, path, this.theme.halo, width + 2);
     this.stroke(context, path, colour, width);
@@ -295,6 +347,7 @@ class PlaneView {
   }
 }
 
+const newPath = (context) => context.path?.() ?? new Path2D();
 const shortened = (text, most) => (text.length <= most ? text : text.slice(0, most - 1) + "…");
 
 // Round values between two ends, three to eight.

@@ -13,8 +13,11 @@ class Run {
     this.links = []; // called with the index of a test image that is found
     this.layer = "latent";
     this.past = null; // the map of an earlier epoch, where one is shown
+    this.pastPoints = null; // and where some test images lay then
     this.pointer = null;
     this.lineFrom = null;
+    this.chosen = new Set(); // classes whose points are shown alone; all are where there is none
+    this.misjudged = false; // whether only points are shown that the latent judge gets wrong
     this.unpacked = [];
   }
 
@@ -42,8 +45,8 @@ class Run {
       `${facts.dim} latent ${facts.dim === 1 ? "dimension" : "dimensions"}`;
     this.element = this.find(".plane");
     this.view = new PlaneView(this.element, facts.colours, facts.classes);
-    [this.labels, this.sampled, this.real, this.back] = await Promise.all([
-      unpack(facts.labels), unpack(facts.sample.index), unpack(facts.sample.real), unpack(facts.sample.back),
+    [this.labels, this.verdicts, this.sampled, this.real, this.back] = await Promise.all([
+      unpack(facts.labels), unpack(facts.verdicts), unpack(facts.sample.index), unpack(facts.sample.real), unpack(facts.sample.back),
     ]);
     this.morphs = facts.morphs && (await Judged.unpack(facts.morphs));
     this.slot = new Map([...this.sampled].map((index, slot) => [index, slot]));
@@ -56,7 +59,7 @@ class Run {
     fillMatrix(this.find(".direct"), this);
     tellAbout(this);
     const first = facts.typical.find((index) => index >= 0);
-    if (facts.maps.length) this.epochs.goTo(facts.maps.length - 1);
+    await this.epochs.start();
     this.pointAt(...(first === undefined ? this.middle : this.placeOf(first)));
   }
 
@@ -66,6 +69,31 @@ class Run {
   }
 
   placeOf = (index) => [this.points[2 * index], this.points[2 * index + 1]];
+
+  // The test images that have a picture, each with where it lies in what is shown.
+  *pictured() {
+    if (!this.past) {
+      for (const index of this.sampled) if (this.keeps(index)) yield [index, this.points[2 * index], this.points[2 * index + 1]];
+    } else if (this.pastPoints) {
+      for (const [i, index] of this.epochs.moving.entries()) {
+        if (this.slot.has(index) && this.view.scene.keeps[i]) yield [index, this.pastPoints[2 * i], this.pastPoints[2 * i + 1]];
+      }
+    }
+  }
+
+  // Whether a test image is among those that are shown, given whose place it lies on.
+  keeps(index, verdict = this.verdicts[index]) {
+    const label = this.labels[index];
+    if (this.chosen.size && !this.chosen.has(label)) return false;
+    return !this.misjudged || (label >= 0 && verdict !== label);
+  }
+
+  choosePoints(classes, misjudged) {
+    [this.chosen, this.misjudged] = [new Set(classes), misjudged];
+    tellFilter(this);
+    this.setScene();
+    this.onChange?.();
+  }
 
   // --- The ground.
 
@@ -77,6 +105,7 @@ class Run {
       Lattice.unpack(packed.lattice, packed.box, this.facts.shape, this.facts.classes.length),
     ]);
     this.planeIndex = index;
+    if (this.view.scene) this.view.camera.set(0, 0, 1);
     [this.points, this.map, this.lattice] = this.unpacked[index];
     this.imageMap = null;
     this.clear();
@@ -88,7 +117,7 @@ class Run {
       axes += `. Images and areas are those of the plane itself; points are projected onto it (it holds ${percent(packed.share)} of their variance).`;
     }
     this.find(".axes").textContent = axes;
-    this.element.setAttribute("aria-label", `Latent space, ${packed.name}. Arrow keys move the pointer, Enter pins, L draws a line.`);
+    this.element.setAttribute("aria-label", `Latent space, ${packed.name}. Arrow keys move the pointer, Enter pins, L draws a line, plus and minus zoom, 0 shows all.`);
   }
 
   // The same plane, moved.
@@ -108,24 +137,54 @@ class Run {
     if (!this.past && this.layer === "image") map = this.imageMap ??= this.lattice.map(IMAGE_CELLS);
     view.lattice = !this.past && this.layer === "images" ? this.lattice : null;
     view.set({
-      map, box: this.epochs?.box ?? map.box, labels: this.labels, pairs: this.facts.pairs,
-      plan: packed.plan, points: this.past ? null : this.points, ringed: this.past ? [] : this.sampled,
+      map, box: this.epochs?.box ?? map.box, pairs: this.facts.pairs,
+      plan: packed.plan,
+      ...(this.past ? this.pastScene() : {
+        points: this.points, labels: this.labels, ringed: this.sampled,
+        keeps: Uint8Array.from(this.labels, (_, index) => this.keeps(index)),
+      }),
     });
   }
 
-  async showEpoch(packed, own) {
-    const map = own ? null : await ClassMap.unpack(packed.map, packed.box);
-    if (packed !== this.facts.maps[this.epochs.at]) return; // the slider has moved on
-    this.past = map;
+  // Points of an earlier epoch, judged by its own map.
+  pastScene() {
+    const { pastPoints: points, past } = this, { moving } = this.epochs;
+    const keeps = points && Uint8Array.from(moving, (index, i) => this.keeps(index, past.at(points[2 * i], points[2 * i + 1]) ?? -1));
+    return { points, labels: this.pastLabels, ringed: [], keeps };
+  }
+
+  get pastLabels() {
+    return this.movingLabels ??= this.epochs.moving && Array.from(this.epochs.moving, (index) => this.labels[index]);
+  }
+
+  // An epoch that the page has come to: an earlier one, or the one that all else is of.
+  showEpoch(frame, packed, now) {
+    const { facts } = this;
     const note = this.find(".past");
-    note.hidden = own;
-    note.textContent = `epoch ${packed.epoch}: areas alone; points and images are of epoch ${this.facts.epoch}`;
-    for (const button of this.root.querySelectorAll(".layers button")) button.disabled = !own;
-    this.root.classList.toggle("is-past", !own);
-    if (!own) this.clear();
+    note.hidden = now;
+    note.textContent = `epoch ${packed.epoch}: ` + (frame.points
+      ? `areas and ${frame.points.length / 2} test means; images are of epoch ${facts.epoch}`
+      : `areas alone; points and images are of epoch ${facts.epoch}`);
+    for (const button of this.root.querySelectorAll(".layers button")) button.disabled = !now;
+    this.root.classList.toggle("is-past", !now);
+    if (!now) this.clear();
+    fillMetrics(this.find(".figures"), facts.metrics, packed.epoch);
+    fillMatrix(this.find(".direct"), this, now ? null : packed);
+    this.showFrame(now ? { map: null, points: null } : frame);
+  }
+
+  // On the way to another epoch.
+  leaveNow(packed) {
+    if (!this.past) this.clear();
+    this.root.classList.add("is-past");
+    this.find(".past").hidden = false;
+    this.find(".past").textContent = `epoch ${packed.epoch}`;
+  }
+
+  showFrame({ map, points }) {
+    [this.past, this.pastPoints] = [map, points];
     this.setScene();
     this.pointAt(...(this.pointer ?? this.middle));
-    fillMetrics(this.find(".figures"), this.facts.metrics, packed.epoch);
   }
 
   // --- What is at the pointer.
@@ -139,11 +198,12 @@ class Run {
     this.tell(x, y, this.past ? { latent: this.past.at(x, y) ?? -1 } : {
       latent: this.map.at(x, y) ?? -1, judged: this.lattice.verdict(x, y), image: this.lattice.image(x, y),
     });
-    const found = this.past ? -1 : this.nearest(x, y);
+    const found = this.nearest(x, y);
     this.showTest(found);
     this.view.drawTop();
     if (!linked) for (const link of this.links) link(found);
     this.onPoint?.(x, y);
+    this.onChange?.();
   }
 
   // One step of a path, which knows more than the plane does.
@@ -168,22 +228,25 @@ class Run {
 
   nearest(x, y) {
     const { view } = this;
-    const px = view.toX(x), py = view.toY(y);
+    const [toX, toY] = view.scales();
+    const px = toX(x), py = toY(y);
     let best = -1, least = NEAR * NEAR;
-    for (const index of this.sampled) {
-      if (view.hidden.has(this.labels[index])) continue;
-      const dx = view.toX(this.points[2 * index]) - px, dy = view.toY(this.points[2 * index + 1]) - py;
+    for (const [index, u, v] of this.pictured()) {
+      const dx = toX(u) - px, dy = toY(v) - py;
       const distance = dx * dx + dy * dy;
-      if (distance < least) [best, least] = [index, distance];
+      if (distance < least) [best, least, view.marks.found] = [index, distance, [u, v]];
     }
+    if (best < 0) view.marks.found = null;
     return best;
   }
 
   // The real image and its reconstruction.
   showTest(index) {
     this.find(".pair").classList.toggle("none", index < 0);
-    this.view.marks.found = index < 0 ? null : this.placeOf(index);
-    if (index < 0) return;
+    if (index < 0) {
+      this.view.marks.found = null;
+      return;
+    }
     const slot = this.slot.get(index), size = this.lattice.pixels;
     const cut = (all) => all.subarray(slot * size, (slot + 1) * size);
     const label = this.labels[index];
@@ -209,8 +272,14 @@ class Run {
 
   pin() {
     const { pins } = this.view.marks;
-    if (this.past || pins.length >= MOST_PINS) return;
+    if (this.past || pins.length >= MOST_PINS) return false;
     pins.push({ place: this.pointer, ...this.shown });
+    this.showPins();
+    return true;
+  }
+
+  unpin() {
+    this.view.marks.pins.pop();
     this.showPins();
   }
 
@@ -249,7 +318,9 @@ class Run {
 
   startLine(from) {
     this.lineFrom = from;
-    this.find(".draw-line").setAttribute("aria-pressed", String(Boolean(from) || this.lineMode === true));
+    const drawing = Boolean(from) || this.lineMode === true;
+    this.find(".draw-line").setAttribute("aria-pressed", String(drawing));
+    this.element.classList.toggle("drawing", drawing);
   }
 
   join(from, to) {
@@ -281,8 +352,8 @@ class Run {
   }
 
   // From one class to another; without exact morphs from one typical test image to another.
-  between(a, b, route = "straight") {
-    if (this.past) this.epochs.goTo(this.facts.maps.length - 1);
+  async between(a, b, route = "straight") {
+    if (this.past) await this.epochs.goToNow();
     this.choose(a, b, route);
     const index = this.morphs?.find(a, b, this.route) ?? -1;
     if (index >= 0) this.play(this.morphs.between(index, this.planeIndex, this.lattice));

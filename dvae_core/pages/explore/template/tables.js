@@ -51,9 +51,16 @@ function sparkline(values, at) {
   return svg;
 }
 
-function fillMatrix(card, run) {
-  const { paths, classes, pairs } = run.facts;
-  if (!paths || classes.length < 2) return;
+// Of the epoch that all else is of, or of an earlier one that has its shares along.
+function fillMatrix(card, run, past = null) {
+  const { classes, pairs, epoch } = run.facts;
+  const paths = past ? past.direct && { direct: past.direct } : run.facts.paths;
+  card.querySelector(".of-epoch").textContent = past ? `, epoch ${past.epoch}` : "";
+  if (!run.facts.paths || classes.length < 2) return;
+  if (!paths) {
+    card.querySelector(".of-epoch").textContent = `, epoch ${epoch}`;
+    return;
+  }
   card.hidden = false;
   const table = card.querySelector("table");
   const heading = (text, scope) => {
@@ -77,7 +84,7 @@ function fillMatrix(card, run) {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = Math.round(100 * share);
-      button.setAttribute("aria-label", `${name} to ${other}: ${percent(share)} direct; morph along one`);
+      button.setAttribute("aria-label", `${name} to ${other}: ${percent(share)} direct${past ? `, epoch ${past.epoch}` : ""}; morph along one`);
       const colour = cividis(share);
       button.style.background = css(colour);
       button.style.color = inkOn(colour);
