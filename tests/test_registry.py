@@ -256,16 +256,16 @@ def renamed(tmp_path, install, field):
     for info in (tmp_path / "site-packages").glob("*.dist-info"):
         shutil.rmtree(info)
     sys.modules.pop("dvae_halving", None)
-    code = HALVING.replace("every: float = ", f"period: float = {field}")
+    code = HALVING.replace("every: float = 10.0", f"period: float = {field}")
     install("dvae-halving", code.replace("self.every", "self.period"), version="2.0")
 
 
 def test_a_renamed_key_is_said_to_be_another_version_s(install, recipe_file, tmp_path, dvae):
     install("dvae-halving", HALVING, version="1.0")
-    weight = ["--set", 'kl.weight={schedule="halving", every=5}', "--set", "train.epochs=1"]
+    weight = ["--set", 'kl.weight={schedule="halving", every=5}', "--set", "train.epochs=3"]
     assert dvae("run", recipe_file, *weight, "--out", tmp_path / "runs")[0] == 0
     (run,) = (tmp_path / "runs").iterdir()
-    more = ["--set", "train.epochs=2"]
+    more = ["--set", "train.epochs=4"]
     renamed(tmp_path, install, "10.0")
     code, _, err = dvae("run", "--resume", run, *more)
     assert code == 2
@@ -284,13 +284,13 @@ def test_a_renamed_key_is_said_to_be_another_version_s(install, recipe_file, tmp
 
 def test_another_source_of_the_same_version_is_warned_of(install, recipe_file, tmp_path, dvae):
     install("dvae-halving", HALVING, version="1.0")
-    weight = ["--set", 'kl.weight={schedule="halving", every=5}', "--set", "train.epochs=1"]
+    weight = ["--set", 'kl.weight={schedule="halving", every=5}', "--set", "train.epochs=3"]
     assert dvae("run", recipe_file, *weight, "--out", tmp_path / "runs")[0] == 0
     (run,) = (tmp_path / "runs").iterdir()
     file = tmp_path / "site-packages" / "dvae_halving.py"
-    assert "another source" not in dvae("run", "--resume", run, "--set", "train.epochs=2")[2]
+    assert "another source" not in dvae("run", "--resume", run, "--set", "train.epochs=4")[2]
     file.write_text(file.read_text() + "# edited\n")
-    err = dvae("run", "--resume", run, "--set", "train.epochs=3")[2]
+    err = dvae("run", "--resume", run, "--set", "train.epochs=4")[2]
     assert "another source of dvae-halving 1.0" in err
 
 

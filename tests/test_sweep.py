@@ -596,12 +596,12 @@ def test_the_choices_of_a_search_are_checked_before_the_first_run(inline, write,
 
 IN_STEP = """
 import threading, time
-from dvae_core import Launcher, Metric, hookimpl, run_job
+from dvae_core import Callback, Launcher, Metric, hookimpl, run_job
 
 POLLS = threading.Semaphore(0)
 
 class InStep(Launcher):
-    "One run after the other, in a thread; the sweep looks at each epoch before the next ends."
+    "One run after the other, in a thread."
     name = "in_step"
 
     def launch(self, jobs):
@@ -617,12 +617,17 @@ class Dim(Metric):
     name = "dim"
 
     def measure(self, snapshot):
-        if snapshot.epoch > 1:
-            while POLLS.acquire(blocking=False):
-                pass
-            POLLS.acquire()
-            POLLS.acquire()  # this look began after the epoch before was on disk
         return {"dim": float(snapshot.latent_dim)}
+
+class Waits(Callback):
+    "Until the sweep has looked at the epoch."
+    name = "waits"
+
+    def epoch_finished(self, run, metrics, figures):
+        while POLLS.acquire(blocking=False):
+            pass
+        POLLS.acquire()
+        POLLS.acquire()  # this look began after the epoch was on disk
 
 @hookimpl
 def register_launchers():
@@ -631,6 +636,10 @@ def register_launchers():
 @hookimpl
 def register_metrics():
     return [Dim]
+
+@hookimpl
+def register_callbacks():
+    return [Waits]
 """
 PRUNED = """\
 recipe = "small.toml"
@@ -652,7 +661,7 @@ name = "in_step"
 @pytest.mark.slow
 def test_a_search_prunes_what_is_worse_than_the_median(install, write, tmp_path):
     install("dvae-in-step", IN_STEP)
-    brief = ["train.epochs=4", 'evaluate.metrics=["dim"]']
+    brief = ["train.epochs=4", 'evaluate.metrics=["dim"]', 'callbacks=["waits"]']
     done = run_sweep(write(PRUNED), tmp_path / "sweeps", overrides=brief)
     assert not done.failed
     trials = studied(done.path)
@@ -663,7 +672,7 @@ def test_a_search_prunes_what_is_worse_than_the_median(install, write, tmp_path)
         # Optuna's median pruner lets five trials be, and then knows those that came to their end.
         poor = len(complete) >= 5 and dim > statistics.median(complete)
         assert (trial.state.name, len(run.metrics())) == (
-            ("PRUNED", 2) if poor else ("COMPLETE", 4)
+            ("PRUNED", 1) if poor else ("COMPLETE", 4)
         )
         assert (run.stopped is not None) == poor
         assert trial.value == dim
