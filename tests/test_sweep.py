@@ -659,7 +659,7 @@ name = "in_step"
 
 
 @pytest.mark.slow
-def test_a_search_prunes_what_is_worse_than_the_median(install, write, tmp_path):
+def test_a_search_prunes_what_is_worse_than_the_median(inline, install, write, tmp_path):
     install("dvae-in-step", IN_STEP)
     brief = ["train.epochs=4", 'evaluate.metrics=["dim"]', 'callbacks=["waits"]']
     done = run_sweep(write(PRUNED), tmp_path / "sweeps", overrides=brief)

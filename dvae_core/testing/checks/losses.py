@@ -252,17 +252,15 @@ def goes_on_where_it_stopped(term: Term) -> None:
         whole, again = Training(recipe, data), Training(recipe, data)
     except (RecipeError, ValueError) as error:
         raise NotChecked(f"it asks for another model: {error}") from error
-    batches = list(whole.batches.epoch(0))
+    *before, last = whole.batches.epoch(0)
     with set_aside(0, "term"):
-        for images, labels in batches * 2:
+        for images, labels in before:
             whole.take_step(images, labels)
         kept = unpacked(packed(whole.state_dict()))
-        for images, labels in batches:
-            whole.take_step(images, labels)
+        whole.take_step(*last)
     with set_aside(1, "term"):
         again.load_state_dict(kept)
-        for images, labels in batches:
-            again.take_step(images, labels)
+        again.take_step(*last)
     both = zip(whole.parameters, again.parameters, strict=True)
     must(
         all(torch.equal(one, other) for one, other in both),
