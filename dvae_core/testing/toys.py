@@ -86,9 +86,17 @@ class ToyKL(KL):
     def build(
         self, latent_dim: int, classes: tuple[str, ...]
     ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        return lambda mean, log_var, labels: (
-            0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(dim=1)
-        )
+        return _Normal(torch.eye(len(classes), latent_dim))
+
+
+class _Normal:
+    """The divergence to N(0, 1), with places for the classes, which a term may ask for."""
+
+    def __init__(self, means: Tensor) -> None:
+        self.means = means
+
+    def __call__(self, mean: Tensor, log_var: Tensor, labels: Tensor) -> Tensor:
+        return 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(dim=1)
 
 
 class ToyHead(Head):
@@ -141,9 +149,6 @@ def toy_training() -> Training:
             training.take_step(images, labels)
         training.ledger.read()
         training.finish_epoch()
-    # What a term may ask for: places of the classes, and named pairs.
-    training.model.pairs = ((0, 1),)
-    places = torch.eye(len(training.model.classes), training.model.latent_dim)
-    training.objective.kl.means = places
+    training.model.pairs = ((0, 1),)  # a term may ask for some
     training.train(False)
     return training

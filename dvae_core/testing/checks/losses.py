@@ -246,7 +246,7 @@ def goes_on_where_it_stopped(term: Term) -> None:
     from dvae_core.training.state import Training
 
     table = {k: v for k, v in term.model_dump(mode="json").items() if v is not None}
-    recipe = toy_recipe(toy_registry(type(term)), terms=[table])
+    recipe = toy_recipe(toy_registry(type(term)), terms=[table], pairs=[[0, 1]])
     data = load_data(recipe.dataset)
     try:
         whole, again = Training(recipe, data), Training(recipe, data)
