@@ -67,4 +67,9 @@ def copy_of(recipe: Offer) -> str:
         known = [r for r in offered() if Path(r.value).resolve() == target]
         return f'{match[1]}"{full_name(known[0]) if known else target.as_posix()}"'
 
-    return re.sub(r'^((?:extends|recipe) *= *)"(.*?)"', anywhere, read_text(file), flags=re.M)
+    def beside(match: re.Match[str]) -> str:
+        target = file.parent / match[2]
+        return f'{match[1]}"{target.resolve().as_posix()}"' if target.exists() else match[0]
+
+    text = re.sub(r'^((?:extends|recipe) *= *)"(.*?)"', anywhere, read_text(file), flags=re.M)
+    return re.sub(r'^((?:path|root) *= *)"(.+?)"', beside, text, flags=re.M)
