@@ -13,7 +13,8 @@ function fillMetrics(card, metrics, epoch) {
     const row = document.createElement("tr");
     const head = document.createElement("th");
     head.scope = "row";
-    head.textContent = name;
+    head.textContent = shortened(name, 26) + ({ higher: " ↑", lower: " ↓" }[metrics.better[column]] ?? "");
+    head.title = [name, metrics.means[column]].filter(Boolean).join(": ");
     const line = document.createElement("td");
     line.append(sparkline(values, at));
     const cells = [values[0], values[at]].map((value) => {
@@ -25,6 +26,18 @@ function fillMetrics(card, metrics, epoch) {
     cells[1].classList.add("strong");
     row.append(head, line, ...cells);
     return row;
+  }));
+}
+
+// What each figure means, in its component's own words.
+function explainMetrics(card, { names, means, better }) {
+  const known = names.map((_, i) => i).filter((i) => means[i]);
+  card.querySelector(".meanings").hidden = !known.length;
+  card.querySelector(".meanings dl").replaceChildren(...known.flatMap((i) => {
+    const [name, text] = [document.createElement("dt"), document.createElement("dd")];
+    name.textContent = names[i];
+    text.textContent = means[i] + (better[i] ? `; ${better[i]} is better` : "");
+    return [name, text];
   }));
 }
 
