@@ -1,3 +1,4 @@
+import json
 import os
 import re
 
@@ -35,7 +36,12 @@ def test_run_prints_the_run_folder_last_and_talks_on_stderr(dvae, recipe_file, t
     assert out == f"{folder}\n"
     lines = err.splitlines()
     assert "4 epochs of 5 steps on cpu" in lines[0]
-    assert [line[:9] for line in lines[1:]] == [f"epoch {n}/4" for n in range(1, 5)]
+    assert [line[:9] for line in lines[1:5]] == [f"epoch {n}/4" for n in range(1, 5)]
+    assert max(map(len, lines[1:])) <= max(80, len(lines[-1]))
+    last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+    (loss,) = [line.split() for line in lines if line.startswith("loss ")]
+    assert loss[1:] == [f"{last['train/loss']:.2f}"]
+    assert lines[-1] == f"next: dvae explore {folder}"
     assert "seed = 7" in (folder / "recipe.toml").read_text()
 
     code, out, err = dvae("run", "--resume", folder, "--set", "train.epochs=5")

@@ -108,13 +108,13 @@ def test_doctests():
 
     from benchmarks import findings
     from dvae_core import errors, randomness
-    from dvae_core.cli import progress, sweep_progress
+    from dvae_core.cli import epoch_text, sweep_progress
     from dvae_core.recipe import source as recipe_source
     from dvae_core.recipe import timeline as weights
     from dvae_core.runs import significance
     from dvae_core.sweep import plan
 
-    core = (errors, randomness, recipe_source, weights, progress, plan, sweep_progress)
+    core = (errors, randomness, recipe_source, weights, epoch_text, plan, sweep_progress)
     for module in (*core, significance, findings):
         result = doctest.testmod(module)
         assert result.attempted > 0

@@ -521,6 +521,17 @@ def test_epochs_share_their_axes(visit, file, content):
     np.testing.assert_allclose(middle(), [sum(first[:2]) / 2, sum(first[2:]) / 2], atol=0.05)
 
 
+def test_figures_are_explained_where_they_stand(visit, file, run):
+    page = visit(file)
+    metric = run.recipe.evaluate.metrics[0]
+    page.get_by_text("What the figures mean").click()
+    names = page.locator(".meanings dt").all_text_contents()
+    said = page.locator(".meanings dd").all_text_contents()
+    shown = dict(zip(names, said, strict=True))
+    assert {"reconstruction", "kl", "knn_accuracy", "intrusion"} <= set(shown)
+    assert shown["intrusion"] == f"{metric.explains['intrusion']}; lower is better"
+
+
 def test_names_and_titles_are_text(visit, file):
     page = visit(file)
     assert page.evaluate("window.stolen") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -53,6 +54,8 @@ def describe(
     cls = provider.component
     origin = f"from plugin {provider.plugin}, {provider.distribution} {provider.version}"
     _print(f"{kind} {provider.name}", origin, cls.__doc__, keys(cls), snippet(cls, name))
+    if explains := getattr(cls, "explains", None):
+        _print_figures(explains, getattr(cls, "directions", {}))
 
 
 def _print(title: str, origin: str, text: str | None, rows: list[Key], paste: str = "") -> None:
@@ -76,3 +79,17 @@ def _print(title: str, origin: str, text: str | None, rows: list[Key], paste: st
         console.print("It has no keys.")
     if paste:
         console.print(Text(f"\n{paste}", style="green"))
+
+
+def _print_figures(explains: Mapping[str, str], directions: Mapping[str, str]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from dvae_core.cli.console import PlainConsole
+
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for column in ("figure", "better", "what it means"):
+        table.add_column(column, overflow="fold")
+    for name, text in explains.items():
+        table.add_row(Text(name), directions.get(name, ""), Text(text))
+    PlainConsole(highlight=False).print("", table)

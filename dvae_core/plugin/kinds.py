@@ -146,11 +146,13 @@ class Metric(Component):
     """Measures a snapshot.
 
     `directions` says which of its numbers are better when "higher" or "lower", by name or by a
-    pattern such as "share/*", for `dvae compare` to mark the best; it marks no others.
+    pattern such as "share/*", for `dvae compare` to mark the best; it marks no others. `explains`
+    says in the same way what each number means, with its unit, for pages and `dvae describe`.
     """
 
     kind = "metric"
     directions: ClassVar[Mapping[str, Literal["higher", "lower"]]] = {}
+    explains: ClassVar[Mapping[str, str]] = {}
     needs_bound: ClassVar[bool] = False
     """Whether it needs a bound on the likelihood. A recipe without one is refused."""
 

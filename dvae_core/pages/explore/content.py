@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from dvae_core.errors import DataError, DvaeError
 from dvae_core.latent.loaded_run import LoadedRun
 from dvae_core.latent.snapshot import Snapshot
 from dvae_core.pages.explore.epochs import epoch_maps, weight_curves
+from dvae_core.pages.explore.figures import figures, number
 from dvae_core.pages.explore.ground import CELLS, CELLS_BEYOND, ground, moved_grounds
 from dvae_core.pages.explore.morphs import MOST_CLASSES, class_morphs
 from dvae_core.pages.explore.packing import as_bytes, pack
@@ -91,11 +91,11 @@ class Explored:
             "weights": weight_curves(snapshot),
             "paths": self._paths(),
             "morphs": class_morphs(snapshot, self.planes),
-            "metrics": _metrics(rows),
+            "metrics": figures(rows, run.recipe.evaluate.metrics),
             "judges": {
                 "latent": f"a vote of the {snapshot.judge.k} nearest training means",
                 "latentAccuracy": _accuracy(snapshot),
-                "imageAccuracy": _number(snapshot.image_judge.accuracy),
+                "imageAccuracy": number(snapshot.image_judge.accuracy),
             },
         }
 
@@ -175,21 +175,5 @@ def _accuracy(snapshot: Snapshot) -> float | None:
     return snapshot.judge.accuracy(labels) if (labels >= 0).any() else None
 
 
-def _metrics(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    parts = ("val/", "test/")
-    names = list(dict.fromkeys(key for row in rows for key in row if key.startswith(parts)))
-    return {
-        "names": [name.removeprefix("test/") for name in names],
-        "epochs": [row["epoch"] for row in rows],
-        "rows": [[_number(row.get(name)) for name in names] for row in rows],
-    }
-
-
-def _number(value: Any) -> float | None:
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(f"{value:.6g}")
-
-
 def _plain(matrix: np.ndarray) -> list[list[float | None]]:
-    return [[_number(float(value)) for value in row] for row in matrix]
+    return [[number(float(value)) for value in row] for row in matrix]

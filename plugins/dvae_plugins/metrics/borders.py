@@ -20,11 +20,29 @@ WEIGHTS = 10_000
 class Borders(Metric):
     """Areas, borders and direct paths in latent space, as a judge sees them.
 
-    The judge is a vote of the 15 nearest training means; it never took part in training. See
-    docs/borders.md for what each figure means.
+    The judge is a vote of the 15 nearest training means; it never took part in training.
     """
 
     name = "borders"
+    explains = {
+        "knn_accuracy": "how often the latent judge is right about test images, 0 to 1",
+        "area_evenness": "entropy of the classes' shares of the area / log K: 1 when all own alike",
+        "wholeness": "the largest connected piece of a class's area / all of it, averaged over the "
+        "classes, 0 to 1",
+        "adjacency": "pairs of classes whose largest pieces share a border / as many as can, "
+        "0 to 1",
+        "area_in_posteriors": "the area that is not void / that of the median posterior: how many "
+        "of them find room; up to two dimensions",
+        "direct_path_mean": "share of straight lines between two images of different classes that "
+        "cross these two alone, averaged over all pairs, 0 to 1",
+        "direct_path/*": "the same for one pair, 0 to 1",
+        "intrusion": "share of the steps on those lines that are judged a third class, 0 to 1",
+        "void_rate": "share of those steps that are void, 0 to 1",
+        "knn_accuracy_full": "knn_accuracy in the last epoch with the highest guidance weight",
+        "retention": "knn_accuracy / knn_accuracy_full, around 1",
+        "kept_guidance": "what is left of the accuracy that guidance won over the plain run, "
+        "around 0 to 1",
+    }
     directions = {
         "knn_accuracy": "higher",
         "area_evenness": "higher",

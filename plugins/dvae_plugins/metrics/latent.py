@@ -18,6 +18,7 @@ class KNN(Metric):
     """Accuracy on the test means of a vote among the k nearest training means."""
 
     name = "knn"
+    explains = {"knn_accuracy": "how often the latent judge is right about test images, 0 to 1"}
     directions = {"knn_accuracy": "higher"}
 
     k: int = Field(default=15, ge=1)
@@ -35,6 +36,10 @@ class LinearProbe(Metric):
     """
 
     name = "linear_probe"
+    explains = {
+        "linear_probe": "how often a linear classifier of the means is right about test "
+        "images, 0 to 1"
+    }
     directions = {"linear_probe": "higher"}
 
     samples: int = Field(default=10_000, ge=1)
@@ -60,6 +65,9 @@ class Silhouette(Metric):
     """
 
     name = "silhouette"
+    explains = {
+        "silhouette": "how much nearer means are to their own class than to the next one, -1 to 1"
+    }
     directions = {"silhouette": "higher"}
 
     samples: int = Field(default=2000, ge=2)

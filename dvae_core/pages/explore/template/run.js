@@ -56,6 +56,7 @@ class Run {
     this.epochs = new Epochs(this, this.find(".time"));
     addControls(this);
     fillMetrics(this.find(".figures"), facts.metrics, facts.epoch);
+    explainMetrics(this.find(".figures"), facts.metrics);
     fillMatrix(this.find(".direct"), this);
     tellAbout(this);
     const first = facts.typical.find((index) => index >= 0);

@@ -1,5 +1,6 @@
 // A pen with the strokes of a canvas context that the plane is drawn with; it writes SVG.
 
+const SVG = "http://www.w3.org/2000/svg"; // a name, no address
 const round = (value) => +value.toFixed(2);
 const escaped = (text) => String(text).replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 
@@ -79,6 +80,6 @@ class SvgPen {
   }
 
   get text() {
-    return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${round(this.width)} ${round(this.height)}" width="${round(this.width)}" height="${round(this.height)}">${this.parts.join("\n")}</svg>\n`;
+    return `<svg xmlns="${SVG}" viewBox="0 0 ${round(this.width)} ${round(this.height)}" width="${round(this.width)}" height="${round(this.height)}">${this.parts.join("\n")}</svg>\n`;
   }
 }

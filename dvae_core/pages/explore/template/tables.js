@@ -13,7 +13,8 @@ function fillMetrics(card, metrics, epoch) {
     const row = document.createElement("tr");
     const head = document.createElement("th");
     head.scope = "row";
-    head.textContent = name;
+    head.textContent = shortened(name, 26) + ({ higher: " ↑", lower: " ↓" }[metrics.better[column]] ?? "");
+    head.title = [name, metrics.means[column]].filter(Boolean).join(": ");
     const line = document.createElement("td");
     line.append(sparkline(values, at));
     const cells = [values[0], values[at]].map((value) => {
@@ -28,11 +29,22 @@ function fillMetrics(card, metrics, epoch) {
   }));
 }
 
+// What each figure means, in its component's own words.
+function explainMetrics(card, { names, means, better }) {
+  const known = names.map((_, i) => i).filter((i) => means[i]);
+  card.querySelector(".meanings").hidden = !known.length;
+  card.querySelector(".meanings dl").replaceChildren(...known.flatMap((i) => {
+    const [name, text] = [document.createElement("dt"), document.createElement("dd")];
+    name.textContent = names[i];
+    text.textContent = means[i] + (better[i] ? `; ${better[i]} is better` : "");
+    return [name, text];
+  }));
+}
+
 const figure = (value) => (Math.abs(value) >= 10 ? value.toFixed(2) : value.toFixed(3));
 
 function sparkline(values, at) {
-  const space = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(space, "svg");
+  const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 90 22");
   svg.setAttribute("class", "spark");
   svg.setAttribute("aria-hidden", "true");
@@ -40,11 +52,11 @@ function sparkline(values, at) {
   const low = Math.min(...known), high = Math.max(...known);
   const x = (i) => 4 + (values.length > 1 ? i / (values.length - 1) : 0.5) * 82;
   const y = (v) => 18 - (high > low ? (v - low) / (high - low) : 0.5) * 14;
-  const line = document.createElementNS(space, "polyline");
+  const line = document.createElementNS(SVG, "polyline");
   line.setAttribute("points", values.map((v, i) => (v === null ? "" : `${x(i)},${y(v)}`)).join(" "));
   svg.append(line);
   if (values[at] !== null) {
-    const dot = document.createElementNS(space, "circle");
+    const dot = document.createElementNS(SVG, "circle");
     for (const [key, value] of Object.entries({ cx: x(at), cy: y(values[at]), r: 2.6 })) dot.setAttribute(key, value);
     svg.append(dot);
   }
