@@ -373,6 +373,9 @@ def test_a_package_brings_recipes_by_name(install_offers, tmp_path, dvae):
 def test_check_plugin_reads_a_package_s_recipes(install_offers, tmp_path, dvae):
     install_offers()
     assert "recipe hasty: can be read" in dvae("check-plugin", "dvae-judge")[1]
+    sweep = 'recipe = "dvae-core:quick"\nseeds = 2\n'
+    (tmp_path / "site-packages" / "hasty.toml").write_text(sweep)
+    assert "recipe hasty: can be read" in dvae("check-plugin", "dvae-judge")[1]
     (tmp_path / "site-packages" / "hasty.toml").write_text("kl.weigth = 1\n")
     code, out, _ = dvae("check-plugin", "dvae-judge")
     assert (code, "missing table [dataset]" in out) == (1, True)

@@ -78,12 +78,17 @@ def check_plugin(
 
 
 def _problem(recipe: Path, points: list[EntryPoint]) -> str | None:
-    """What is wrong with a plugin's recipe, which may use any installed component."""
+    """What is wrong with a plugin's recipe or sweep, which may use any installed component."""
     from dvae_core.plugin.registry import GROUP, Registry
     from dvae_core.recipe.recipe import load_recipe
+    from dvae_core.recipe.source import read_source
+    from dvae_core.sweep.sweep_file import load_sweep
 
+    registry = Registry({*entry_points(group=GROUP), *points})
     try:
-        load_recipe(recipe, registry=Registry({*entry_points(group=GROUP), *points}))
+        if "recipe" in read_source(recipe).table:
+            recipe = load_sweep(recipe, registry).recipe
+        load_recipe(recipe, registry=registry)
     except RecipeError as error:
         return str(error)
     return None

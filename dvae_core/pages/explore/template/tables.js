@@ -24,7 +24,7 @@ function fillMetrics(card, metrics, epoch) {
       return cell;
     });
     cells[1].classList.add("strong");
-    row.append(head, line, ...cells);
+    row.append(head, cells[1], line, cells[0]);
     return row;
   }));
 }
