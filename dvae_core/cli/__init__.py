@@ -13,6 +13,7 @@ from dvae_core.cli import (
     compare,
     copy,
     describe,
+    doctor,
     evaluate,
     explore,
     export,
@@ -44,7 +45,7 @@ app = typer.Typer(
 )
 for module in (
     run, sweep, recipes, copy, list_plugins, describe, validate, show, plan, schema, evaluate,
-    compare, morph, explore, report, export, new_plugin, check_plugin,
+    compare, morph, explore, report, export, new_plugin, check_plugin, doctor,
 ):  # fmt: skip
     # A verb is a module with a function of its name, and the examples that end its help.
     verb = module.__name__.rpartition(".")[2]

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from dvae_core.errors import DataError, DvaeError
 from dvae_core.plugin.kinds import Dataset
 from dvae_core.plugin.labelled_images import LabelledImages, held_out
-from dvae_core.randomness import derived_seed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -175,6 +174,8 @@ def rank_in_class(labels: np.ndarray) -> np.ndarray:
 
 def visible_labels(recipe: Recipe, labels: np.ndarray) -> np.ndarray:
     """The training labels [N] that a run of the recipe may see; -1 are hidden."""
+    from dvae_core.randomness import derived_seed
+
     seed = derived_seed(recipe.seed, "hidden labels")
     return guidance_labels(labels, recipe.dataset.labelled_fraction, seed)
 

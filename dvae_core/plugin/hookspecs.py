@@ -10,7 +10,7 @@ an implementation takes those it wants.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,8 @@ PROJECT = "dvae"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 EVENTS = ("run_started", "epoch_finished", "run_finished", "sweep_finished")
+LATER = (*EVENTS, "doctor_facts")
+"""Hooks that are not called when plugins are loaded."""
 
 
 @hookspec
@@ -101,6 +103,11 @@ def register_recipes() -> Sequence[Path]:  # type: ignore[empty-body]
 @hookspec
 def register_commands() -> Sequence[typer.Typer]:  # type: ignore[empty-body]
     """Apps whose commands `dvae` then has, each app under the name that it gives itself."""
+
+
+@hookspec
+def doctor_facts() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """What `dvae doctor` shows of a plugin: facts that a report of a bug should have, by name."""
 
 
 @hookspec

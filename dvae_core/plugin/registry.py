@@ -141,9 +141,9 @@ class Registry:
         for caller in self.manager.get_hookcallers(plugin) or ():
             if not caller.has_spec():
                 known = [name for name in vars(hookspecs) if name.startswith("register_")]
-                known += hookspecs.EVENTS
+                known += hookspecs.LATER
                 raise BadPlugin(f'unknown hook "{caller.name}"{did_you_mean(caller.name, known)}')
-            if caller.name in hookspecs.EVENTS:
+            if caller.name in hookspecs.LATER:
                 continue
             kind = caller.name.removeprefix("register_").removesuffix("s")
             for impl in caller.get_hookimpls():
