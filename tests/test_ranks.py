@@ -110,8 +110,8 @@ def test_two_ranks_have_the_curve_of_one_process(recipe, tmp_path):
         state(alone)["model"].values(), state(run)["model"].values(), strict=True
     ):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
-    said = [line for line in err.splitlines() if not line.startswith(("epoch", str(run.path)))]
-    assert said == []
+    assert "warning" not in err.lower()
+    assert err.count("next: dvae explore") == 1  # one of them speaks
 
 
 SCRIPT = """
