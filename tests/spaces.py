@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from types import SimpleNamespace
 
 import numpy as np
 from scipy.stats import qmc
@@ -23,6 +24,7 @@ def snapshot_of(train_means, train_labels, test_means, test_labels, classes=("a"
         "test_labels": np.asarray(test_labels),
         "classes": tuple(classes),
         "seed": 0,
+        "_networks": SimpleNamespace(model=SimpleNamespace(conditional=False)),
     }
     return snapshot
 

@@ -11,6 +11,9 @@ from .helpers import RECIPES, ROOT
 VERBS = [
     "run",
     "sweep",
+    "recipes",
+    "copy",
+    "doctor",
     "list-plugins",
     "describe",
     "validate",

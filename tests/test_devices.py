@@ -1,69 +1,27 @@
 """Runs on other devices than the processor: on one made in Python, and what runs leave behind."""
 
 import hashlib
-from contextlib import nullcontext, suppress
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import DataDependentOutputException
 
 from dvae_core import load_run, resume_run, run_recipe
-from dvae_core.model.data import load_data
 from dvae_core.model.numerics import numerics
 from dvae_core.recipe.recipe import load_recipe
-from dvae_core.training.ranks.ranks import ALONE
-from dvae_core.training.ranks.shared_loss import SharedLoss
-from dvae_core.training.state import Training
-from dvae_core.training.steps import steps_of
 
-from .helpers import SHIPPED, Heard, rows, same_state, short_recipe, state
-
-FEW = ["dataset.train_limit=500", "dataset.test_limit=100", "callbacks=[]"]
-
-pytestmark = pytest.mark.usefixtures("fashion")
-
-
-@pytest.fixture(scope="module")
-def device():
-    made_up = pytest.importorskip("benchmarks.made_up_device")
-    try:
-        return made_up.made_up_device()
-    except ImportError:
-        pytest.skip("this torch has no backends in Python")
-
-
-@pytest.fixture
-def on_device(device, monkeypatch):
-    monkeypatch.setattr("dvae_core.training.state.device_of", lambda name: device)
-    return device
+from .helpers import ROOT, SHIPPED, Heard, rows, same_state, state
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_a_step_of_every_recipe_stays_on_its_device(on_device, path):
-    from benchmarks.made_up_device import imagined
-
-    planned = getattr(load_recipe(path).kl.component, "means", "") == "planned"
-    # A plan is made of numbers, before there is any step.
-    recipe = short_recipe(path, *FEW, *['kl.means="ring"'] * planned)
-    data = load_data(recipe.dataset)
-    with imagined() as counted:
-        training = Training(recipe, data)
-        assert {p.device for p in training.parameters} == {on_device}
-        steps = steps_of(training).take()
-        for _ in range(2):
-            next(steps)
-        counted.waits.clear()
-        next(steps)
-        assert not counted.waits
-        assert training.ledger.rows.device == on_device
-        assert {p.grad.device for p in training.parameters if p.grad is not None} == {on_device}
-        with suppress(DataDependentOutputException):  # there are no numbers
-            training.ledger.read(training.finite())
-        assert sum(counted.waits.values()) == 1
-        # DistributedDataParallel refuses two kinds of devices.
-        own = training.model, training.objective, ALONE, training.autocast, nullcontext
-        assert {p.device for p in SharedLoss(*own).parameters()} == {on_device}
+def test_a_step_of_every_recipe_stays_on_its_device():
+    file = Path(__file__).with_name("on_made_up_device.py")
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-p", "no:cacheprovider", file]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout
+    assert f"{len(SHIPPED)} passed" in done.stdout
 
 
 # --- What runs leave behind, and take up elsewhere.

@@ -72,13 +72,13 @@ function addPointer(run) {
       if (does === "draw" && !run.past) run.join(place, run.pointer);
       return;
     }
-    const again = last && event.timeStamp - last.time < TWICE && Math.hypot(at[0] - last.at[0], at[1] - last.at[1]) < 3 * FAR;
+    const again = last && last.map === run.map && event.timeStamp - last.time < TWICE && Math.hypot(at[0] - last.at[0], at[1] - last.at[1]) < 3 * FAR;
     if (again) {
       if (last.pinned) run.unpin();
       last = null;
       camera.glide(event.shiftKey ? 0.5 : 2, place);
     } else {
-      last = { time: event.timeStamp, at, pinned: run.pin() };
+      last = { time: event.timeStamp, at, map: run.map, pinned: run.pin() };
     }
   });
 
@@ -98,7 +98,8 @@ function addPointer(run) {
     camera.closer(Math.exp(-event.deltaY * lines * speed), view.toLatent(...on(event)));
   }, { passive: false });
   element.addEventListener("touchstart", (event) => {
-    if (event.touches.length > 1) event.preventDefault();
+    // While the page scrolls already it cannot be kept from it.
+    if (event.touches.length > 1 && event.cancelable) event.preventDefault();
   }, { passive: false });
 }
 
