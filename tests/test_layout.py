@@ -8,7 +8,16 @@ import pytest
 import torch
 from dvae_plugins.affinity import affinity
 from dvae_plugins.kls import ClassPriorKL
-from dvae_plugins.layout import PROMISED, SPACINGS, _direct, plan, refuse_crowds, roomy
+from dvae_plugins.layout import (
+    PROMISED,
+    SPACINGS,
+    _Cost,
+    _direct,
+    _Lines,
+    plan,
+    refuse_crowds,
+    roomy,
+)
 from typer.testing import CliRunner
 
 from dvae_core.cli import app
@@ -129,6 +138,24 @@ def test_what_the_data_has_together_is_planned_together():
     assert 3.5 < apart[1, 5] < 5
     assert 3.5 < apart[0, 4] < 5
     assert (close * apart).sum() < (close * distances(alone.means)).sum()
+
+
+def test_what_the_data_mixes_lies_between_its_classes_too():
+    means = torch.tensor([[[-2.0, 0], [2, 0], [0, -5], [0, 5]]])
+    pairs, none = ((0, 1),), torch.zeros(4, 4)
+    lines = _Lines(64, pairs, 2, torch.Generator().manual_seed(0))
+
+    def strange(*alike):
+        affinity = none.clone()
+        for a, b in alike:
+            affinity[a, b] = affinity[b, a] = 0.5
+        return _Cost(pairs, 3.5, affinity, lines)._third(means, torch.tensor(pairs)).mean().item()
+
+    # 2 and 3 lie on either side of the line from 0 to 1; what is both lies on it.
+    assert strange() < 0.05
+    assert strange((2, 3)) > 0.3
+    # What is both 0 and 1 is no stranger there.
+    assert strange((0, 1)) == pytest.approx(strange(), abs=1e-4)
 
 
 def test_a_prior_that_is_loaded_makes_no_plan(facts):

@@ -20,6 +20,8 @@ SPACINGS = (3.5, 4.25, 5.0, 6.0)
 SPILL = 12.0
 """Nats by which a class is likelier on a line than it looks, for each unit of its affinity to one
 of the line's two: it will not stay within N(m_c, 1)."""
+MIXED = 0.05
+"""The affinity from which classes lie not only beside each other."""
 PROMISED = 0.95
 """The planned share of direct paths of every pair that is worth no more room."""
 KEPT = 8
@@ -69,7 +71,8 @@ def plan(
     alone: a third one may be no nearer than their spread allows. Beside that, the sum of the
     distances of classes, in spacings, by their `affinity` [K, K], is to be small: what the data has
     together costs least where it lies together; but no line is to pass by what is taken for one of
-    its two classes, which spills over. The same arguments give the same layout.
+    its two classes, which spills over, nor between classes that mix. The same arguments give the
+    same layout.
     """
     draw = torch.Generator().manual_seed(0)
     starts = STARTS if dim <= 2 else STARTS // 4
@@ -189,10 +192,29 @@ class _Cost:
         points = self.lines.points(means[:, two[:, 0]], means[:, two[:, 1]])
         likely = -0.5 * (points[:, :, :, None] - means[:, None, None]).square().sum(dim=-1)
         own = two[None, :, None].expand(len(means), -1, likely.shape[2], -1)
+        wanted = likely.gather(-1, own).logsumexp(dim=-1)
         if self.affinity is not None:
             alike = torch.maximum(*self.affinity[two].unbind(dim=1)).scatter(1, two, 0)  # [Q, K]
             likely = likely + SPILL * alike[:, None]
-        return likely.logsumexp(dim=-1) - likely.gather(-1, own).logsumexp(dim=-1)
+            likely = torch.cat([likely, self._mixed(means, two, points)], dim=-1)
+        return likely.logsumexp(dim=-1) - wanted
+
+    def _mixed(self, means: Tensor, two: Tensor, points: Tensor) -> Tensor:
+        """[S, Q, L, 3 A]: how likely points [S, Q, L, D] are to be of what the data mixes.
+
+        The images of two classes that are alike lie all the way from the one to the other, by as
+        much as they are alike: at three places for each of A such pairs. Those of a pair [Q, 2]
+        whose line is asked are no strangers there, and those of one of its two by half.
+        """
+        assert self.affinity is not None
+        one, other = (self.affinity.tril() > MIXED).nonzero().T
+        t = torch.tensor([0.25, 0.5, 0.75])[:, None, None]
+        places = torch.lerp(means[:, None, one], means[:, None, other], t).flatten(1, 2)
+        ends = torch.stack([one, other]).repeat(1, 3)  # [2, 3 A]
+        shared = (ends == two[:, :, None, None]).sum(dim=(1, 2))  # [Q, 3 A]
+        strange = torch.tensor([1.0, 0.5, 0.0])[shared] * self.affinity[*ends]
+        apart = (points[:, :, :, None] - places[:, None, None]).square().sum(dim=-1)
+        return strange.log()[:, None] - 0.5 * apart
 
 
 def _descend(means: Tensor, cost: _Cost, *, steps: int, pace: float) -> Tensor:
