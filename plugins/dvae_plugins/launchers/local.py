@@ -80,6 +80,10 @@ class Local(Launcher):
                 worker.close()
 
 
+CLOSED = (OSError, ValueError)
+"""What comes of a pipe whose other end is gone, or that another thread closes at the same time."""
+
+
 class Worker:
     """A process that does one job after the other; when it dies, another takes its place.
 
@@ -109,7 +113,7 @@ class Worker:
                 process.stdin.write(json.dumps(asdict(job)) + "\n")
                 process.stdin.flush()
                 answer = process.stdout.readline()
-            except (OSError, ValueError):
+            except CLOSED:
                 answer = ""  # dead or dismissed
             if answer.endswith("\n"):
                 error = json.loads(answer)
@@ -124,7 +128,7 @@ class Worker:
         """Let the process go, after a checkpoint if it is training."""
         self.gone = True
         if self.process is not None and self.process.stdin is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(*CLOSED):
                 self.process.stdin.close()
             self.timer.start()
 
@@ -142,7 +146,7 @@ class Worker:
         process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(*CLOSED):
                     pipe.close()
 
     def _process(self, sweep: Path) -> subprocess.Popen[str]:
