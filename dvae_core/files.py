@@ -209,10 +209,14 @@ def unwritable(path: Path, error: Exception) -> RunFolderError:
     )
 
 
+def nearest_folder(path: Path) -> Path:
+    """The path itself, or the nearest of the folders that it would lie in, that there is."""
+    return next(there for there in (path, *path.absolute().parents) if there.exists())
+
+
 def check_space(out: Path, needed: int) -> None:
     """Raise RunFolderError where the disk below `out` has fewer than `needed` bytes free."""
-    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(there).free
+    free = shutil.disk_usage(nearest_folder(out)).free
     if free < needed:
         raise RunFolderError(
             f"{out}: the run needs about {needed / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are "

@@ -37,7 +37,7 @@ def check_plugin(
     if registry.broken:
         reasons = [f"{b.plugin}: broken: {b.error}" for b in registry.broken]
         raise DvaeError("\n".join(reasons))
-    recipes = [offer.value for offer in registry.offers if offer.kind == "recipe"]
+    recipes = [offer.value for offer in registry.offered("recipe")]
     if not registry.providers and not recipes:
         listens = any(c.get_hookimpls() for c in registry.manager.hook.__dict__.values())
         word = "listens to runs and " if listens else ""

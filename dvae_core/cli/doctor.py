@@ -87,7 +87,9 @@ def _folders() -> Facts:
 
 
 def _space(folder: Path) -> str:
-    there = next(f for f in (folder, *folder.absolute().parents) if f.exists())
+    from dvae_core.files import nearest_folder
+
+    there = nearest_folder(folder)
     free = shutil.disk_usage(there).free / 1e9
     writable = "" if os.access(there, os.W_OK) else ", not writable"
     return f"{folder}, {free:,.1f} GB free{writable}"

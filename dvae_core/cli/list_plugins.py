@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dvae_core.cli import streams
 from dvae_core.cli.kinds import check_kind
 
 if TYPE_CHECKING:
     from dvae_core.plugin.registry import Registry
-
-UNWRAPPED = 10_000
-"""Columns in a pipe: a row a line, good to grep."""
-
 
 EXAMPLES = (
     "dvae list-plugins",
@@ -120,5 +117,5 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         cells += [Text(row["name"] or ""), help_text, Text(row["plugin"]), Text(origin)]
         table.add_row(*cells)
         before = first
-    width = None if sys.stdout.isatty() else UNWRAPPED
+    width = None if sys.stdout.isatty() else streams.UNWRAPPED
     PlainConsole(width=width, highlight=False).print(table)

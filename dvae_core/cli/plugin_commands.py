@@ -30,7 +30,7 @@ def _apps() -> dict[str, typer.Typer]:
     """Each app by its name, and by "distribution:name" where two have the same one."""
     from dvae_core.plugin.registry import load_registry
 
-    commands = [offer for offer in load_registry().offers if offer.kind == "command"]
+    commands = load_registry().offered("command")
     names = [command.name for command in commands]
     return {
         c.name if names.count(c.name) == 1 else f"{c.distribution}:{c.name}": c.value

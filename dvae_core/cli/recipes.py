@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dvae_core.cli.tables import UNWRAPPED
+from dvae_core.cli.streams import UNWRAPPED
 
 EXAMPLES = ("dvae recipes", "dvae recipes --json")
 

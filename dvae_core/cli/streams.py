@@ -10,6 +10,9 @@ from typing import Any
 
 from dvae_core.errors import printable
 
+UNWRAPPED = 10_000
+"""Columns in a pipe: a row a line, good to grep."""
+
 
 class Quiet:
     """A text stream that falls silent when it cannot be written to; for talk, which may be lost."""

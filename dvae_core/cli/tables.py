@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from dvae_core.cli.streams import UNWRAPPED
 from dvae_core.runs.comparison_table import (
     GAP,
     MARKS,
@@ -13,9 +14,6 @@ from dvae_core.runs.comparison_table import (
     table_notes,
     table_pieces,
 )
-
-UNWRAPPED = 10_000
-"""Columns in a pipe: a row a line, good to grep."""
 
 
 def print_comparison(found: Comparison) -> None:

@@ -119,12 +119,22 @@ class GuidedVAE(nn.Module):
         """The head's class logits [B, K] of latent points [B, D]; None without guidance."""
         return None if self.head is None else self.head(z).float()
 
-    def forward(self, images: Tensor, noise: Tensor, labels: Tensor | None = None) -> Outputs:
-        """Encode, sample with standard normal noise [B, D], decode and classify."""
+    def forward(
+        self,
+        images: Tensor,
+        noise: Tensor,
+        labels: Tensor | None = None,
+        target: Tensor | None = None,
+    ) -> Outputs:
+        """Encode, sample with standard normal noise [B, D], decode and classify.
+
+        `target` is what is to be decoded, where that is not what goes in.
+        """
         sample = self.sample(images, noise)
         z = sample.z
         decoded, classified = self.decode(z, labels), self.classify(z)
-        return Outputs(images, sample.mean, sample.log_var, z, decoded, classified, sample)
+        wanted = images if target is None else target
+        return Outputs(wanted, sample.mean, sample.log_var, z, decoded, classified, sample)
 
 
 def _read_old_names(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:

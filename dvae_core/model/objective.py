@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 from dvae_core.errors import RecipeError
 from dvae_core.model.guided_vae import GuidedVAE
 from dvae_core.plugin.given import Outputs
+from dvae_core.plugin.guard import asked_for
 from dvae_core.plugin.kinds import KL
 from dvae_core.recipe.recipe import Recipe
 from dvae_core.recipe.timeline import Timeline
@@ -164,5 +164,4 @@ def build_kl(kl: KL, latent_dim: int, classes: tuple[str, ...], **facts: Any) ->
     Raises:
         ValueError: it does not fit the classes, the latent space or the pairs.
     """
-    asked = inspect.signature(kl.build).parameters
-    return kl.build(latent_dim, classes, **{k: v for k, v in facts.items() if k in asked})
+    return kl.build(latent_dim, classes, **asked_for(kl.build, facts))

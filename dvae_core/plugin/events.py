@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from dvae_core.plugin.guard import guarded
+from dvae_core.plugin.guard import asked_for, guarded
 from dvae_core.plugin.hookspecs import EVENTS
 from dvae_core.plugin.kinds import Callback
 from dvae_core.plugin.registry import Registry
@@ -49,8 +48,7 @@ class Events:
             if id(owner) in self._off:
                 continue
             with guarded(f"{label} failed in {event} and is switched off", self._switch_off(owner)):
-                wanted = inspect.signature(function).parameters
-                given = {name: _own(arguments[name]) for name in wanted if name in arguments}
+                given = {name: _own(v) for name, v in asked_for(function, arguments).items()}
                 self._stage(f"{label}: {event}")
                 with self._heard(label):
                     function(**given)

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from dvae_core.errors import reason
+
+
+def asked_for(function: Callable[..., Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Of some facts those that a function has a parameter for, so that others may be added.
+
+    >>> asked_for(lambda size: ..., {"size": 3, "since": 1})
+    {'size': 3}
+    """
+    return {name: facts[name] for name in inspect.signature(function).parameters if name in facts}
 
 
 @contextlib.contextmanager

@@ -114,8 +114,11 @@ class Registry:
         Raises:
             UnknownComponent: there is none, or there are several; the message says what to do.
         """
-        recipes = [offer for offer in self.offers if offer.kind == "recipe"]
-        return cast(Path, self._chosen("recipe", name, recipes).value)
+        return cast(Path, self._chosen("recipe", name, self.offered("recipe")).value)
+
+    def offered(self, kind: str) -> list[Offer]:
+        """All recipes, or all commands, of plugins."""
+        return [offer for offer in self.offers if offer.kind == kind]
 
     def of_kind(self, kind: str) -> list[Provider]:
         """All providers of a kind, by name."""

@@ -55,7 +55,7 @@ def registered(name: str) -> Offer | None:
 
 def offered() -> list[Offer]:
     """Every recipe that a package registers."""
-    return [offer for offer in load_registry().offers if offer.kind == "recipe"]
+    return load_registry().offered("recipe")
 
 
 def hint(name: str) -> str:

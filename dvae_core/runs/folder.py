@@ -52,7 +52,6 @@ from dvae_core.runs.provenance import (
     changes,
     check_info,
     environment,
-    plugins,
     provenance,
     provides,
     what_to_install,
@@ -347,14 +346,13 @@ class RunFolder(EarlyStop, Run):
     def note_resume(self, epoch: int, step: int, recipe: Recipe, registry: Registry) -> None:
         """Keep in run.json when the run went on, from where and with what."""
         at = {"time": time.strftime(TIME), "epoch": epoch, "step": step}
-        at |= environment() | {"plugins": plugins(recipe, registry)}
-        self._info.setdefault("resumed", []).append(at)
+        self._info.setdefault("resumed", []).append(at | environment(recipe, registry))
         self._write_info()
 
     def environment_warnings(self, recipe: Recipe, registry: Registry) -> list[str]:
         """A line if the run goes on with something else than it was trained with last."""
         before = {**self._info, **(self._info.get("resumed") or [{}])[-1]}
-        found = changes(before, environment() | {"plugins": plugins(recipe, registry)})
+        found = changes(before, environment(recipe, registry))
         text = f"{self.path}: the bits of a run depend on what it is trained with"
         return [f"{text}: {', '.join(found)}"] if found else []
 

@@ -131,15 +131,14 @@ def provenance(
         "train_images": len(data.train_images),
         "test_images": len(data.test_images),
         **validation,
-        **environment(),
-        "plugins": plugins(recipe, registry),
+        **environment(recipe, registry),
         "components": _components(recipe, registry),
         "git_commit": _git_commit(),
     }
 
 
-def environment() -> dict[str, Any]:
-    """What a run is trained on and with, here and now."""
+def environment(recipe: Recipe, registry: Registry) -> dict[str, Any]:
+    """What a run of the recipe is trained on and with, here and now."""
     import torch
 
     return {
@@ -151,6 +150,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: version_of(name) for name in (DISTRIBUTION, *LIBRARIES)},
+        "plugins": plugins(recipe, registry),
     }
 
 

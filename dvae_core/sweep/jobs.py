@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import inspect
 import json
 import os
 import platform
@@ -25,6 +24,7 @@ from pydantic import TypeAdapter
 from dvae_core.errors import DvaeError, Interrupted, NoCheckpoint
 from dvae_core.files import acquired, small_text, unwritable, write_atomically
 from dvae_core.plugin.given import Job, Jobs
+from dvae_core.plugin.guard import asked_for
 from dvae_core.plugin.kinds import Launcher
 from dvae_core.recipe.recipe import Recipe
 from dvae_core.runs.watch import Watch
@@ -116,8 +116,7 @@ def common_device(recipes: Iterable[Recipe]) -> str:
 
 def runs_at_once(launcher: Launcher, runs: int, device: str) -> int | None:
     """How many of so many runs on a device go on at the same time, where that is known."""
-    asks = "device" in inspect.signature(launcher.at_once).parameters
-    return launcher.at_once(runs, **({"device": device} if asks else {}))
+    return launcher.at_once(runs, **asked_for(launcher.at_once, {"device": device}))
 
 
 def run_job(job: Job) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from dvae_core.files import check_space
 from dvae_core.model.data import difference, load_data
 from dvae_core.model.fitting import build_to_fit
 from dvae_core.model.numerics import numerics
+from dvae_core.plugin.guard import asked_for
 from dvae_core.plugin.kinds import Callback
 from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.plugin.registry import Registry, load_registry
@@ -235,8 +235,7 @@ def _check_goal(recipe: Recipe, data: LabelledImages, watch: Watch) -> None:
 def _check(callback: Callback, recipe: Recipe) -> None:
     try:
         check: Callable[..., None] = callback.check
-        wants = "recipe" in inspect.signature(check).parameters
-        check(**({"recipe": recipe.to_table()} if wants else {}))
+        check(**asked_for(check, {"recipe": recipe.to_table()}))
     except (DvaeError, KeyboardInterrupt):
         raise
     except BaseException as error:  # SystemExit too: a run that does not start says so

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -249,9 +248,7 @@ class Training:
     ) -> tuple[Tensor, Tensor]:
         """The loss of a batch and its row for the ledger, from the networks on."""
         with self.autocast():
-            outputs = self.model(images, noise, labels)
-        if target is not None:
-            outputs = replace(outputs, images=target)
+            outputs = self.model(images, noise, labels, target)
         loss, row = self.objective(outputs, labels, weights)
         return loss, row
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -86,9 +85,7 @@ class SharedLoss(nn.Module):
         own_labels = labels[part] if n_own else torch.full_like(labels[part], -1)
         with self.own_random():
             with self.autocast():
-                outputs = self.model(images, noise[part], own_labels)
-            if target is not None:
-                outputs = replace(outputs, images=target)
+                outputs = self.model(images, noise[part], own_labels, target)
             means, counts = self.objective.of_images(outputs, own_labels)
         whole: Any = WholeBatch(outputs, own, len(labels), self.ranks.count)
         extra = self.objective.of_batch(whole, labels)
