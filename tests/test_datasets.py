@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 from dvae_plugins.datasets import idx
-from dvae_plugins.datasets.idx import MNIST, FashionMNIST
+from dvae_plugins.datasets.idx import MNIST, BinarizedMNIST, FashionMNIST
 from dvae_plugins.datasets.own import NPZ, ImageFolder
 from dvae_plugins.datasets.through_torchvision import CIFAR10, EMNIST, KMNIST, QMNIST, USPS
 
 from dvae_core import DataError, LabelledImages
 from dvae_core.model.batches import Batches
 from dvae_core.model.data import first_of_each, guidance_labels, load_data
+from dvae_core.model.label_spreading import spread_labels
 
 
 def idx_bytes(array):
@@ -422,6 +423,37 @@ def test_labels_are_hidden_at_random_but_the_same_way_twice():
     assert (labels >= 0).all()
 
 
+def two_moons(count=400):
+    """Two half circles that interlock, and a few points in the middle between them."""
+    angle = np.linspace(0, np.pi, count // 2)
+    upper = np.stack([np.cos(angle), np.sin(angle)], 1)
+    lower = np.stack([1 - np.cos(angle), 0.5 - np.sin(angle)], 1)
+    return np.concatenate([upper, lower]), np.repeat([0, 1], count // 2)
+
+
+def test_labels_spread_along_the_data_and_not_across():
+    points, true = two_moons()
+    few = np.full(len(true), -1)
+    few[[100, 300]] = true[[100, 300]]
+    spread = spread_labels(points, few)
+    assert np.array_equal(spread, true)
+    # By distance alone the ends would go to the other moon.
+    nearest = np.linalg.norm(points[:, None] - points[[100, 300]], axis=2).argmin(axis=1)
+    assert (nearest != true).sum() > 40
+
+
+def test_what_is_doubtful_stays_hidden_and_what_is_known_stays():
+    points = np.stack([np.arange(21.0), np.zeros(21)], 1)
+    few = np.full(21, -1)
+    few[[0, 20]] = 0, 1
+    spread = spread_labels(points, few)
+    assert spread[:6].tolist() == [0] * 6
+    assert spread[10] == -1  # halfway
+    assert spread[15:].tolist() == [1] * 6
+    for labels in ([1, -1, 1, -1, -1], [-1] * 5, [0, 1, 0, 1, 0]):  # nothing to tell apart, or none
+        assert spread_labels(points[:5], np.array(labels)).tolist() == labels
+
+
 def test_what_a_data_set_plugin_raises_names_it(tmp_path):
     class Broken(MNIST):
         name = "broken"
@@ -440,3 +472,21 @@ def test_what_a_data_set_plugin_raises_names_it(tmp_path):
 
     with pytest.raises(DataError, match="load gave list, not LabelledImages"):
         load_data(Wrong())
+
+
+@pytest.mark.slow
+def test_binarized_mnist_is_drawn_by_brightness(tmp_path):
+    grey, drawn = MNIST().load(tmp_path), BinarizedMNIST().load(tmp_path)
+    assert np.array_equal(drawn.train_images, grey.train_images)
+    middle = (grey.test_images > 120) & (grey.test_images < 136)
+    assert set(np.unique(drawn.test_images)) == {0, 255}
+    assert drawn.test_images[grey.test_images == 255].min() == 255
+    assert drawn.test_images[grey.test_images == 0].max() == 0
+    assert drawn.test_images[middle].mean() / 255 == pytest.approx(0.5, abs=0.01)
+    assert np.array_equal(drawn.test_images, BinarizedMNIST().load(tmp_path).test_images)
+    # Training draws at each step.
+    draws = [torch.Generator().manual_seed(step) for step in (1, 2)]
+    images = torch.tensor([0.0, 0.25, 1.0]).view(3, 1, 1, 1).expand(3, 1, 100, 100)
+    steps = [BinarizedMNIST().augment(images, torch.arange(3), random) for random in draws]
+    assert steps[0].mean((1, 2, 3)).tolist() == pytest.approx([0.0, 0.25, 1.0], abs=0.02)
+    assert not torch.equal(*steps)

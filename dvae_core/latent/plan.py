@@ -62,7 +62,7 @@ def plan_of(recipe: Recipe, data: LabelledImages) -> Plan:
             classes,
             pairs=pairs,
             images=data.train_images,
-            labels=visible_labels(recipe, data.train_labels),
+            labels=visible_labels(recipe, data),
         )
     except ValueError as error:
         raise RecipeError(f"{recipe.origin(('kl', 'name'))}: [kl] {error}") from error

@@ -172,12 +172,17 @@ def rank_in_class(labels: np.ndarray) -> np.ndarray:
     return rank
 
 
-def visible_labels(recipe: Recipe, labels: np.ndarray) -> np.ndarray:
+def visible_labels(recipe: Recipe, data: LabelledImages) -> np.ndarray:
     """The training labels [N] that a run of the recipe may see; -1 are hidden."""
     from dvae_core.randomness import derived_seed
 
     seed = derived_seed(recipe.seed, "hidden labels")
-    return guidance_labels(labels, recipe.dataset.labelled_fraction, seed)
+    visible = guidance_labels(data.train_labels, recipe.dataset.labelled_fraction, seed)
+    if not recipe.dataset.spread_labels:
+        return visible
+    from dvae_core.model.label_spreading import spread_labels
+
+    return spread_labels(data.train_images, visible)
 
 
 def guidance_labels(labels: np.ndarray, labelled_fraction: float, seed: int) -> np.ndarray:

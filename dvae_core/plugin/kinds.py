@@ -100,6 +100,8 @@ class Dataset(Component):
     """Hold out this share of the training images, of each class alike, for `val/...` figures."""
     labelled_fraction: float = Field(default=1.0, ge=0.0, le=1.0)
     """The share of the training labels that guidance may see; evaluation sees them all."""
+    spread_labels: bool = False
+    """Give training images without a label the one that similar images agree on, where they do."""
     augmentation: Augmentation | None = None
     """What training images go through: { shift = 2, rotate = 10.0, noise = 0.1 }."""
 

@@ -62,7 +62,7 @@ class Training:
         place(self.model, self.device)
         if self.device.type == "cpu":
             keep_freed_memory()
-        visible = visible_labels(recipe, data.train_labels)
+        visible = visible_labels(recipe, data)
         self.objective = Objective(
             recipe, self.model, self.timeline, data.train_images, visible
         ).to(self.device)
