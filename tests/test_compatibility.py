@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -16,6 +15,8 @@ import pytest
 import dvae_core
 from dvae_core import moved
 from dvae_core.plugin.kinds import KINDS
+
+from . import forked
 
 FIXTURES = Path(__file__).parent / "fixtures"
 WHEELS = FIXTURES / "wheels"
@@ -36,12 +37,10 @@ def dvae_beside(packages, tmp_path):
 
     def run(*arguments, without=False):
         path = [os.environ.get("PYTHONPATH", "")] + ([] if without else [str(packages)])
-        done = subprocess.run(
+        done = forked.run(
             [sys.executable, "-m", "dvae_core", *map(str, arguments)],
             cwd=tmp_path,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))},
-            capture_output=True,
-            text=True,
         )
         return done.returncode, done.stdout.strip(), done.stderr
 

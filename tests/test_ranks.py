@@ -2,10 +2,10 @@
 
 import os
 import signal
-import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 import torch
@@ -19,6 +19,7 @@ from dvae_core.training.ranks.shared_loss import _own, part_of
 from dvae_core.training.ranks.torchrun import Process
 from dvae_core.training.run import resume_run, run_recipe
 
+from .forked import Forked
 from .helpers import Heard, rows, same_state, state
 
 pytestmark = pytest.mark.slow
@@ -44,19 +45,13 @@ def recipe(recipe_file) -> Path:
     return recipe_file
 
 
-def torchrun(*arguments, restarts=0) -> subprocess.Popen:
+def torchrun(*arguments, restarts=0) -> Forked:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--max-restarts", str(restarts), *map(str, arguments)]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    return Forked(command, stdout=PIPE, stderr=PIPE, text=True)
 
 
-def train(recipe, out, *sets, restarts=0) -> subprocess.Popen:
+def train(recipe, out, *sets, restarts=0) -> Forked:
     overrides = [a for s in sets for a in ("--set", s)]
     return torchrun("-m", "dvae_core", "run", recipe, *overrides, "--out", out, restarts=restarts)
 

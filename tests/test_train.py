@@ -18,6 +18,7 @@ from dvae_core.recipe.recipe import load_recipe
 from dvae_core.runs.watch import Watch
 from dvae_core.training.run import resume_run, run_recipe
 
+from .forked import Forked
 from .helpers import Heard, rows, same_state, state
 
 
@@ -380,7 +381,7 @@ def test_the_command_survives_being_killed(recipe_file, tmp_path):
     overrides = ["train.epochs=40", "guidance.weight.length=100"]
     sets = [a for o in overrides for a in ("--set", o)]
     command = [sys.executable, "-m", "dvae_core", "run", str(recipe_file), *sets, "--out"]
-    process = subprocess.Popen([*command, str(tmp_path / "cut")], stderr=subprocess.PIPE, text=True)
+    process = Forked([*command, str(tmp_path / "cut")], stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
         if line.startswith("epoch  5/40"):
             process.kill()
@@ -399,7 +400,7 @@ def test_the_command_survives_being_killed(recipe_file, tmp_path):
 def test_a_terminated_command_says_how_to_go_on(recipe_file, tmp_path):
     command = [sys.executable, "-m", "dvae_core", "run", str(recipe_file)]
     command += ["--set", "train.epochs=100000", "--out", str(tmp_path)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = Forked(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     for line in process.stderr:
         if line.startswith("epoch"):
             process.terminate()
