@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import textwrap
+import tomllib
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -170,6 +171,33 @@ def install(tmp_path, monkeypatch) -> Callable[..., None]:
     yield install
     for module in modules:
         sys.modules.pop(module, None)
+    forget_plugins()
+
+
+@pytest.fixture
+def as_installed(monkeypatch, tmp_path):
+    """Puts a package where Python and dvae find it, as `pip install -e` would."""
+    modules = set(sys.modules)
+
+    def install(package):
+        project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
+        source = package / "src"
+        info = source / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+            + "".join(f"Requires-Dist: {r}\n" for r in project["dependencies"])
+        )
+        points = project["entry-points"]["dvae"]
+        lines = [f"{name} = {value}\n" for name, value in points.items()]
+        (info / "entry_points.txt").write_text("[dvae]\n" + "".join(lines))
+        monkeypatch.syspath_prepend(str(source))
+        forget_plugins()
+
+    yield install
+    for name in set(sys.modules) - modules:
+        if name.startswith("dvae_") and not name.startswith(("dvae_core", "dvae_plugins")):
+            del sys.modules[name]
     forget_plugins()
 
 

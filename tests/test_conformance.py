@@ -551,6 +551,34 @@ class Mute(GoodSampling):
         return Standard(1.0).forward
 
 
+class GoodDrawing(GoodSampling):
+    """Pulls, by a further sample of its own."""
+
+    def build(self, latent_dim, classes):
+        return Drawing(self.around)
+
+    def around(self, z):
+        return z
+
+
+class CrowdDrawing(GoodDrawing):
+    """Pulls, by a further sample of its own, to where the batch is."""
+
+    def around(self, z):
+        return z - z.mean(dim=0)
+
+
+class Drawing(Standard):
+    """As if z were known no better than to a tenth."""
+
+    def __init__(self, around):
+        super().__init__(1.0)
+        self.around = around
+
+    def log_prior(self, z):
+        return super().log_prior(self.around(z) + 0.1 * torch.randn_like(z))
+
+
 class Changed(nn.Module):
     """The usual posterior, and what becomes of its samples."""
 
@@ -939,6 +967,7 @@ class Stubborn(Launcher):
         (Promising, "keeps_its_word_about_settling", "says that it settles at 50"),
         (Averaging, "gives_one_number_an_image", "shape [] where [5] is due"),
         (BatchDependent, "treats_each_image_by_itself", "depends on the batch"),
+        (CrowdDrawing, "treats_each_image_by_itself", "depends on the batch"),
         (Overflowing, "gives_one_number_an_image", "not finite"),
         (Detached, "is_differentiable", "does not depend on mean and log_var"),
         (HalfDetached, "is_differentiable", "no gradient reaches log_var"),
@@ -1010,7 +1039,7 @@ def test_a_wrong_component_is_caught_by_name_with_a_reason(component, caught_by,
 
 
 def test_a_kl_of_one_sample_and_a_posterior_built_on_the_cores_conform():
-    for good in (GoodSampling, GoodPosterior):
+    for good in (GoodSampling, GoodDrawing, GoodPosterior):
         assert set(failures(good)) == {"imports_quickly"}  # this file loads torch
 
 

@@ -1,11 +1,15 @@
 """Steps whose data waits on the device, and how they become one graph."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from dvae_core import load_recipe
+from dvae_core import Term, load_recipe
 from dvae_core.model.data import load_data
+from dvae_core.testing.toys import toy_recipe, toy_registry
 from dvae_core.training import steps as steps_module
 from dvae_core.training.captured import Uncapturable, check_optimizer, put_back, who
 from dvae_core.training.noise import Noise
@@ -144,13 +148,41 @@ def test_the_innermost_code_that_is_not_torchs_is_named(tmp_path):
     assert who(caught.value).startswith("dvae_waiting.py:5 in forward: shape '[7]' is invalid")
 
 
-def test_a_warm_up_leaves_no_trace(recipe_file):
-    recipe = load_recipe(recipe_file)
+class Critical(Term):
+    """Has an optimizer of its own."""
+
+    name = "critical"
+
+    def build(self, model):
+        return Critic()
+
+
+class Critic(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.level = nn.Parameter(torch.zeros(()), requires_grad=False)
+        self.optimizer = torch.optim.Adam([self.level])
+
+    def forward(self, outputs, labels):
+        self.level.grad = self.level - outputs.z.detach().mean()
+        self.optimizer.step()
+        return (outputs.z.mean() - self.level).square()
+
+    def get_extra_state(self):
+        return self.optimizer.state_dict()
+
+    def set_extra_state(self, state):
+        self.optimizer.load_state_dict(state)
+
+
+def test_a_warm_up_leaves_no_trace():
+    recipe = toy_recipe(toy_registry(Critical), terms=[{"name": "critical"}])
     training = Training(recipe, load_data(recipe.dataset))
     steps = PlannedSteps(training)
     steps.plan()
     steps._done(steps.step_by_host())
-    before, rows, at = training.state_dict(), training.ledger.rows.clone(), steps.at.clone()
+    before = copy.deepcopy(training.state_dict())
+    rows, at = training.ledger.rows.clone(), steps.at.clone()
     places = [p.data_ptr() for p in training.parameters]
     with put_back(training, (steps.at, training.ledger.rows)):
         steps.step()

@@ -54,12 +54,14 @@ class GuidedVAE(nn.Module):
         """Whether the decoder takes labels."""
         self._kl: tuple[Any, ...] = ()
         self._prior_is_told = False
+        self._has_prior = True
         self.register_load_state_dict_pre_hook(_read_old_names)
 
-    def take_prior(self, kl: Any, *, given_outputs: bool = False) -> None:
-        """Learn which KL the model is trained with, for its prior."""
+    def take_prior(self, kl: Any, *, given_outputs: bool = False, divergence: bool = True) -> None:
+        """Learn which KL the model is trained with, for its prior; only a divergence has one."""
         self._kl = (kl,)  # in a tuple: its parameters are not the model's
         self._prior_is_told = given_outputs
+        self._has_prior = divergence
 
     @property
     def kl(self) -> Any:
@@ -79,8 +81,10 @@ class GuidedVAE(nn.Module):
         next to nothing. A KL that is given the outputs must have a `log_prior` of its own.
 
         Raises:
-            ValueError: it has none.
+            ValueError: it has none, or is no divergence.
         """
+        if not self._has_prior:
+            raise ValueError("the KL is no divergence, and so from no prior")
         if self._prior_is_told:
             if not hasattr(self.kl, "log_prior"):
                 raise ValueError("the KL has no log_prior, which would say its prior's density")

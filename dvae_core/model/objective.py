@@ -64,7 +64,8 @@ class Objective(nn.Module):
         # What the model holds is trained as its own.
         self._reconstruction = (model.reconstruction,)
         self._given_outputs = recipe.kl.component.given_outputs
-        model.take_prior(self.kl, given_outputs=self._given_outputs)
+        divergence = recipe.kl.component.divergence
+        model.take_prior(self.kl, given_outputs=self._given_outputs, divergence=divergence)
         self.extra = []
         for index, term in enumerate(recipe.terms):
             try:

@@ -109,6 +109,10 @@ class Model(Protocol):
         """[K, D]: where the prior has its classes; None where it has no such places."""
 
     @property
+    def posterior(self) -> Any:
+        """What the recipe's posterior built."""
+
+    @property
     def reconstruction(self) -> Any:
         """What the recipe's reconstruction built: `image(logits)`, `loss(logits, images)` [B]."""
 
@@ -120,7 +124,7 @@ class Model(Protocol):
         """log p(z) [B] of latent points [B, D] under the prior of an image without a label.
 
         Raises:
-            ValueError: the KL does not say its prior's density.
+            ValueError: the KL is no divergence, or does not say its prior's density.
         """
 
     @property

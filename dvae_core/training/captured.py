@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dvae_core.errors import DvaeError
 from dvae_core.randomness import global_state, set_global_state
@@ -33,7 +34,8 @@ def captured(
     Args:
         step: takes nothing from the host.
         counter: what a step counts on; it is not to count too far.
-        written: what else a step changes, beside the model, the optimizer and the random state.
+        written: what else a step changes, beside the model, what its parts keep as extra state,
+            the optimizer and the random state.
 
     Raises:
         Uncapturable: something in the step waits for the host.
@@ -74,6 +76,9 @@ def put_back(training: Training, written: Sequence[Tensor]) -> Iterator[None]:
         *written,
     ]
     before = [tensor.detach().clone() for tensor in everything]
+    modules = [*training.model.modules(), *training.objective.modules()]
+    own = [m for m in modules if type(m).get_extra_state is not nn.Module.get_extra_state]
+    extra = [copy.deepcopy(module.get_extra_state()) for module in own]
     random = global_state(training.device)
     try:
         yield
@@ -81,6 +86,8 @@ def put_back(training: Training, written: Sequence[Tensor]) -> Iterator[None]:
         with torch.no_grad():
             for tensor, kept in zip(everything, before, strict=True):
                 tensor.copy_(kept)
+        for module, state in zip(own, extra, strict=True):
+            module.set_extra_state(state)
         set_global_state(random, training.device)
 
 

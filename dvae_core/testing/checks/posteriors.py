@@ -79,8 +79,10 @@ def is_of_its_family(posterior: Posterior) -> None:
 def trains_its_parameters(posterior: Posterior) -> None:
     network = _built(posterior, 3)
     sample = network(torch.randn(64, F), torch.randn(64, 3))
-    loss = (sample.z * torch.randn(64, 3)).sum() + sample.log_var.sum()
-    loss.backward()
+    # What it adds to a Sample may be for a term, which then trains a part of it.
+    given = [v for v in vars(sample).values() if isinstance(v, Tensor) and v.requires_grad]
+    must(given, "nothing that it gives depends on it")
+    torch.stack([(tensor * torch.randn_like(tensor)).sum() for tensor in given]).sum().backward()
     for name, parameter in network.named_parameters():
         reached = parameter.grad is not None and parameter.grad.abs().sum() > 0
         must(reached or not parameter.requires_grad, f"no gradient reaches parameter {name}")

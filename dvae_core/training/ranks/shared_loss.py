@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -13,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from dvae_core.model.guided_vae import GuidedVAE
 from dvae_core.model.objective import Objective
-from dvae_core.plugin.given import Outputs
+from dvae_core.plugin.given import Outputs, Sample
 from dvae_core.training.ranks.ranks import Ranks
 
 
@@ -121,11 +122,15 @@ class WholeBatch:
         self._where = own, size, ranks
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(self._outputs, name)
-        if value is not None:
-            value = _Gather.apply(value, *self._where)
+        value = self._gathered(getattr(self._outputs, name))
         setattr(self, name, value)
         return value
+
+    def _gathered(self, value: Any) -> Any:
+        if isinstance(value, Sample):
+            parts = {name: self._gathered(part) for name, part in vars(value).items()}
+            return dataclasses.replace(value, **parts)
+        return _Gather.apply(value, *self._where) if isinstance(value, Tensor) else value
 
 
 class _Gather(torch.autograd.Function):
