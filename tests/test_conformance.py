@@ -375,6 +375,13 @@ class BatchNormed(GoodEncoder):
         return nn.Sequential(super().build(image_shape), nn.BatchNorm1d(8))
 
 
+class Scribbled(GoodEncoder):
+    """Encodes, and leaves other images behind."""
+
+    def build(self, image_shape):
+        return nn.Sequential(nn.Hardtanh(0.2, 0.8, inplace=True), super().build(image_shape))
+
+
 class IdleEncoder(GoodEncoder):
     """Encodes."""
 
@@ -794,17 +801,42 @@ class Miscounted(ToyDataset):
         return 7
 
 
-class Floating(ToyDataset):
+class GoodFloats(ToyDataset):
     """Loads."""
 
     name = "wrong"
+    white: ClassVar[float] = 255.0
 
     def load(self, cache):
         data = super().load(cache)
-        images = data.train_images / 255
-        return LabelledImages(
-            images, data.train_labels, data.test_images, data.test_labels, data.classes
-        )
+        changed = {
+            part: (getattr(data, part) / self.white).astype(self.of(part))
+            for part in ("train_images", "test_images")
+        }
+        return dataclasses.replace(data, **changed)
+
+    def of(self, part):
+        return np.float32
+
+
+class Floating(GoodFloats):
+    """Loads what is too fine."""
+
+    def of(self, part):
+        return np.float64
+
+
+class Loud(GoodFloats):
+    """Loads what is too bright."""
+
+    white = 1.0
+
+
+class Motley(GoodFloats):
+    """Loads parts that are not alike."""
+
+    def of(self, part):
+        return np.float32 if part == "train_images" else np.uint8
 
 
 class Forgetful(ToyDataset):
@@ -983,6 +1015,7 @@ class Stubborn(Launcher):
         (Unflattened, "gives_features", "where [B, F] is due"),
         (GreyOnly, "gives_features", "3 channels"),
         (BatchNormed, "gives_features", "more than 1 value per channel"),
+        (Scribbled, "leaves_the_images_alone", "edits the images in place"),
         (IdleEncoder, "trains_all_its_parameters", "no gradient reaches parameter idle"),
         (Choosy, "gives_features", "takes neither 28x28 grey nor 32x32 colour: needs 64x64"),
         (Activated, "leaves_the_activation_to_the_reconstruction", "a sigmoid or the like"),
@@ -1015,7 +1048,9 @@ class Stubborn(Launcher):
         (Forgetful, "augments_by_the_generator_alone", "something else than its generator"),
         (Cropping, "augments_by_the_generator_alone", "shape [5, 1"),
         (Miscounted, "gives_labelled_images", "size() says 7 and load gives 150"),
-        (Floating, "gives_labelled_images", "train_images must be uint8"),
+        (Floating, "gives_labelled_images", "train_images must be uint8 or float32"),
+        (Loud, "gives_labelled_images", "not floats in [0, 1]"),
+        (Motley, "gives_labelled_images", "train images are float32, test images uint8"),
         (Tupled, "gives_labelled_images", "load gives tuple"),
         (NotANumber, "gives_finite_numbers", "spread is nan"),
         (Bare, "gives_finite_numbers", "gives 0.5, not numbers by name"),
@@ -1050,7 +1085,7 @@ def test_what_need_not_be_wrong_is_a_note():
 
 
 def test_what_the_contract_allows_conforms():
-    for good in (Spacious, KeptOptimizer):
+    for good in (Spacious, KeptOptimizer, GoodFloats):
         assert {*failures(good)} == {"imports_quickly"}, failures(good)
 
 

@@ -223,6 +223,69 @@ def test_npz_takes_the_layouts_people_have(tmp_path, images, shape):
     assert data.train_images.max() in (0, 255, 200)
 
 
+def test_floats_are_trained_on_and_looked_at_as_they_are(tmp_path):
+    # Between two neighbouring values of uint8, which would make them one.
+    fine = np.linspace(0.4, 0.4 + 1 / 255, 50, dtype=np.float64)
+    path = tmp_path / "own.npz"
+    images = np.broadcast_to(fine[:, None, None], (50, 4, 4))
+    np.savez(path, images=images, labels=np.arange(50) % 2)
+    for pixels, values in (("uint8", 2), ("float32", 50)):
+        data = load_data(NPZ(path=path, pixels=pixels))
+        assert data.train_images.dtype == pixels
+        assert len(np.unique([*data.train_images[:, 0, 0, 0], *data.test_images[:, 0, 0, 0]])) == (
+            values
+        )
+    cpu = torch.device("cpu")
+    batches = Batches(data.train_images, data.train_labels, batch_size=50, seed=0, device=cpu)
+    (seen, _), *_ = batches.epoch(0)
+    order = batches.order(0)
+    np.testing.assert_array_equal(seen, data.train_images[order])
+    np.savez(path, images=images * 3, labels=np.arange(50) % 2)
+    for pixels in ("uint8", "float32"):
+        with pytest.raises(DataError, match=r"in \[0, 1\], not "):
+            NPZ(path=path, pixels=pixels).load(tmp_path)
+
+
+@pytest.mark.parametrize("pixels", ["uint8", "float32"])
+def test_arrays_are_resized_and_made_grey_as_files_are(tmp_path, pixels):
+    from PIL import Image
+
+    colour = np.random.default_rng(0).integers(0, 256, (10, 9, 12, 3), dtype=np.uint8)
+    (tmp_path / "all" / "one").mkdir(parents=True)
+    for number, image in enumerate(colour):
+        Image.fromarray(image).save(tmp_path / "all" / "one" / f"{number}.png")
+    np.savez(tmp_path / "own.npz", images=colour, labels=["one"] * 10)
+    for channels in (1, 3):
+        keys = {"channels": channels, "resize": (4, 5), "pixels": pixels}
+        one = NPZ(path=tmp_path / "own.npz", **keys).load(tmp_path)
+        other = ImageFolder(path=tmp_path / "all", **keys).load(tmp_path)
+        assert one.image_shape == (channels, 4, 5)
+        assert one.train_images.dtype == pixels
+        # Floats are not rounded between the steps, or less often.
+        slack = 0 if pixels == "uint8" else 1.01 / 255
+        np.testing.assert_allclose(one.train_images, other.train_images, rtol=0, atol=slack)
+    grey = NPZ(path=tmp_path / "own.npz", channels=1, pixels=pixels).load(tmp_path)
+    np.savez(tmp_path / "grey.npz", images=grey.train_images, labels=grey.train_labels)
+    again = NPZ(path=tmp_path / "grey.npz", channels=3, pixels=pixels).load(tmp_path)
+    assert (again.train_images == again.train_images[:, :1]).all()
+    assert again.image_shape == (3, 9, 12)
+
+
+def test_files_of_16_bits_keep_them_as_floats(tmp_path):
+    from PIL import Image
+
+    (tmp_path / "deep" / "one").mkdir(parents=True)
+    values = [0, 1000, 1001, 65535]
+    for number, value in enumerate(values):
+        deep = Image.fromarray(np.full((4, 4), value, np.uint16))
+        deep.save(tmp_path / "deep" / "one" / f"{number}.png")
+    for size in (None, (2, 2)):
+        folder = ImageFolder(path=tmp_path / "deep", channels=1, pixels="float32", resize=size)
+        data = folder.load(tmp_path)
+        found = sorted([*data.train_images[:, 0, 0, 0], *data.test_images[:, 0, 0, 0]])
+        np.testing.assert_allclose(found, np.array(values) / 65535, rtol=1e-6)
+
+
 def test_npz_labels_may_be_words_and_gaps_and_unlabelled(tmp_path):
     path = tmp_path / "own.npz"
     images = np.zeros((6, 4, 4), np.uint8)
@@ -387,7 +450,15 @@ def images(n):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((images(3).astype(np.float32), np.arange(3), images(3), np.arange(3)), "must be uint8"),
+        ((images(3).astype(np.float64), np.arange(3), images(3), np.arange(3)), "must be uint8"),
+        (
+            (images(3).astype(np.float32), np.arange(3), images(3), np.arange(3)),
+            "are float32, test",
+        ),
+        (
+            (images(3) * np.float32("nan"), np.arange(3), images(3), np.arange(3)),
+            "are nan..nan, not",
+        ),
         ((images(3)[:, 0], np.arange(3), images(3), np.arange(3)), "must be uint8"),
         ((images(3), np.arange(2), images(3), np.arange(3)), r"must be int64 \[3\]"),
         ((images(3), np.arange(3).astype(np.int32), images(3), np.arange(3)), "must be int64"),

@@ -148,7 +148,8 @@ class Snapshot:
     @cached_property
     def test_images(self) -> np.ndarray:
         """float32 [M, C, H, W] in [0, 1]."""
-        return _read_only(self._images.astype(np.float32) / 255)
+        images = self._images
+        return _read_only(images if images.dtype == np.float32 else images.astype(np.float32) / 255)
 
     def test_sample(self, most: int) -> np.ndarray:
         """Indices [P] of `most` test images, or of all there are; as many of each class alike."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -12,12 +13,12 @@ from dvae_core.randomness import generator
 
 
 class Batches:
-    """The training images as uint8 on the device, scaled to [0, 1] a batch at a time.
+    """The training images on the device, those of uint8 scaled to [0, 1] a batch at a time.
 
     The order is a function of (seed, epoch) and of nothing else.
 
     Args:
-        images: uint8 [N, C, H, W].
+        images: uint8 or float32 [N, C, H, W].
         labels: int64 [N], -1 where guidance may not see the label.
         part: which images of a batch of some size are wanted; all if left out.
     """
@@ -67,14 +68,22 @@ def as_tensor(images: np.ndarray) -> Tensor:
     """A tensor that shares the memory of an array, or the file that the array lies in."""
     if min(images.strides) < 0:  # torch knows no such views
         images = images.copy()
-    return torch.from_numpy(np.require(images, requirements=["W"]))
+    with warnings.catch_warnings():
+        # It may be a file that is larger than memory; what is read from it here is copied first.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(images)
+
+
+def some_of(images: np.ndarray, part: slice | np.ndarray, device: torch.device) -> Tensor:
+    """Some images on the device, as float32 in [0, 1], which may be changed there."""
+    return scaled(to_device(np.array(images[part]), device))
 
 
 def to_device(images: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 images [N, C, H, W] as a tensor with channels last, which convolutions prefer."""
+    """Images [N, C, H, W] as a tensor with channels last, which convolutions prefer."""
     return as_tensor(images).to(device).contiguous(memory_format=torch.channels_last)
 
 
 def scaled(images: Tensor) -> Tensor:
-    """uint8 images as float32 in [0, 1]."""
-    return images.float().div_(255)
+    """Images as float32 in [0, 1], which those that are no uint8 are already."""
+    return images if images.is_floating_point() else images.float().div_(255)

@@ -59,10 +59,11 @@ def load_data(dataset: Dataset, warn: Callable[[str], None] = lambda text: None)
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         raise DataError(f'data set "{dataset.name}": {reason}') from error
     said = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
-    if (high := data.train_images.max()) < DARK:
+    white, dark = (255, DARK) if data.train_images.dtype.kind == "u" else (1, DARK / 255)
+    if (high := data.train_images.max()) < dark:
         said.append(
-            f"no pixel of the training images is above {high} of 255, so they are nearly black; "
-            f"scale them to 0..255: images * {255 // max(high, 1)}"
+            f"no pixel of the training images is above {high:g} of {white}, so they are nearly "
+            f"black; scale them to 0..{white}: images * {white // max(high, white / 255):.0f}"
         )
     for text in dict.fromkeys(said):
         warn(f'data set "{dataset.name}": {text}')

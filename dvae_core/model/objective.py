@@ -28,7 +28,7 @@ class Objective(nn.Module):
         recipe: whose objective it is.
         model: what is trained.
         timeline: when weights change.
-        images: the training images, uint8 [N, C, H, W], and
+        images: the training images, uint8 or float32 [N, C, H, W], and
         labels: what is known of their labels [N], -1 where it is nothing; both None where a
             checkpoint is loaded.
 

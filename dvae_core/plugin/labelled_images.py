@@ -22,22 +22,25 @@ HOW_TO_VALIDATE = "dataset.validation_fraction = 0.1 holds a tenth of the traini
 class LabelledImages:
     """What a data set gives: NumPy arrays (torch tensors are converted).
 
+    Images are uint8, of which 255 is white, or float32 in [0, 1], which are trained on as they are;
+    all parts alike.
+
     Raises:
-        ValueError: a wrong dtype, shape or label; the message says which.
+        ValueError: a wrong dtype, shape, pixel or label; the message says which.
     """
 
     train_images: np.ndarray
-    """uint8 [N, C, H, W]."""
+    """uint8 or float32 [N, C, H, W]."""
     train_labels: np.ndarray
     """int64 [N]; -1 is unlabelled."""
     test_images: np.ndarray
-    """uint8 [M, C, H, W]."""
+    """uint8 or float32 [M, C, H, W]."""
     test_labels: np.ndarray
     """int64 [M]."""
     classes: tuple[str, ...]
     """Class names in the order of the labels."""
     validation_images: np.ndarray | None = None
-    """uint8 [V, C, H, W], if the data has a validation part."""
+    """uint8 or float32 [V, C, H, W], if the data has a validation part."""
     validation_labels: np.ndarray | None = None
     """int64 [V]."""
 
@@ -52,10 +55,14 @@ class LabelledImages:
             labels = np.asarray(getattr(self, f"{part}_labels"))
             object.__setattr__(self, f"{part}_images", images)
             object.__setattr__(self, f"{part}_labels", labels)
-            if images.dtype != np.uint8 or images.ndim != 4:
+            if images.dtype not in (np.uint8, np.float32) or images.ndim != 4:
                 raise ValueError(
-                    f"{part}_images must be uint8 [N, C, H, W], not {images.dtype} "
+                    f"{part}_images must be uint8 or float32 [N, C, H, W], not {images.dtype} "
                     f"{list(images.shape)}"
+                )
+            if images.dtype != self.train_images.dtype:
+                raise ValueError(
+                    f"train images are {self.train_images.dtype}, {part} images {images.dtype}"
                 )
             if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
                 raise ValueError(
@@ -66,6 +73,10 @@ class LabelledImages:
                 raise ValueError(f"there are no {part} images")
             if images.size == 0:
                 raise ValueError(f"{part}_images have no pixels: {list(images.shape)}")
+            if images.dtype == np.float32:
+                low, high = images.min(), images.max()
+                if not (low >= 0 and high <= 1):  # NaN is neither
+                    raise ValueError(f"{part}_images are {low:g}..{high:g}, not floats in [0, 1]")
             if labels.min() < -1 or labels.max() >= len(self.classes):
                 raise ValueError(
                     f"{part}_labels must lie in -1..{len(self.classes) - 1} for "

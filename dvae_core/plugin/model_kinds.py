@@ -147,10 +147,10 @@ class KL(Component):
         -1 where they are hidden.
 
         A build that has a parameter `pairs` is given the pairs of classes that the recipe names, by
-        number; parameters `images` and `labels` are given the training images, uint8 [N, C, H, W],
-        and what is known of their labels [N], and None where a checkpoint will be loaded. What it
-        returns may have an attribute `means` [K, D], where the prior has its classes: terms and
-        pictures find them there.
+        number; parameters `images` and `labels` are given the training images, uint8 or float32
+        [N, C, H, W], and what is known of their labels [N], and None where a checkpoint will be
+        loaded. What it returns may have an attribute `means` [K, D], where the prior has its
+        classes: terms and pictures find them there.
 
         Raises:
             ValueError: it does not fit the classes or the latent space.

@@ -17,7 +17,7 @@ def affinity(images: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray
     By the 15 nearest neighbours in the 50 first principal axes of the pixels, among 5,000 images.
 
     Args:
-        images: uint8 [N, C, H, W].
+        images: uint8 or float32 [N, C, H, W].
         labels: int [N]; images with the label -1 are left out.
         classes: how many there are.
 

@@ -32,6 +32,15 @@ def gives_features(encoder: Encoder) -> None:
 
 
 @check("encoder")
+def leaves_the_images_alone(encoder: Encoder) -> None:
+    for shape, network in _networks(encoder.build):
+        images = torch.rand(B, *shape)
+        before = images.clone()
+        network(images)
+        must(torch.equal(images, before), "edits the images in place, which are to be decoded too")
+
+
+@check("encoder")
 def trains_all_its_parameters(encoder: Encoder) -> None:
     for shape, network in _networks(encoder.build):
         _gradients_everywhere(network, torch.rand(32, *shape))

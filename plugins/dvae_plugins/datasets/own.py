@@ -12,10 +12,17 @@ from pydantic import Field, PositiveInt
 
 from dvae_core import DataError, Dataset, LabelledImages, RecipePath
 from dvae_plugins.datasets.arrays import read_npz
+from dvae_plugins.datasets.pixels import (
+    channels_first,
+    exact,
+    one_channel,
+    resized,
+    rounded,
+    with_channels,
+)
 
 if TYPE_CHECKING:
     import numpy as np
-    from PIL.Image import Image
 
 PARTS = ("", "test_", "validation_")
 ARRAYS = (*(f"{part}{name}" for part in PARTS for name in ("images", "labels")), "classes")
@@ -29,6 +36,11 @@ class _OwnDataset(Dataset):
     """The share of the images that is kept for testing."""
     split_seed: int = Field(default=0, ge=0)
     """Chooses which ones."""
+    pixels: Literal["uint8", "float32"] = "uint8"
+    """What pixels are kept as. Those that are floats, or have 16 bits, are rounded to 8, or with
+    "float32" trained on as they are, in four times the memory."""
+    resize: tuple[PositiveInt, PositiveInt] | None = None
+    """[height, width] to resize to; left out, all images must have one size."""
 
     def _split(
         self, images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]
@@ -52,12 +64,16 @@ class NPZ(_OwnDataset):
     `classes` names the classes in the order of the sorted labels.
 
     Large arrays of uint8 that np.savez wrote, which packs nothing, stay in the file and are read
-    as they are needed. A split copies them: where memory is short, write `test_images` into the
-    file, and `validation_images` in place of a `validation_fraction`.
+    as they are needed; so do those of float32 with pixels = "float32". A split copies them: where
+    memory is short, write `test_images` into the file, and `validation_images` in place of a
+    `validation_fraction`.
     """
 
     name = "npz"
     example = {"path": "my_data.npz"}
+
+    channels: Literal[1, 3] | None = None
+    """1 makes colour grey, 3 repeats grey; left out, images stay as they are."""
 
     def load(self, cache: Path) -> LabelledImages:
         import numpy as np
@@ -75,7 +91,8 @@ class NPZ(_OwnDataset):
         labels = dict(zip(parts, np.split(numbers, ends), strict=True))
         classes = tuple(map(str, arrays["classes"].ravel())) if "classes" in arrays else names
         images = {
-            part: _uint8(arrays[f"{part}images"], f"{self.path}: {part}images") for part in parts
+            part: self._fitted(arrays[f"{part}images"], f"{self.path}: {part}images")
+            for part in parts
         }
         if len(images[""]) != len(labels[""]):
             raise DataError(f"{self.path}: {len(images[''])} images and {len(labels[''])} labels")
@@ -87,6 +104,11 @@ class NPZ(_OwnDataset):
         return dataclasses.replace(
             split, validation_images=validation[0], validation_labels=validation[1]
         )
+
+    def _fitted(self, images: np.ndarray, where: str) -> np.ndarray:
+        scaled = exact if self.pixels == "float32" else rounded
+        images = scaled(channels_first(images, where), where)
+        return resized(with_channels(images, self.channels), self.resize)
 
     def has_validation(self) -> bool | None:
         try:
@@ -115,14 +137,12 @@ class NPZ(_OwnDataset):
 class ImageFolder(_OwnDataset):
     """Image files in a folder a class: path/<class>/<any name>.png, jpg, ...
 
-    Pixels of 16 bits are scaled to 8; those of floats must lie in [0, 1].
+    Pixels of 16 bits are scaled to [0, 1], and those of floats must lie there.
     """
 
     name = "image_folder"
     example = {"path": "my_images", "resize": [28, 28], "channels": 1}
 
-    resize: tuple[PositiveInt, PositiveInt] | None = None
-    """[height, width] to resize to; left out, all images must have one size."""
     channels: Literal[1, 3] = 3
     """1 for grey, 3 for colour."""
 
@@ -156,7 +176,7 @@ class ImageFolder(_OwnDataset):
         return self._split(np.stack(images), np.array(labels, dtype=np.int64), names)
 
     def _image(self, file: Path) -> np.ndarray:
-        """uint8 [C, H, W]."""
+        """[C, H, W]."""
         import numpy as np
         from PIL import Image
 
@@ -164,13 +184,20 @@ class ImageFolder(_OwnDataset):
             with Image.open(file) as opened:
                 if getattr(opened, "n_frames", 1) > 1:
                     warnings.warn("of files with several images the first one counts", stacklevel=2)
-                image = _eight_bits(opened).convert("L" if self.channels == 1 else "RGB")
+                image: Image.Image = opened
+                if opened.mode == "F" or opened.mode.startswith("I"):
+                    image = one_channel(opened, exact=self.pixels == "float32")
+                if image.mode != "F":
+                    image = image.convert("L" if self.channels == 1 else "RGB")
                 if self.resize is not None:
                     image = image.resize(self.resize[::-1], Image.Resampling.BILINEAR)
-                pixels = np.asarray(image)
+                found = np.asarray(image)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DataError(f"{file}: no readable image: {error}") from error
-        return pixels[None] if self.channels == 1 else pixels.transpose(2, 0, 1)
+        found = found[None] if found.ndim == 2 else found.transpose(2, 0, 1)
+        if self.pixels == "float32":
+            found = exact(found, str(file)) if found.dtype == np.uint8 else found.clip(0, 1)
+        return with_channels(found[None], self.channels)[0]
 
 
 def _images_in(folder: Path) -> list[Path]:
@@ -179,28 +206,6 @@ def _images_in(folder: Path) -> list[Path]:
 
 def _images_below(folder: Path) -> list[Path]:
     return [f for inner in folder.rglob("*/") if inner != folder for f in _images_in(inner)]
-
-
-def _eight_bits(image: Image) -> Image:
-    """An image of 16 or 32 bits a pixel, which Pillow would clip, scaled to 8; any other as it is.
-
-    Raises:
-        ValueError: floats that do not lie in [0, 1], or integers of more than 16 bits.
-    """
-    import numpy as np
-    from PIL.Image import fromarray
-
-    if image.mode != "F" and not image.mode.startswith("I"):
-        return image
-    pixels = np.asarray(image)
-    low, high = pixels.min(), pixels.max()
-    if image.mode == "F":
-        largest, wanted = 1.0, "floats in [0, 1]"
-    else:
-        largest, wanted = 65535.0, "integers of 16 bits"
-    if not 0 <= low <= high <= largest:
-        raise ValueError(f"its pixels are {low:g}..{high:g}, not {wanted}")
-    return fromarray((pixels / largest * 255).round().astype(np.uint8))
 
 
 def _numbered(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -216,30 +221,3 @@ def _numbered(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
 
 def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _uint8(images: np.ndarray, where: str) -> np.ndarray:
-    """uint8 [N, C, H, W] from the layouts and types that people have."""
-    import numpy as np
-
-    if images.ndim == 3:
-        images = images[:, None]
-    elif images.ndim == 4 and images.shape[3] in (1, 3) and images.shape[1] not in (1, 3):
-        images = images.transpose(0, 3, 1, 2)
-    if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise DataError(
-            f"{where} must be [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels, "
-            f"not {list(images.shape)}"
-        )
-    if images.dtype == np.uint8:
-        return images
-    if images.dtype.kind not in "iuf":
-        raise DataError(f"{where} must be uint8, or floats in [0, 1], not {images.dtype}")
-    low, high = images.min(initial=0), images.max(initial=0)
-    if images.dtype.kind == "f" and low >= 0 and high <= 1:
-        return (images * 255).round().astype(np.uint8)
-    if images.dtype.kind in "iu" and low >= 0 and high <= 255:
-        return images.astype(np.uint8)
-    raise DataError(
-        f"{where} must be uint8, or floats in [0, 1], not {images.dtype} in {low:g}..{high:g}"
-    )
