@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dvae_core.latent.networks import CHUNK, HIDDEN, Networks
-from dvae_core.model.batches import scaled, to_device
+from dvae_core.model.batches import some_of
 from dvae_core.model.objective import Objective
 from dvae_core.plugin.given import Outputs, Sample
 from dvae_core.randomness import generator
@@ -21,7 +21,7 @@ class Losses:
     """The losses of the images that a snapshot looks at.
 
     Args:
-        images: uint8 [M, C, H, W].
+        images: uint8 or float32 [M, C, H, W].
         labels: int64 [M]; -1 is unlabelled.
         posterior: gives mean and log_var [M, D] of the images.
     """
@@ -46,13 +46,12 @@ class Losses:
         """As `Snapshot.test_losses`."""
         device, count, dim = self._networks.device, len(self._images), self._recipe.latent.dim
         noises = torch.randn((count, dim), generator=generator(self._recipe.seed, "test noise"))
-        everything = to_device(self._images, device)
         all_labels = torch.from_numpy(self._labels.copy()).to(device)
         sums = torch.zeros(2, dtype=torch.float64)
         with torch.inference_mode():
             for start in range(0, count, CHUNK):
                 part = slice(start, start + CHUNK)
-                images, labels = scaled(everything[part]), all_labels[part]
+                images, labels = some_of(self._images, part, device), all_labels[part]
                 sample = self._sampler(part, images)(noises[part].to(device))
                 logits = self._networks.logits(sample.z, labels)
                 losses = self._objective.reconstruction.loss(logits, images)
@@ -76,7 +75,7 @@ class Losses:
         with torch.inference_mode():
             for start in range(0, len(chosen), CHUNK):
                 part = chosen[start : start + CHUNK]
-                images = scaled(to_device(self._images[part], device))
+                images = some_of(self._images, part, device)
                 hidden = torch.full((len(part),), HIDDEN, device=device)
                 sampler = self._sampler(part, images)
                 log_weights = []

@@ -65,8 +65,9 @@ def image_judge_of(
 
     It draws no random number that a run would miss.
     """
-    labelled = data.train_labels >= 0
-    images, labels = data.train_images[labelled], data.train_labels[labelled]
+    images, labels = data.train_images, data.train_labels
+    if (labels < 0).any():
+        images, labels = images[labels >= 0], labels[labels >= 0]
     digest = hashlib.sha256(f"{VERSION} {len(data.classes)} {images.shape}".encode())
     digest.update(np.ascontiguousarray(images).data)
     digest.update(np.ascontiguousarray(labels).data)
@@ -140,7 +141,7 @@ def _outputs(network: nn.Module, images: np.ndarray) -> Tensor:
     parts = []
     with torch.inference_mode():
         for start in range(0, len(images), CHUNK):
-            chunk = torch.from_numpy(images[start : start + CHUNK]).to(device)
+            chunk = torch.from_numpy(np.array(images[start : start + CHUNK])).to(device)
             if chunk.dtype == torch.uint8:
                 chunk = scaled(chunk)
             parts.append(network(chunk.float()))

@@ -18,7 +18,7 @@ UNPACKED_FREELY = 2**30
 LARGEST_RATIO = 200
 """An array may unpack to so many bytes, or to so many times the file, before it is a bomb."""
 MAPPED_FROM = 2**28
-"""From so many bytes on, an array of uint8 that lies in the file as it is stays there."""
+"""From so many bytes on, arrays of uint8 or float32 stay in a file where they lie as they are."""
 
 
 def read_npz(path: Path, names: Iterable[str]) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -70,7 +70,7 @@ def _mapped(
     with archive.open(entry) as member:
         shape, fortran, dtype = _header(member)
         start = member.tell()
-        if dtype != np.uint8 or fortran:
+        if dtype not in (np.uint8, np.float32) or fortran:
             return None
         while member.read(2**20):  # to its end, where the checksum is compared
             pass
