@@ -10,16 +10,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from dvae_core import DataError, Dataset, LabelledImages, RecipePath
-from dvae_plugins.datasets.arrays import read_npz
+from dvae_core import (
+    DataError,
+    Dataset,
+    LabelledImages,
+    RecipePath,
+    as_uint8,
+    pictures_in,
+    read_npz,
+    read_picture,
+)
 
 if TYPE_CHECKING:
     import numpy as np
-    from PIL.Image import Image
 
 PARTS = ("", "test_", "validation_")
 ARRAYS = (*(f"{part}{name}" for part in PARTS for name in ("images", "labels")), "classes")
-ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 
 
 class _OwnDataset(Dataset):
@@ -75,7 +81,7 @@ class NPZ(_OwnDataset):
         labels = dict(zip(parts, np.split(numbers, ends), strict=True))
         classes = tuple(map(str, arrays["classes"].ravel())) if "classes" in arrays else names
         images = {
-            part: _uint8(arrays[f"{part}images"], f"{self.path}: {part}images") for part in parts
+            part: as_uint8(arrays[f"{part}images"], f"{self.path}: {part}images") for part in parts
         }
         if len(images[""]) != len(labels[""]):
             raise DataError(f"{self.path}: {len(images[''])} images and {len(labels[''])} labels")
@@ -134,8 +140,8 @@ class ImageFolder(_OwnDataset):
         folders = sorted(f for f in self.path.iterdir() if f.is_dir() and f.name[0] != ".")
         images, labels = [], []
         for label, folder in enumerate(folders):
-            for file in sorted(_images_in(folder)):
-                images.append(self._image(file))
+            for file in sorted(pictures_in(folder)):
+                images.append(read_picture(file, self.channels, self.resize))
                 labels.append(label)
                 if images[-1].shape != images[0].shape:
                     raise DataError(
@@ -145,7 +151,7 @@ class ImageFolder(_OwnDataset):
                     )
         if not images:
             raise DataError(f"{self.path}: no images in {len(folders)} folders; one folder a class")
-        elsewhere = [*_images_in(self.path), *(f for c in folders for f in _images_below(c))]
+        elsewhere = [*pictures_in(self.path), *(f for c in folders for f in _images_below(c))]
         if elsewhere:
             warnings.warn(
                 f"{len(elsewhere)} images, such as {min(elsewhere)}, lie in no class's own folder "
@@ -155,52 +161,9 @@ class ImageFolder(_OwnDataset):
         names = tuple(folder.name for folder in folders)
         return self._split(np.stack(images), np.array(labels, dtype=np.int64), names)
 
-    def _image(self, file: Path) -> np.ndarray:
-        """uint8 [C, H, W]."""
-        import numpy as np
-        from PIL import Image
-
-        try:
-            with Image.open(file) as opened:
-                if getattr(opened, "n_frames", 1) > 1:
-                    warnings.warn("of files with several images the first one counts", stacklevel=2)
-                image = _eight_bits(opened).convert("L" if self.channels == 1 else "RGB")
-                if self.resize is not None:
-                    image = image.resize(self.resize[::-1], Image.Resampling.BILINEAR)
-                pixels = np.asarray(image)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise DataError(f"{file}: no readable image: {error}") from error
-        return pixels[None] if self.channels == 1 else pixels.transpose(2, 0, 1)
-
-
-def _images_in(folder: Path) -> list[Path]:
-    return [f for f in folder.iterdir() if f.suffix.lower() in ENDINGS and f.is_file()]
-
 
 def _images_below(folder: Path) -> list[Path]:
-    return [f for inner in folder.rglob("*/") if inner != folder for f in _images_in(inner)]
-
-
-def _eight_bits(image: Image) -> Image:
-    """An image of 16 or 32 bits a pixel, which Pillow would clip, scaled to 8; any other as it is.
-
-    Raises:
-        ValueError: floats that do not lie in [0, 1], or integers of more than 16 bits.
-    """
-    import numpy as np
-    from PIL.Image import fromarray
-
-    if image.mode != "F" and not image.mode.startswith("I"):
-        return image
-    pixels = np.asarray(image)
-    low, high = pixels.min(), pixels.max()
-    if image.mode == "F":
-        largest, wanted = 1.0, "floats in [0, 1]"
-    else:
-        largest, wanted = 65535.0, "integers of 16 bits"
-    if not 0 <= low <= high <= largest:
-        raise ValueError(f"its pixels are {low:g}..{high:g}, not {wanted}")
-    return fromarray((pixels / largest * 255).round().astype(np.uint8))
+    return [f for inner in folder.rglob("*/") if inner != folder for f in pictures_in(inner)]
 
 
 def _numbered(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -216,30 +179,3 @@ def _numbered(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
 
 def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _uint8(images: np.ndarray, where: str) -> np.ndarray:
-    """uint8 [N, C, H, W] from the layouts and types that people have."""
-    import numpy as np
-
-    if images.ndim == 3:
-        images = images[:, None]
-    elif images.ndim == 4 and images.shape[3] in (1, 3) and images.shape[1] not in (1, 3):
-        images = images.transpose(0, 3, 1, 2)
-    if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise DataError(
-            f"{where} must be [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels, "
-            f"not {list(images.shape)}"
-        )
-    if images.dtype == np.uint8:
-        return images
-    if images.dtype.kind not in "iuf":
-        raise DataError(f"{where} must be uint8, or floats in [0, 1], not {images.dtype}")
-    low, high = images.min(initial=0), images.max(initial=0)
-    if images.dtype.kind == "f" and low >= 0 and high <= 1:
-        return (images * 255).round().astype(np.uint8)
-    if images.dtype.kind in "iu" and low >= 0 and high <= 255:
-        return images.astype(np.uint8)
-    raise DataError(
-        f"{where} must be uint8, or floats in [0, 1], not {images.dtype} in {low:g}..{high:g}"
-    )
