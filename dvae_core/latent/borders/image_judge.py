@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from dvae_core.errors import DvaeError
 from dvae_core.files import write_atomically
-from dvae_core.model.batches import scaled
+from dvae_core.model.batches import as_tensor, scaled
 from dvae_core.model.data import cache_folder
 from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.randomness import set_aside
@@ -140,7 +140,7 @@ def _outputs(network: nn.Module, images: np.ndarray) -> Tensor:
     parts = []
     with torch.inference_mode():
         for start in range(0, len(images), CHUNK):
-            chunk = torch.from_numpy(images[start : start + CHUNK]).to(device)
+            chunk = as_tensor(images[start : start + CHUNK]).to(device)
             if chunk.dtype == torch.uint8:
                 chunk = scaled(chunk)
             parts.append(network(chunk.float()))
