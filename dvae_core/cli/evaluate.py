@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dvae_core.cli import completing
 from dvae_core.cli.looking import EpochOption, SplitOption
 
 if TYPE_CHECKING:
@@ -24,7 +25,12 @@ EXAMPLES = (
 
 def evaluate(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="A run folder; the run may still be training.")
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="A run folder; the run may still be training.",
+            autocompletion=completing.runs,
+        ),
     ],
     epoch: EpochOption = None,
     split: SplitOption = "test",
@@ -32,6 +38,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="NAME",
+            autocompletion=completing.metrics,
             help="Measure this instead of the recipe's metrics; repeat for several.",
         ),
     ] = None,

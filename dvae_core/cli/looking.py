@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dvae_core.cli import completing
+
 if TYPE_CHECKING:
     from dvae_core.cli.progress import Lines
 
@@ -43,7 +45,9 @@ def check_suffix(out: Path | None, *known: str) -> None:
         raise typer.BadParameter(text, param_hint="--out")
 
 
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+RunPath = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run folder.", autocompletion=completing.runs)
+]
 EpochOption = Annotated[
     str | None,
     typer.Option(
