@@ -12,6 +12,7 @@ from .model.posteriors import IndependentNormal as IndependentNormal
 from .pages.explore.page import explore_page as explore_page
 from .pages.run_report import run_report as run_report
 from .pages.sweep_report import sweep_report as sweep_report
+from .plugin.arrays import read_npz as read_npz
 from .plugin.given import Job as Job
 from .plugin.given import Jobs as Jobs
 from .plugin.given import Model as Model
@@ -38,6 +39,10 @@ from .plugin.labelled_images import LabelledImages as LabelledImages
 from .plugin.labelled_images import class_number as class_number
 from .plugin.labelled_images import pairs_of as pairs_of
 from .plugin.labelled_images import short_name as short_name
+from .plugin.pictures import as_float32 as as_float32
+from .plugin.pictures import as_uint8 as as_uint8
+from .plugin.pictures import pictures_in as pictures_in
+from .plugin.pictures import read_picture as read_picture
 from .recipe.goal import Goal as Goal
 from .recipe.recipe import load_recipe as load_recipe
 from .runs.comparison import compare_runs as compare_runs

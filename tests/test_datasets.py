@@ -330,7 +330,7 @@ def in_the_file(array):
 
 
 def test_large_arrays_stay_in_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("dvae_plugins.datasets.arrays.MAPPED_FROM", 300)
+    monkeypatch.setattr("dvae_core.plugin.arrays.MAPPED_FROM", 300)
     path = tmp_path / "own.npz"
     images = large_npz(path)
     data = load_data(NPZ(path=path))
@@ -350,7 +350,7 @@ def test_packed_arrays_and_small_ones_are_loaded(tmp_path, monkeypatch):
     path = tmp_path / "own.npz"
     images = large_npz(path)
     assert not in_the_file(load_data(NPZ(path=path)).train_images)
-    monkeypatch.setattr("dvae_plugins.datasets.arrays.MAPPED_FROM", 300)
+    monkeypatch.setattr("dvae_core.plugin.arrays.MAPPED_FROM", 300)
     large_npz(path, np.savez_compressed)
     data = load_data(NPZ(path=path))
     assert not in_the_file(data.train_images)
@@ -358,7 +358,7 @@ def test_packed_arrays_and_small_ones_are_loaded(tmp_path, monkeypatch):
 
 
 def test_damage_in_an_array_that_stays_in_the_file_is_found(tmp_path, monkeypatch):
-    monkeypatch.setattr("dvae_plugins.datasets.arrays.MAPPED_FROM", 300)
+    monkeypatch.setattr("dvae_core.plugin.arrays.MAPPED_FROM", 300)
     path = tmp_path / "own.npz"
     images = large_npz(path)
     content = bytearray(path.read_bytes())

@@ -171,3 +171,9 @@ def test_the_tutorials_components_conform_and_train():
         means.append(training.ledger.means()["train/loss"])
         training.finish_epoch()
     assert means[-1] < means[0]
+
+
+def test_what_is_cited_is_this_version():
+    cited = dict(re.findall(r"^([\w-]+): (.+)$", (ROOT / "CITATION.cff").read_text(), re.M))
+    assert cited["version"] == dvae_core.__version__
+    assert cited["license"] == "MIT"

@@ -28,7 +28,7 @@ import numpy as np
 import pytest
 import tomli_w
 import torch
-from dvae_plugins.datasets import arrays, idx
+from dvae_plugins.datasets import idx
 from dvae_plugins.datasets.idx import FashionMNIST
 from dvae_plugins.datasets.own import NPZ
 from dvae_plugins.datasets.through_torchvision import KMNIST
@@ -40,6 +40,7 @@ from dvae_core.cli import main
 from dvae_core.errors import DvaeError, RecipeError, RunFolderError
 from dvae_core.model.data import load_data
 from dvae_core.pages.run_report import sections_of
+from dvae_core.plugin import arrays
 from dvae_core.plugin.registry import load_registry
 from dvae_core.recipe.recipe import Recipe, load_recipe
 from dvae_core.recipe.source import DEEPEST, LARGEST_FILE, read_source

@@ -12,8 +12,10 @@ from dvae_core.cli import (
     check_plugin,
     compare,
     copy,
+    decode,
     describe,
     doctor,
+    encode,
     evaluate,
     explore,
     export,
@@ -24,6 +26,7 @@ from dvae_core.cli import (
     recipes,
     report,
     run,
+    sample,
     schema,
     show,
     streams,
@@ -45,7 +48,8 @@ app = typer.Typer(
 )
 for module in (
     run, sweep, recipes, copy, list_plugins, describe, validate, show, plan, schema, evaluate,
-    compare, morph, explore, report, export, new_plugin, check_plugin, doctor,
+    compare, morph, explore, encode, decode, sample, report, export, new_plugin, check_plugin,
+    doctor,
 ):  # fmt: skip
     # A verb is a module with a function of its name, and the examples that end its help.
     verb = module.__name__.rpartition(".")[2]

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from dvae_core.cli import completing
+
 EXAMPLES = (
     "dvae compare runs",
     "dvae compare runs/mnist_abs-20260101-120000-abcd runs/mnist_square-20260101-121500-efgh",
@@ -18,7 +20,11 @@ EXAMPLES = (
 def compare(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="Run folders, or folders of run folders."),
+        typer.Argument(
+            metavar="RUN...",
+            help="Run folders, or folders of run folders.",
+            autocompletion=completing.runs,
+        ),
     ],
     metric: Annotated[
         list[str] | None,

@@ -3,30 +3,46 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dvae_core.cli import completing
 from dvae_core.cli.kinds import check_kind
 from dvae_core.errors import RecipeError
 
 if TYPE_CHECKING:
     from dvae_core.plugin.keys import Key
+    from dvae_core.plugin.registry import Provider
 
 
 EXAMPLES = (
     "dvae describe schedule sigmoid",
     "dvae describe dataset npz",
     "dvae describe train",
+    "dvae describe metric borders --json",
 )
 
 
 def describe(
-    kind: Annotated[str, typer.Argument(help="Such as schedule or dataset; or train, a table.")],
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="Such as schedule or dataset; or train, a table.",
+            autocompletion=completing.kinds_and_tables,
+        ),
+    ],
     name: Annotated[
-        str | None, typer.Argument(help="The component's name in recipes; none for a table.")
+        str | None,
+        typer.Argument(
+            help="The component's name in recipes; none for a table.",
+            autocompletion=completing.components,
+        ),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show a component: its help, its keys, who provides it, and a piece of recipe to paste.
 
@@ -39,7 +55,11 @@ def describe(
         if name is not None:
             raise RecipeError(f"{kind} is a table: dvae describe {kind} shows all of it")
         table = TABLES[kind]
-        _print(f"[{kind}]", "a table of the core", table.__doc__, table_keys(table))
+        rows = table_keys(table)
+        if as_json:
+            _print_json(kind, None, table.__doc__, rows)
+        else:
+            _print(f"[{kind}]", "a table of the core", table.__doc__, rows)
         return
     from dvae_core.plugin.registry import UnknownComponent, load_registry
 
@@ -52,10 +72,41 @@ def describe(
     except UnknownComponent as error:
         raise RecipeError(str(error)) from None
     cls = provider.component
+    paste = snippet(cls, name)
+    explains, better = getattr(cls, "explains", {}), getattr(cls, "directions", {})
+    if as_json:
+        figures = [
+            {"name": figure, "better": better.get(figure), "help": text}
+            for figure, text in explains.items()
+        ]
+        _print_json(kind, provider, cls.__doc__, keys(cls), paste, figures)
+        return
     origin = f"from plugin {provider.plugin}, {provider.distribution} {provider.version}"
-    _print(f"{kind} {provider.name}", origin, cls.__doc__, keys(cls), snippet(cls, name))
-    if explains := getattr(cls, "explains", None):
-        _print_figures(explains, getattr(cls, "directions", {}))
+    _print(f"{kind} {provider.name}", origin, cls.__doc__, keys(cls), paste)
+    if explains:
+        _print_figures(explains, better)
+
+
+def _print_json(
+    kind: str,
+    provider: Provider | None,
+    text: str | None,
+    rows: list[Key],
+    paste: str | None = None,
+    figures: Sequence[Any] = (),
+) -> None:
+    found = {
+        "kind": kind,
+        "name": provider.name if provider else None,
+        "plugin": provider.plugin if provider else None,
+        "distribution": provider.distribution if provider else None,
+        "version": provider.version if provider else None,
+        "help": inspect.cleandoc(text or ""),
+        "keys": [asdict(key) for key in rows],
+        "recipe": paste,
+        "figures": list(figures),
+    }
+    print(json.dumps(found, indent=2))
 
 
 def _print(title: str, origin: str, text: str | None, rows: list[Key], paste: str = "") -> None:

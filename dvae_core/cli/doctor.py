@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = ("dvae doctor", "dvae doctor --full", "dvae doctor --json")
 
-OPTIONAL = ("onnx", "optuna", "ray", "safetensors", "submitit", "tensorboard")
+OPTIONAL = (
+    "onnx", "optuna", "pandas", "pyarrow", "ray", "safetensors", "submitit", "tensorboard",
+)  # fmt: skip
 """Packages that extras bring, by distribution."""
 
 Facts = dict[str, str]

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dvae_core.cli import completing
+from dvae_core.cli.looking import EpochOption, SplitOption
+
 if TYPE_CHECKING:
     from dvae_core.latent.evaluation import Evaluation
-    from dvae_core.plugin.labelled_images import Split
-    from dvae_core.runs.checkpoints import Epoch
 
 
 EXAMPLES = (
@@ -24,22 +25,20 @@ EXAMPLES = (
 
 def evaluate(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="A run folder; the run may still be training.")
-    ],
-    epoch: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|best",
-            help="The epoch whose checkpoint is measured; the newest if left out.",
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="A run folder; the run may still be training.",
+            autocompletion=completing.runs,
         ),
-    ] = None,
-    split: Annotated[
-        str, typer.Option(metavar="test|val", help="Measure the test or the validation images.")
-    ] = "test",
+    ],
+    epoch: EpochOption = None,
+    split: SplitOption = "test",
     metric: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
+            autocompletion=completing.metrics,
             help="Measure this instead of the recipe's metrics; repeat for several.",
         ),
     ] = None,
@@ -48,14 +47,13 @@ def evaluate(
     """Measure the metrics of a run's recipe, and the reconstruction and kl of the images."""
     from dvae_core.cli.progress import patience
 
-    which, part = _epoch(epoch), _split(split)
     with patience() as watcher:
         watcher.stage("loading the run")
         from dvae_core.errors import RunFolderError
         from dvae_core.latent.loaded_run import load_run
 
-        loaded = load_run(run, which, watch=watcher)
-        found = loaded.evaluate(metric, watch=watcher, split=part)
+        loaded = load_run(run, epoch, watch=watcher)  # type: ignore[arg-type]
+        found = loaded.evaluate(metric, watch=watcher, split=split)  # type: ignore[arg-type]
         for failure in found.failures:
             watcher.say(failure)
         try:
@@ -70,20 +68,6 @@ def evaluate(
         _print_table(loaded.folder.name, found)
     if found.failures:
         raise typer.Exit(1)
-
-
-def _epoch(text: str | None) -> Epoch | None:
-    if text is None or text == "best":
-        return text  # type: ignore[return-value]
-    if not text.isdecimal():
-        raise typer.BadParameter(f'{text!r} is neither a number nor "best"', param_hint="--epoch")
-    return int(text)
-
-
-def _split(text: str) -> Split:
-    if text not in ("test", "val"):
-        raise typer.BadParameter(f'{text!r} is neither "test" nor "val"', param_hint="--split")
-    return text  # type: ignore[return-value]
 
 
 def _print_table(run: str, found: Evaluation) -> None:

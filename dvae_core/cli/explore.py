@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dvae_core.cli import streams
+from dvae_core.cli import completing, streams
 
 if TYPE_CHECKING:
     from dvae_core.pages.explore.server import Server
@@ -25,7 +25,11 @@ EXAMPLES = (
 def explore(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="Run folders; several stand side by side."),
+        typer.Argument(
+            metavar="RUN...",
+            help="Run folders; several stand side by side.",
+            autocompletion=completing.runs,
+        ),
     ],
     html: Annotated[
         Path | None,

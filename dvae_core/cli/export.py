@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dvae_core.cli import streams
+from dvae_core.cli.looking import RunPath
 
 EXAMPLES = (
     "dvae export runs/mnist_abs-20260101-120000-abcd",
@@ -16,7 +17,7 @@ EXAMPLES = (
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    run: RunPath,
     out: Annotated[
         Path | None, typer.Option(help="Where the files go; the run folder's export/ if left out.")
     ] = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dvae_core.cli import streams
+from dvae_core.cli import completing, streams
 from dvae_core.cli.kinds import check_kind
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ EXAMPLES = (
 
 
 def list_plugins(
-    kind: Annotated[str | None, typer.Option(help="Only this kind.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Only this kind.", autocompletion=completing.kinds)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """Show every component that recipes can name, what else plugins add, and broken plugins."""

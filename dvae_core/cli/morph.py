@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import enum
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dvae_core.cli import streams
+from dvae_core.cli.looking import RunPath
+
+if TYPE_CHECKING:
+    from dvae_core.latent.morph import Morph
 
 EXAMPLES = (
     "dvae morph runs/mnist_borders-20260101-120000-abcd 0 8",
@@ -22,7 +27,7 @@ class Route(enum.StrEnum):
 
 
 def morph(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    run: RunPath,
     a: Annotated[str, typer.Argument(metavar="A", help="A class, by name or number.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
     steps: Annotated[int, typer.Option(min=2, max=100, help="Images on the path.")] = 16,
@@ -42,6 +47,7 @@ def morph(
     out: Annotated[
         Path | None, typer.Option(help="The PNG file; one in the run folder if left out.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Draw the path from one class to another: its images, both judges' verdicts, the map."""
     from dvae_core.cli.progress import patience
@@ -83,8 +89,38 @@ def morph(
         make_folder(file.parent, parents=True, inside=run if out is None else None)
         write = write_atomically if out is None else write_out
         write(file, png(draw_morph(snapshot, found)))
-        streams.show(file)
-        if animate:
+        moving = file.with_suffix(".gif") if animate else None
+        if moving is not None:
             watcher.stage("drawing the moving picture")
-            write(file.with_suffix(".gif"), animate_morph(snapshot, found))
-            streams.show(file.with_suffix(".gif"))
+            write(moving, animate_morph(snapshot, found))
+    if as_json:
+        print(json.dumps(_facts(found, loaded.classes, file, moving), indent=2))
+        return
+    for written in (file, moving):
+        if written is not None:
+            streams.show(written)
+
+
+def _facts(
+    found: Morph, classes: tuple[str, ...], file: Path, moving: Path | None
+) -> dict[str, Any]:
+    steps = [
+        {
+            "latent_judge": classes[verdict] if verdict >= 0 else None,
+            "image_judge": classes[int(seen.argmax())],
+            "image_judge_probability": float(seen.max()),
+        }
+        for verdict, seen in zip(found.verdicts, found.probabilities, strict=True)
+    ]
+    return {
+        "a": classes[found.a],
+        "b": classes[found.b],
+        "route": found.route,
+        "direct": found.direct,
+        "strangers": [classes[c] for c in found.strangers],
+        "crosses_void": found.crosses_void,
+        "realism": found.realism,
+        "steps": steps,
+        "picture": str(file),
+        "animation": None if moving is None else str(moving),
+    }

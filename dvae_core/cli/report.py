@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dvae_core.cli import streams
+from dvae_core.cli import completing, streams
 from dvae_core.errors import RunFolderError
 
 EXAMPLES = (
@@ -18,7 +18,14 @@ EXAMPLES = (
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run's or a sweep's folder.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            help="A run's or a sweep's folder.",
+            autocompletion=completing.runs,
+        ),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Where it goes; the folder's report.html if left out."),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dvae_core.cli import streams
+from dvae_core.cli import completing, streams
 from dvae_core.cli.recipe_file import MaybeRecipeFile
 from dvae_core.errors import RecipeError
 from dvae_core.training.ranks.torchrun import Process
@@ -34,7 +34,10 @@ def run(
     overrides: Overrides = None,
     out: Annotated[Path, typer.Option(help="Where the run folder is made.")] = Path("runs"),
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with this run folder.")
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Go on with this run folder.", autocompletion=completing.runs
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and build the model, no more.")

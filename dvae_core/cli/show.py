@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from dvae_core.cli.recipe_file import RecipeFile
 from dvae_core.cli.run import Overrides
@@ -19,10 +23,15 @@ UNKNOWN = "?"
 EXAMPLES = (
     "dvae show recipes/mnist_abs.toml",
     "dvae show recipes/mnist_abs.toml --set kl.name=square",
+    "dvae show mnist_abs --json",
 )
 
 
-def show(recipe: RecipeFile, overrides: Overrides = None) -> None:
+def show(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
     """Show the resolved recipe as TOML, each value with its origin, and draw its weights."""
     from rich.text import Text
 
@@ -30,6 +39,9 @@ def show(recipe: RecipeFile, overrides: Overrides = None) -> None:
     from dvae_core.recipe.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())
+    if as_json:
+        _print_json(loaded)
+        return
     lines = list(_table_lines(loaded, loaded.to_table(), ()))
     width = max(len(text) for text, origin in lines if origin)
     console = PlainConsole(highlight=False, soft_wrap=True)
@@ -41,6 +53,28 @@ def show(recipe: RecipeFile, overrides: Overrides = None) -> None:
         console.print(line)
     for text in (*loss_lines(loaded), *weight_lines(loaded)):
         console.print(Text(text), soft_wrap=True)
+
+
+def _print_json(recipe: Recipe) -> None:
+    from dvae_core.recipe.balance import balance
+
+    table = recipe.to_table()
+    loss = balance(recipe, recipe.train_images, recipe.dataset.image_shape())
+    found = {"recipe": table, "origins": dict(_origins(recipe, table, ())), "loss": asdict(loss)}
+    print(json.dumps(found, indent=2, default=str))  # a date is no JSON
+
+
+def _origins(recipe: Recipe, table: Any, at: tuple) -> Iterator[tuple[str, str]]:
+    """The origin of each value, by its place."""
+    items = table.items() if isinstance(table, dict) else enumerate(table)
+    for key, value in items:
+        nested = isinstance(value, dict) or (
+            value and isinstance(value, list) and isinstance(value[0], dict)
+        )
+        if nested:
+            yield from _origins(recipe, value, (*at, key))
+        else:
+            yield ".".join(map(str, (*at, key))), recipe.origin((*at, key))
 
 
 def _table_lines(recipe: Recipe, table: dict[str, Any], at: tuple) -> Iterator[tuple[str, str]]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dvae_core.errors import RunFolderError
+from dvae_core.errors import DataError, RunFolderError
+from dvae_core.latent.encodings import Encodings
 from dvae_core.latent.evaluation import Evaluation, choose_metrics, measure
 from dvae_core.latent.networks import HIDDEN, Networks, as_arrays
+from dvae_core.latent.new_images import check_images
 from dvae_core.latent.snapshot import Snapshot
 from dvae_core.model.data import difference, load_data
 from dvae_core.model.device import device_of, is_available, place
@@ -58,6 +61,56 @@ class LoadedRun:
     def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """mean and log_var [P, D] of images [P, C, H, W], uint8 or float in [0, 1]."""
         return self._networks.encode(images)
+
+    def encodings(self, images: np.ndarray, *, watch: Watch | None = None) -> Encodings:
+        """Where images lie, what both judges and the head say of them, and how they come back.
+
+        The judges are those of the run's own training images, which are loaded the first time. The
+        image judge is trained once for a data set, which takes a while, and kept in the cache.
+        Where the data cannot be had there are no judges, with a warning.
+
+        Args:
+            images: [P, C, H, W], uint8 or float in [0, 1].
+            watch: who is told what goes on.
+
+        Raises:
+            DataError: they are no images as the run has them.
+        """
+        watch = watch or Watch()
+        check_images(images, self.model.image_shape)
+        watch.stage("encoding the images")
+        mean, log_var = self.encode(images)
+        reconstruction = self._networks.reconstruction(images, mean)
+        found = Encodings(self.classes, mean, log_var, reconstruction, self.classify(mean))
+        try:
+            watch.stage("asking the judges")
+            snapshot = self.snapshot(watch)
+            votes, void = snapshot.judge.seen(mean)
+            seen = snapshot.image_judge.probabilities(images)
+        except DataError as error:
+            watch.warn(f"without the judges: {error}")
+            return found
+        return replace(found, latent_judge=votes, void=void, image_judge=seen)
+
+    def draw(
+        self, count: int, label: int | None = None, *, seed: int = 0, watch: Watch | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Latent points [P, D] as training draws them, and the classes [P] of their images.
+
+        Each is a sample of the posterior of a training image that is drawn too, from all of them or
+        from a class: together they follow the aggregate posterior, of the class if one is named,
+        whatever the prior. `decode(*draw(64, 0))` are images.
+
+        Args:
+            count: P.
+            label: the class, by number.
+            seed: of all that is drawn.
+            watch: who is told what goes on.
+
+        Raises:
+            DataError: the data cannot be had, or has no image of the class.
+        """
+        return self.snapshot(watch).draw(count, label, seed=seed)
 
     def decode(self, points: np.ndarray, labels: np.ndarray | int = HIDDEN) -> np.ndarray:
         """Images float32 [P, C, H, W] in [0, 1] of latent points [P, D].

@@ -72,6 +72,19 @@ class Networks:
             return None
         return self._through(lambda z: head(z).float().softmax(dim=1), points)
 
+    def draw(self, images: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """A sample [P, D] of each image's posterior; the noise [P, D] is standard normal."""
+        return self._through(lambda some, noise: self.model.sample(some, noise).z, images, noise)
+
+    def reconstruction(self, images: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """The recipe's loss [P] between images and what is decoded, with no label, at points."""
+        model, hidden = self.model, np.full(len(points), HIDDEN)
+
+        def loss(images: Tensor, z: Tensor, labels: Tensor) -> Tensor:
+            return model.reconstruction.loss(model.decode(z, labels), images)
+
+        return self._through(loss, images, points, hidden)
+
     def features(self, images: Tensor) -> Tensor:
         """Of images [P, C, H, W] on the device, [P, F]."""
         return self._in_pieces(self.model.encoder, images)

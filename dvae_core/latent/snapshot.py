@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dvae_core.errors import DvaeError
+from dvae_core.errors import DataError, DvaeError
 from dvae_core.latent.borders.image_judge import ImageJudge, image_judge_of
 from dvae_core.latent.borders.judge import Judge, K
 from dvae_core.latent.borders.paths import LINES, STEPS, Paths, paths
@@ -257,6 +257,19 @@ class Snapshot:
         if labels is None:
             labels = HIDDEN if self.shown_class is None else self.shown_class
         return self._networks.decode(points, labels)
+
+    def draw(
+        self, count: int, label: int | None = None, *, seed: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `LoadedRun.draw`."""
+        labels = self._data.train_labels
+        some = np.arange(len(labels)) if label is None else np.flatnonzero(labels == label)
+        if not len(some):
+            raise DataError(f"no training image has the class {label}, so none can be drawn from")
+        random = np.random.default_rng(seed)
+        chosen = random.choice(some, count)
+        noise = random.standard_normal((count, self.latent_dim))
+        return self._networks.draw(self._data.train_images[chosen], noise), labels[chosen]
 
     @property
     def parameters(self) -> dict[str, np.ndarray]:

@@ -77,7 +77,7 @@ class Judge:
     @cached_property
     def test_verdicts(self) -> np.ndarray:
         """`verdicts` of the test means."""
-        return np.where(self._test_seen[1] > self.void, VOID, self.test_votes)
+        return np.where(self._test_seen[1], VOID, self.test_votes)
 
     def accuracy(self, test_labels: np.ndarray) -> float:
         """How often the vote is right at the test means, of those [M] that have a label.
@@ -92,19 +92,20 @@ class Judge:
 
     def verdicts(self, points: np.ndarray) -> np.ndarray:
         """The class [P] that each latent point [P, D] belongs to, or VOID."""
-        votes, loneliness = self._seen(points)
-        return np.where(loneliness > self.void, VOID, votes)
+        votes, void = self.seen(points)
+        return np.where(void, VOID, votes)
 
-    def _seen(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The class that wins the vote at points [P, D], and how lonely each of them lies."""
+    def seen(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The class [P] that wins the vote at points [P, D], and whether [P] the point is void."""
         distances, indices = self._neighbours(points, self.k)
         # The smallest of numbers keeps the ratio finite where images coincide.
         there = self._reaches[indices].mean(axis=1) + 1e-12
-        return self._vote(self._labels[indices]), (distances[:, -1] + 1e-12) / there
+        lonely = (distances[:, -1] + 1e-12) / there
+        return self._vote(self._labels[indices]), lonely > self.void
 
     @cached_property
     def _test_seen(self) -> tuple[np.ndarray, np.ndarray]:
-        return self._seen(self._test_means)
+        return self.seen(self._test_means)
 
     @cached_property
     def _reaches(self) -> np.ndarray:

@@ -10,23 +10,24 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from dvae_core import DataError, Dataset, LabelledImages, RecipePath
-from dvae_plugins.datasets.arrays import read_npz
-from dvae_plugins.datasets.pixels import (
-    channels_first,
-    exact,
-    one_channel,
-    resized,
-    rounded,
-    with_channels,
+from dvae_core import (
+    DataError,
+    Dataset,
+    LabelledImages,
+    RecipePath,
+    as_float32,
+    as_uint8,
+    pictures_in,
+    read_npz,
+    read_picture,
 )
+from dvae_plugins.datasets.pixels import resized, with_channels
 
 if TYPE_CHECKING:
     import numpy as np
 
 PARTS = ("", "test_", "validation_")
 ARRAYS = (*(f"{part}{name}" for part in PARTS for name in ("images", "labels")), "classes")
-ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 
 
 class _OwnDataset(Dataset):
@@ -106,9 +107,8 @@ class NPZ(_OwnDataset):
         )
 
     def _fitted(self, images: np.ndarray, where: str) -> np.ndarray:
-        scaled = exact if self.pixels == "float32" else rounded
-        images = scaled(channels_first(images, where), where)
-        return resized(with_channels(images, self.channels), self.resize)
+        scaled = as_float32 if self.pixels == "float32" else as_uint8
+        return resized(with_channels(scaled(images, where), self.channels), self.resize)
 
     def has_validation(self) -> bool | None:
         try:
@@ -151,11 +151,12 @@ class ImageFolder(_OwnDataset):
 
         if not self.path.is_dir():
             raise DataError(f"{self.path}: there is no such folder")
+        exact = self.pixels == "float32"
         folders = sorted(f for f in self.path.iterdir() if f.is_dir() and f.name[0] != ".")
         images, labels = [], []
         for label, folder in enumerate(folders):
-            for file in sorted(_images_in(folder)):
-                images.append(self._image(file))
+            for file in sorted(pictures_in(folder)):
+                images.append(read_picture(file, self.channels, self.resize, exact=exact))
                 labels.append(label)
                 if images[-1].shape != images[0].shape:
                     raise DataError(
@@ -165,7 +166,7 @@ class ImageFolder(_OwnDataset):
                     )
         if not images:
             raise DataError(f"{self.path}: no images in {len(folders)} folders; one folder a class")
-        elsewhere = [*_images_in(self.path), *(f for c in folders for f in _images_below(c))]
+        elsewhere = [*pictures_in(self.path), *(f for c in folders for f in _images_below(c))]
         if elsewhere:
             warnings.warn(
                 f"{len(elsewhere)} images, such as {min(elsewhere)}, lie in no class's own folder "
@@ -175,37 +176,9 @@ class ImageFolder(_OwnDataset):
         names = tuple(folder.name for folder in folders)
         return self._split(np.stack(images), np.array(labels, dtype=np.int64), names)
 
-    def _image(self, file: Path) -> np.ndarray:
-        """[C, H, W]."""
-        import numpy as np
-        from PIL import Image
-
-        try:
-            with Image.open(file) as opened:
-                if getattr(opened, "n_frames", 1) > 1:
-                    warnings.warn("of files with several images the first one counts", stacklevel=2)
-                image: Image.Image = opened
-                if opened.mode == "F" or opened.mode.startswith("I"):
-                    image = one_channel(opened, exact=self.pixels == "float32")
-                if image.mode != "F":
-                    image = image.convert("L" if self.channels == 1 else "RGB")
-                if self.resize is not None:
-                    image = image.resize(self.resize[::-1], Image.Resampling.BILINEAR)
-                found = np.asarray(image)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise DataError(f"{file}: no readable image: {error}") from error
-        found = found[None] if found.ndim == 2 else found.transpose(2, 0, 1)
-        if self.pixels == "float32":
-            found = exact(found, str(file)) if found.dtype == np.uint8 else found.clip(0, 1)
-        return with_channels(found[None], self.channels)[0]
-
-
-def _images_in(folder: Path) -> list[Path]:
-    return [f for f in folder.iterdir() if f.suffix.lower() in ENDINGS and f.is_file()]
-
 
 def _images_below(folder: Path) -> list[Path]:
-    return [f for inner in folder.rglob("*/") if inner != folder for f in _images_in(inner)]
+    return [f for inner in folder.rglob("*/") if inner != folder for f in pictures_in(inner)]
 
 
 def _numbered(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
