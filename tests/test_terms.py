@@ -4,11 +4,12 @@ import dataclasses
 import itertools
 import math
 import signal
+import statistics
 from types import SimpleNamespace
 
 import pytest
 import torch
-from dvae_plugins.terms import Aggregate, Border
+from dvae_plugins.terms import Aggregate, Border, Cells
 from torch import nn
 
 from dvae_core.errors import Interrupted, RecipeError
@@ -315,6 +316,66 @@ def test_it_needs_a_prior_with_places():
         Aggregate().build(model_with(Uniform()))
 
 
+def cells(means, memory=200):
+    model = model_with(Uniform(), classes=DIGITS[: len(means)])
+    model.take_prior(SimpleNamespace(means=torch.tensor(means)))
+    return Cells(memory=memory).build(model)
+
+
+def cost_of_normal(term, centres, std, batches=40):
+    """The mean cost of classes that are N(centre, std), once the memory knows them."""
+    torch.manual_seed(0)
+    costs = []
+    for _ in range(batches):
+        labels = torch.arange(len(centres)).repeat(50)
+        mean = torch.tensor(centres)[labels] + std * torch.randn(len(labels), 2)
+        costs.append(term(outputs_at(mean), labels).item())
+    return statistics.fmean(costs[batches // 2 :])
+
+
+@pytest.mark.parametrize("std", [1.0, 0.6, 0.2])
+def test_a_class_alone_is_to_be_as_wide_as_its_prior(std):
+    """Along each direction an image at std x is wanted at x, and the mean of x^2 is 1."""
+    far = [[0.0, 0], [30, 0]]
+    assert cost_of_normal(cells(far), far, std) == pytest.approx((1 - std) ** 2, abs=0.04)
+
+
+def test_a_class_ends_where_the_next_one_begins():
+    near = [[0.0, 0], [2, 0]]
+    term = cells(near)
+    _, quantiles = term._planned()
+    assert quantiles[0, :, 0].max() < 1.0 < quantiles[1, :, 0].min()  # along the first axis
+    # The two reach the border with twice the density that either would have alone.
+    share = (quantiles[0, :, 0] > 0.8).float().mean().item()
+    normal = torch.distributions.Normal(0.0, 1.0)
+    own, others = (
+        (normal.cdf(torch.tensor(1.0 - m)) - normal.cdf(torch.tensor(0.8 - m))) for m in (0, 2)
+    )
+    assert share == pytest.approx((own + others).item(), abs=0.02)
+    assert cost_of_normal(term, near, 1.0) > 0.05
+
+
+def test_cells_remember_the_latest_images_with_a_label():
+    term = cells([[0.0, 0], [30, 0]], memory=10)
+    term(outputs_at(torch.zeros(2, 2)), torch.full((2,), -1))
+    assert term.written.tolist() == [0, 0]
+    mean = torch.arange(14.0)[:, None].repeat(1, 2).requires_grad_()
+    labels = torch.tensor([0] * 12 + [1, -1])
+    term(outputs_at(mean), labels).backward()
+    assert term.written.tolist() == [12, 1]
+    assert sorted(term.past[:10, 0].tolist()) == list(range(2, 12))
+    assert term.past[10].tolist() == [12, 12]
+    assert mean.grad[-1].abs().sum() == 0
+    assert (mean.grad[:-1].abs().sum(dim=1) > 0).all()
+
+
+def test_cells_need_places_that_stay(recipe_file, tmp_path):
+    learned = 'kl={name="class_prior", means="learned"}'
+    recipe = load_recipe(recipe_file, [learned, 'terms=[{name="cells", weight=1.0}]'])
+    with pytest.raises(RecipeError, match="needs means that stay, not"):
+        run_recipe(recipe, tmp_path)
+
+
 def test_an_attentive_border_presses_where_validation_finds_a_pair_wanting():
     border = term(Uniform(), (("0", "8"), ("3", "5")), attentive=True)
     labels = torch.tensor([0, 8, 3, 5])
@@ -334,7 +395,8 @@ def test_a_run_with_terms_that_listen_goes_on_as_if_it_had_not_stopped(recipe_fi
         [
             'pairs=[["0", "2"]]',
             'kl={name="class_prior", means="planned", weight=0.5}',
-            'terms=[{name="aggregate", weight=1.0}, {name="border", attentive=true, weight=1.0}]',
+            'terms=[{name="aggregate", weight=1.0}, {name="cells", weight=1.0}, '
+            '{name="border", attentive=true, weight=1.0}]',
             "dataset.validation_fraction=0.25",
             'evaluate.metrics=["borders"]',
             "train.labels_until=0.7",

@@ -17,6 +17,11 @@ FASTER, SLOWER = 1.5, 0.8
 """What a pair's strength is multiplied by after an evaluation that finds it wanting, or good."""
 WEAKEST, STRONGEST = 0.25, 4.0
 
+DIRECTIONS = 16
+"""In which the means of a class are compared with its cell, in a plane."""
+SAMPLES = 4000
+"""Points of each class that its cell is known by."""
+
 
 class Lines(nn.Module):
     """The cost of random points on the lines between classes: see the term `border`.
@@ -152,3 +157,82 @@ class Whole(nn.Module):
         # The batch is but a part of the moments, and its gradient as much too small.
         whole: Tensor = divergence.mean() * (1 + self.memory * classes / len(labels))
         return whole
+
+
+class Cells(nn.Module):
+    """How far each class's means are from filling its cell of the prior: see the term `cells`.
+
+    Args:
+        means: gives the prior's class means [K, D], which stay as they are.
+        memory: how many images of each class are remembered.
+    """
+
+    past: Tensor
+    written: Tensor
+
+    def __init__(self, means: Callable[[], Tensor], memory: int) -> None:
+        super().__init__()
+        self.means = means
+        self.memory = memory
+        centres = means().detach()
+        classes, dim = centres.shape
+        # The last row is nobody's: what is not to be remembered is written there.
+        self.register_buffer("past", centres.new_zeros(classes * memory + 1, dim))
+        self.register_buffer("written", torch.zeros(classes, dtype=torch.long).to(centres.device))
+        self.plan: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, outputs: Any, labels: Tensor) -> Tensor:
+        """The mean over the batch's labelled images, in squared latent units for one direction."""
+        if self.plan is None:
+            self.plan = self._planned()
+        directions, quantiles = self.plan
+        classes = len(quantiles)
+        own, known = labels.clamp(min=0), labels >= 0
+        seen = outputs.mean @ directions  # [B, P]
+        past = (self.past[:-1] @ directions).unflatten(0, (classes, self.memory))[own]
+        rank = (past < seen.detach()[:, None]).sum(dim=1)  # [B, P]
+        wanted = quantiles[own].gather(1, rank[:, None])[:, 0]
+        apart = (seen - wanted).square().mean(dim=1) * known
+        if self.training:
+            self._remember(outputs.mean.detach(), own, known)
+        return apart.sum() / known.sum().clamp(min=1)
+
+    def _planned(self) -> tuple[Tensor, Tensor]:
+        """Directions [D, P], and along each the quantiles [K, memory + 1, P] of a class's cell.
+
+        Where there is no memory yet, it is filled with what the plan has there.
+        """
+        centres = self.means().detach().double().cpu()
+        classes, dim = centres.shape
+        random = torch.Generator().manual_seed(0)
+        if dim == 2:  # evenly all round
+            angles = torch.arange(DIRECTIONS) * (torch.pi / DIRECTIONS)
+            directions = torch.stack([angles.cos(), angles.sin()]).double()
+        else:
+            drawn = torch.randn(dim, DIRECTIONS * max(1, dim - 1), generator=random).double()
+            directions = F.normalize(drawn, dim=0)
+        drawn = torch.randn(classes, SAMPLES, dim, generator=random).double() + centres[:, None]
+        nearest = torch.cdist(drawn.flatten(0, 1), centres).argmin(dim=1)
+        levels = (torch.arange(self.memory + 1) + 0.5) / (self.memory + 1)
+        quantiles, start = [], []
+        for c in range(classes):
+            cell = drawn.flatten(0, 1)[nearest == c]
+            if len(cell) < self.memory:  # crowded: it has hardly a place of its own
+                cell = drawn[c]
+            cell = cell[torch.randperm(len(cell), generator=random)]
+            quantiles.append(torch.quantile(cell @ directions, levels.double(), dim=0))
+            start.append(cell[: self.memory])
+        if not self.written.any():
+            self.past[:-1] = torch.cat(start).to(self.past)
+        return directions.to(self.past), torch.stack(quantiles).to(self.past)
+
+    def _remember(self, means: Tensor, own: Tensor, known: Tensor) -> None:
+        """Write means [B, D] over the oldest ones of their classes."""
+        classes = len(self.written)
+        members = (own[:, None] == torch.arange(classes, device=own.device)) & known[:, None]
+        order = (members.cumsum(dim=0) * members).sum(dim=1) - 1  # [B], within the class
+        count = members.sum(dim=0)
+        latest = known & (order >= count[own] - self.memory)
+        slot = own * self.memory + (self.written[own] + order) % self.memory
+        self.past[slot.where(latest, classes * self.memory)] = means.to(self.past)
+        self.written.add_(count)

@@ -113,6 +113,35 @@ class Aggregate(Term):
         return Whole(_class_means(model, 'the term "aggregate"'), self.memory)
 
 
+class Cells(Term):
+    """Classes that fill their cells of the prior, up to the borders and not beyond.
+
+    The cell of class c is the even mixture of all N(m_c, 1) where m_c is the nearest mean. Guidance
+    leaves a strip empty along each border, and images that are drawn towards it pile up beside it;
+    this wants the means of each class's images to lie as densely as its cell, all the way. It is
+    the sliced Wasserstein distance between the two (Kolouri et al., arXiv:1804.01947): along each
+    of 16 directions (16 (D - 1) random ones in D dimensions, D > 2) the squared distance between an
+    image's mean and the quantile of the cell that has its rank among the last `memory` images of
+    the class.
+
+    The prior's means must be fixed, as those of `class_prior` are that are given or planned.
+    """
+
+    name = "cells"
+
+    memory: int = Field(default=200, ge=10)
+    """Images of each class that ranks go by."""
+
+    def build(self, model: Model) -> Callable[[Any, Tensor], Tensor]:
+        from dvae_plugins.bordering import Cells as Module
+
+        who = 'the term "cells"'
+        means = _class_means(model, who)
+        if means().requires_grad:
+            raise ValueError(f'{who} needs means that stay, not kl.means = "learned"')
+        return Module(means, self.memory)
+
+
 def _class_means(model: Model, who: str) -> Callable[[], Tensor]:
     """The prior's class means [K, D], as they are when asked.
 
@@ -166,4 +195,4 @@ def _check_possible(pairs: tuple[tuple[int, int], ...], classes: tuple[str, ...]
 
 @hookimpl
 def register_terms() -> list[type[Term]]:
-    return [Border, Aggregate]
+    return [Border, Aggregate, Cells]
