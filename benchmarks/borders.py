@@ -33,6 +33,7 @@ DIGITS = (
     "train.epochs=150",
 )
 LET_GO = "train.labels_until=0.67"
+SPREAD = "dataset.spread_labels=true"
 PLAIN = ('kl.means="learned"', "terms=[]", "pairs=[]")
 WIDE = ("evaluate.plots=[]", "kl.allow_crowded=true")
 
@@ -56,6 +57,12 @@ CASES = {
     "digits-4": Case("digits", 4, DIGITS),
     "digits-9": Case("digits", 9, DIGITS),
     "mnist-4-let-go": Case("MNIST, labels let go", 4, (*MNIST, LET_GO)),
+    "mnist-4-tenth": Case(
+        "MNIST, a tenth of the labels", 4, (*MNIST, "dataset.labelled_fraction=0.1", SPREAD)
+    ),
+    "mnist-4-hundredth": Case(
+        "MNIST, a hundredth of the labels", 4, (*MNIST, "dataset.labelled_fraction=0.01", SPREAD)
+    ),
     "mnist-4-layout": Case("MNIST, the plan without terms", 4, (*MNIST, "terms=[]"), sets=5),
     "mnist-4-neither": Case("MNIST, guidance alone, same KL weight", 4, (*MNIST, *PLAIN), sets=5),
     "mnist-14-neither": Case("MNIST, guidance alone, same KL weight", 14, (*MNIST, *PLAIN), sets=5),
