@@ -55,7 +55,7 @@ class GuidedVAE(nn.Module):
         self._kl: tuple[Any, ...] = ()
         self._prior_is_told = False
         self._has_prior = True
-        self.register_load_state_dict_pre_hook(_read_old_names)
+        self.register_load_state_dict_pre_hook(read_old_names)
 
     def take_prior(self, kl: Any, *, given_outputs: bool = False, divergence: bool = True) -> None:
         """Learn which KL the model is trained with, for its prior; only a divergence has one."""
@@ -141,7 +141,7 @@ class GuidedVAE(nn.Module):
         return Outputs(wanted, sample.mean, sample.log_var, z, decoded, classified, sample)
 
 
-def _read_old_names(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+def read_old_names(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
     """Before posteriors were a kind, the linear maps to mean and log_var were the model's own."""
     old = (f"{prefix}to_mean.", f"{prefix}to_log_var.")
     for name in [name for name in state if name.startswith(old)]:

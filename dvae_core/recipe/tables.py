@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from dvae_core.plugin.kinds import Metric, Plot, Schedule
+from dvae_core.plugin.kinds import Metric, Plot, RecipePath, Schedule
 from dvae_core.recipe import goal, optimizers
 from dvae_core.recipe.slots import (
     FROM_LIST,
@@ -96,6 +96,8 @@ class Train(Table):
     """
     compile: Literal["auto", "on", "off"] = "off"
     """on compiles the loss and its gradient. auto measures whether that pays."""
+    start_from: RecipePath | None = None
+    """The folder of an earlier run whose weights this one starts with, as far as they fit."""
     labels_until: float = Field(default=1.0, gt=0, le=1)
     """The share of the run that labels are shown for; from there on no term sees any."""
     clip_grad_norm: float | None = Field(default=None, gt=0)

@@ -25,6 +25,7 @@ from dvae_core.training.loop import train
 from dvae_core.training.ranks.ranks import ALONE, Ranks, join
 from dvae_core.training.state import Training
 from dvae_core.training.tuning import autotune
+from dvae_core.training.warm_start import start_from, told
 
 
 def run_recipe(
@@ -105,10 +106,11 @@ def _start_with(
     recipe: Recipe, out: Path, name: str | None, registry: Registry, watch: Watch, ranks: Ranks
 ) -> RunFolder:
     training = prepare(recipe, watch, ranks)
+    facts = training.facts | _warmed(training, watch)
 
     def create() -> RunFolder:
         check_space(out, training.disk_space())
-        run = RunFolder.create(training.recipe, registry, out, training.data, training.facts, name)
+        run = RunFolder.create(training.recipe, registry, out, training.data, facts, name)
         ranks.begin(run.path)
         return run
 
@@ -159,6 +161,8 @@ def _resume_with(
             warnings = training.load_state_dict(state)
         for warning in warnings:
             watch.warn(f"{run.path}: {warning}")
+    else:
+        _warmed(training, watch)
     done = training.epoch >= recipe.train.epochs
     if done and run.info.get("status") == "finished":
         more = f"--set train.epochs={training.epoch + recipe.train.epochs}"
@@ -177,6 +181,16 @@ def _resume_with(
                 run.set_stopped(None)
             run.note_resume(training.epoch, training.step, recipe, registry)
         return train(training, run, registry, watch, stop, state or {})
+
+
+def _warmed(training: Training, watch: Watch) -> dict[str, Any]:
+    """Start from the weights of the run that the recipe names, and what run.json says of that."""
+    path = training.recipe.train.start_from
+    if path is None:
+        return {}
+    facts = start_from(training.model, path)
+    watch.stage(told(facts))
+    return {"start_from": facts}
 
 
 def _numerics(recipe: Recipe) -> contextlib.AbstractContextManager[None]:
