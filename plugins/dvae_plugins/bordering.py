@@ -202,7 +202,7 @@ class Cells(nn.Module):
 
         Where there is no memory yet, it is filled with what the plan has there.
         """
-        centres = self.means().detach().double().cpu()
+        centres = self.means().detach().cpu().double()
         classes, dim = centres.shape
         random = torch.Generator().manual_seed(0)
         if dim == 2:  # evenly all round
@@ -212,18 +212,23 @@ class Cells(nn.Module):
             drawn = torch.randn(dim, DIRECTIONS * max(1, dim - 1), generator=random).double()
             directions = F.normalize(drawn, dim=0)
         drawn = torch.randn(classes, SAMPLES, dim, generator=random).double() + centres[:, None]
-        nearest = torch.cdist(drawn.flatten(0, 1), centres).argmin(dim=1)
+        points = drawn.flatten(0, 1)
+        seen = points @ directions
+        number = torch.arange(classes)[:, None]
+        own = number == number.repeat_interleave(SAMPLES)  # [K, points]
+        members = number == torch.cdist(points, centres).argmin(dim=1)
+        crowded = members.sum(dim=1, keepdim=True) < self.memory  # it has hardly a place of its own
+        members = own.where(crowded, members)
         levels = (torch.arange(self.memory + 1) + 0.5) / (self.memory + 1)
         quantiles, start = [], []
-        for c in range(classes):
-            cell = drawn.flatten(0, 1)[nearest == c]
-            if len(cell) < self.memory:  # crowded: it has hardly a place of its own
-                cell = drawn[c]
-            cell = cell[torch.randperm(len(cell), generator=random)]
-            quantiles.append(torch.quantile(cell @ directions, levels.double(), dim=0))
-            start.append(cell[: self.memory])
-        if not self.written.any():
-            self.past[:-1] = torch.cat(start).to(self.past)
+        # Shapes that no number decides, so that a step on any device needs no wait.
+        for mine in members:
+            ordered = seen.where(mine[:, None], torch.inf).sort(dim=0).values
+            quantiles.append(ordered[(levels * mine.sum()).long()])
+            some = torch.rand(len(points), generator=random).where(mine, 2.0).argsort()
+            start.append(points[some[: self.memory]])
+        begun = torch.cat(start).to(self.past)
+        self.past[:-1] = self.past[:-1].where(self.written.any(), begun)
         return directions.to(self.past), torch.stack(quantiles).to(self.past)
 
     def _remember(self, means: Tensor, own: Tensor, known: Tensor) -> None:
