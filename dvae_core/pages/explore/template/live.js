@@ -54,12 +54,18 @@ class Live {
     }, REST);
   }
 
-  // The exact line in place of the one that was read off the page.
+  // The exact line in place of the one that was read off the page. An answer that is lost is asked
+  // for again, as long as the line is the one that is shown.
   async judge(path) {
     const { run } = this;
-    const answer = await this.ask("line", { plane: run.planeIndex, ends: path.corners, offsets: run.beyond.offsets }).catch(() => null);
-    const judged = answer && (await Judged.unpack(answer));
-    if (judged && run.morph.path === path) run.morph.take(judged.fill(new Path(path.corners), 0));
+    const asked = { plane: run.planeIndex, ends: path.corners, offsets: run.beyond.offsets };
+    for (let times = 0; times < 4 && run.morph.path === path; times++) {
+      const answer = await this.ask("line", asked).catch(() => null);
+      const judged = answer && (await Judged.unpack(answer));
+      if (judged && run.morph.path === path) run.morph.take(judged.fill(new Path(path.corners), 0));
+      if (judged) return;
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
   }
 
   // The commonest colour at the rims of test images.
