@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from dvae_core.cli.looking import EpochOption, RunPath, check_suffix, class_of, write_images
+from dvae_core.cli.looking import (
+    EpochOption,
+    ImagesOption,
+    RunPath,
+    ShownOption,
+    check_suffix,
+    class_of,
+    write_images,
+)
 
 EXAMPLES = (
     "dvae decode runs/mnist_abs-20260101-120000-abcd --points points.csv",
@@ -24,18 +32,8 @@ def decode(
             help="An npz file with an array `points` or `mean`, or a CSV file with a point a line.",
         ),
     ],
-    shown: Annotated[
-        str | None,
-        typer.Option(
-            "--as",
-            metavar="CLASS",
-            help="With a conditional decoder: the class to decode; no known class if left out.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="The .png or .npz file; a PNG in the run folder if left out."),
-    ] = None,
+    shown: ShownOption = None,
+    out: ImagesOption = None,
     epoch: EpochOption = None,
 ) -> None:
     """Decode latent points, such as `dvae encode` writes: a picture of them all, or arrays."""

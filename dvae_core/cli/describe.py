@@ -95,12 +95,10 @@ def _print_json(
     paste: str | None = None,
     figures: Sequence[Any] = (),
 ) -> None:
+    origin = ("name", "plugin", "distribution", "version")
     found = {
         "kind": kind,
-        "name": provider.name if provider else None,
-        "plugin": provider.plugin if provider else None,
-        "distribution": provider.distribution if provider else None,
-        "version": provider.version if provider else None,
+        **{name: getattr(provider, name, None) for name in origin},
         "help": inspect.cleandoc(text or ""),
         "keys": [asdict(key) for key in rows],
         "recipe": paste,

@@ -66,6 +66,17 @@ SplitOption = Annotated[
         help="Look at the test or the validation images.",
     ),
 ]
+ShownOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        metavar="CLASS",
+        help="With a conditional decoder: the class to decode; no known class if left out.",
+    ),
+]
+ImagesOption = Annotated[
+    Path | None, typer.Option(help="The .png or .npz file; a PNG in the run folder if left out.")
+]
 
 
 def write_images(

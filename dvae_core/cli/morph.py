@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dvae_core.cli import streams
-from dvae_core.cli.looking import RunPath
+from dvae_core.cli.looking import RunPath, ShownOption
 
 if TYPE_CHECKING:
     from dvae_core.latent.morph import Morph
@@ -35,14 +35,7 @@ def morph(
     route: Annotated[
         Route, typer.Option(help="The straight line, or over the nearest shared border.")
     ] = Route.straight,
-    shown: Annotated[
-        str | None,
-        typer.Option(
-            "--as",
-            metavar="CLASS",
-            help="With a conditional decoder: the class to decode; no known class if left out.",
-        ),
-    ] = None,
+    shown: ShownOption = None,
     animate: Annotated[bool, typer.Option("--animate", help="Write a GIF too.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="The PNG file; one in the run folder if left out.")

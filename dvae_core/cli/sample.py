@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dvae_core.cli.looking import EpochOption, RunPath, check_suffix, class_of, write_images
+from dvae_core.cli.looking import (
+    EpochOption,
+    ImagesOption,
+    RunPath,
+    check_suffix,
+    class_of,
+    write_images,
+)
 
 EXAMPLES = (
     "dvae sample runs/mnist_abs-20260101-120000-abcd --class 8 -n 64",
@@ -23,10 +29,7 @@ def sample(
     ] = None,
     count: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="The .png or .npz file; a PNG in the run folder if left out."),
-    ] = None,
+    out: ImagesOption = None,
     epoch: EpochOption = None,
 ) -> None:
     """Draw latent points where the training images lie, and decode them.

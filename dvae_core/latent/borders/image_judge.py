@@ -142,7 +142,5 @@ def _outputs(network: nn.Module, images: np.ndarray) -> Tensor:
     with torch.inference_mode():
         for start in range(0, len(images), CHUNK):
             chunk = torch.from_numpy(np.array(images[start : start + CHUNK])).to(device)
-            if chunk.dtype == torch.uint8:
-                chunk = scaled(chunk)
-            parts.append(network(chunk.float()))
+            parts.append(network(scaled(chunk).float()))
     return torch.cat(parts)
