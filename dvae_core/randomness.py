@@ -35,7 +35,7 @@ def generator(seed: int, *purpose: str | int) -> torch.Generator:
 def seed_everything(seed: int, *purpose: str | int) -> None:
     """Seed the global generators, for plugins that draw from them."""
     number = derived_seed(seed, *purpose)
-    torch.manual_seed(number)
+    _seed_torch(number)
     np.random.seed(number % 2**32)
     random.seed(number)
 
@@ -46,11 +46,13 @@ def global_state(device: torch.device | None = None) -> dict[str, Any]:
     Args:
         device: whose generator counts, beside those of the processor.
     """
-    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    kind, keys, *rest = np.random.get_state(legacy=True)
+    version, internal, gauss = random.getstate()
+    # Tensors, for a list of hundreds of numbers takes torch.load longer than all else.
     state: dict[str, Any] = {
         "torch": torch.get_rng_state(),
-        "numpy": [kind, [int(k) for k in keys], position, has_gauss, gauss],
-        "python": random.getstate(),
+        "numpy": [kind, torch.from_numpy(np.asarray(keys, np.int64)), *rest],
+        "python": [version, torch.tensor(internal), gauss],
     }
     if device is not None and device.type in DRAWING:
         state[device.type] = [_state_of(device)]
@@ -63,12 +65,13 @@ def set_global_state(state: dict[str, Any], device: torch.device | None = None) 
     The device's stays as it is where the state comes from another kind of device.
     """
     torch.set_rng_state(state["torch"])
+    # Runs used to keep the numbers as lists.
     kind, keys, position, *rest = state["numpy"]
     if not 0 <= position <= len(keys):  # NumPy would read there
         raise ValueError(f"no random generator is at {position}")
-    np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, *rest))
+    np.random.set_state((kind, np.asarray(keys).astype(np.uint32), position, *rest))
     version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
+    random.setstate((version, tuple(np.asarray(internal).tolist()), gauss))
     if device is not None and (states := state.get(device.type)):
         # Runs used to keep the states of all GPUs of their machine; the run's own counts.
         index = device.index or 0
@@ -79,7 +82,7 @@ def set_global_state(state: dict[str, Any], device: torch.device | None = None) 
 def forked(device: torch.device, seed: int, *purpose: str | int) -> Iterator[None]:
     """As `set_aside`, but of torch's generators alone, and quick enough for every step."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(derived_seed(seed, *purpose))
+        _seed_torch(derived_seed(seed, *purpose))
         yield
 
 
@@ -94,6 +97,14 @@ def set_aside(seed: int, *purpose: str | int) -> Iterator[None]:
         set_global_state(before)
         for device, state in on_devices.items():
             _set_state_of(device, state)
+
+
+def _seed_torch(number: int) -> None:
+    # Where there is no accelerator, torch would note, with a traceback, to seed each kind later.
+    if torch.accelerator.is_available():
+        torch.manual_seed(number)
+    else:
+        torch.default_generator.manual_seed(number)
 
 
 def _devices_in_use() -> list[torch.device]:

@@ -24,7 +24,7 @@ def pack(array: np.ndarray, *, differences: bool = False) -> dict[str, Any]:
         "dtype": array.dtype.name,
         "shape": list(array.shape),
         "differences": differences,
-        "data": base64.b64encode(zlib.compress(data, 9)).decode(),
+        "data": base64.b64encode(zlib.compress(data, 7)).decode(),
     }
 
 
