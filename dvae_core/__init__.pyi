@@ -40,6 +40,7 @@ from .plugin.labelled_images import class_number as class_number
 from .plugin.labelled_images import pairs_of as pairs_of
 from .plugin.labelled_images import short_name as short_name
 from .plugin.pictures import as_float32 as as_float32
+from .plugin.pictures import as_pictures as as_pictures
 from .plugin.pictures import as_uint8 as as_uint8
 from .plugin.pictures import pictures_in as pictures_in
 from .plugin.pictures import read_picture as read_picture

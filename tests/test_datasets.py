@@ -13,7 +13,7 @@ from dvae_plugins.datasets.idx import MNIST, BinarizedMNIST, FashionMNIST
 from dvae_plugins.datasets.own import NPZ, ImageFolder
 from dvae_plugins.datasets.through_torchvision import CIFAR10, EMNIST, KMNIST, QMNIST, USPS
 
-from dvae_core import DataError, LabelledImages
+from dvae_core import DataError, LabelledImages, as_pictures
 from dvae_core.model.batches import Batches
 from dvae_core.model.data import first_of_each, guidance_labels, load_data
 from dvae_core.model.label_spreading import spread_labels
@@ -561,3 +561,26 @@ def test_binarized_mnist_is_drawn_by_brightness(tmp_path):
     steps = [BinarizedMNIST().augment(images, torch.arange(3), random) for random in draws]
     assert steps[0].mean((1, 2, 3)).tolist() == pytest.approx([0.0, 0.25, 1.0], abs=0.02)
     assert not torch.equal(*steps)
+
+
+def test_vectors_are_images_of_one_row(tmp_path):
+    path = tmp_path / "own.npz"
+    vectors = np.random.default_rng(0).random((40, 6))
+    np.savez(path, images=vectors, labels=np.arange(40) % 2)
+    data = NPZ(path=path, pixels="float32").load(tmp_path)
+    assert data.image_shape == (1, 1, 6)
+    kept = np.concatenate([data.train_images, data.test_images]).reshape(40, 6)
+    np.testing.assert_array_equal(np.sort(kept, axis=0), np.sort(vectors.astype("f4"), axis=0))
+
+
+def test_a_vector_is_shown_as_its_profile():
+    (picture,) = as_pictures(np.array([0.0, 1.0, 0.25], np.float32).reshape(1, 1, 1, 3))
+    # Eleven columns a value, 32 rows below a line, and a line at the right.
+    assert picture.shape == (1, 33, 34)
+    bright = picture[0, 1:, :-1].sum(axis=0)
+    np.testing.assert_allclose(bright, np.repeat([0, 32, 8], 11))
+    assert picture[0, -1, -2] == 1  # from below
+    # Pictures stay as they are, and five channels are shown as their mean.
+    images = np.random.default_rng(0).random((2, 5, 4, 4))
+    np.testing.assert_array_equal(as_pictures(images[:, :3]), images[:, :3])
+    np.testing.assert_allclose(as_pictures(images)[:, 0], images.mean(axis=1))

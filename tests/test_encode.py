@@ -92,6 +92,21 @@ def test_floats_are_encoded_as_their_bytes(run, images):
     np.testing.assert_allclose(floats.mean, loaded.encode(images[:3])[0], rtol=1e-6)
 
 
+def test_floats_in_a_file_are_not_rounded(dvae, run, images, tmp_path):
+    """Nor scaled twice, beside a file of bytes."""
+    floats = np.clip(images[:2].astype(np.float32) / 255 + 0.001, 0, 1)
+    np.savez(tmp_path / "fine.npz", floats)
+    np.savez(tmp_path / "coarse.npz", images[:2])
+    code, out, _ = dvae("encode", run, tmp_path / "fine.npz", tmp_path / "coarse.npz", "--json")
+    assert code == 0
+    rows = json.loads(out)["images"]
+    found = np.array([[row["mean_1"], row["mean_2"]] for row in rows])
+    loaded = load_run(run)
+    wanted = np.concatenate([loaded.encode(floats)[0], loaded.encode(images[:2])[0]])
+    np.testing.assert_allclose(found, wanted, rtol=1e-4)
+    assert not np.allclose(found[:2], found[2:], rtol=1e-4)
+
+
 def test_a_void_point_still_has_a_vote():
     means = np.array([[0.0], [0.1], [0.2], [10.0], [10.1], [10.2]])
     judge = Judge(means, np.array([0, 0, 0, 1, 1, 1]), means, 2, k=2)

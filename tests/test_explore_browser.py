@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from dvae_core import as_pictures
 from dvae_core.errors import DvaeError
 from dvae_core.latent.borders import image_judge
 from dvae_core.latent.borders.kept_maps import kept_maps
@@ -593,6 +594,23 @@ def test_five_dimensions_and_three_channels(visit, run, tmp_path):
         assert np.abs(shown - explored.snapshot.decode(point)[0, 0]).mean() < worst + 0.01
     page.get_by_role("button", name="Back to the middle").click()
     expect(page.locator(".sliders output").nth(2)).to_have_text("0.00")
+
+
+def test_vectors_are_shown_as_their_profiles(visit, tmp_path):
+    (tmp_path / "small.toml").write_text(RECIPE)
+    path = train(tmp_path / "rows", tmp_path / "small.toml", [], 300, 1, 1, 20)
+    explored = Explored(load_run(path), (), Watch())
+    file = tmp_path / "page.html"
+    file.write_text(make_page([explored.content()]), encoding="utf-8")
+    page = visit(file)
+    page.mouse.click(*at(page, 0.5, 0.5))
+    place = page.locator(".pins button").get_attribute("data-place")
+    point = np.array([[float(n) for n in place.split(",")]])
+    (exact,) = as_pictures(explored.snapshot.decode(point))[:, 0]
+    shown = pixels(page, ".pins canvas") / 255
+    assert shown.shape == exact.shape == (33, 41)
+    assert np.abs(shown - exact).mean() < 0.02
+    assert page.locator(".draw").is_hidden()
 
 
 def test_a_server_moves_the_plane_and_judges_lines_exactly(visit, run, tmp_path):

@@ -11,6 +11,7 @@ from dvae_core.latent.borders.drawing import draw_regions, pale
 from dvae_core.latent.borders.judge import VOID
 from dvae_core.latent.morph import Morph
 from dvae_core.plugin.labelled_images import short_name
+from dvae_core.plugin.pictures import as_pictures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,12 +48,13 @@ def animate_morph(snapshot: Snapshot, morph: Morph) -> bytes:
     image, path = figure.subplots(1, 2, width_ratios=[1, 1.25])
     _draw_path(path, snapshot, morph)
     image.set_axis_off()
-    picture = image.imshow(_picture(morph.images[0]), cmap="gray", vmin=0, vmax=1)
+    pictures = as_pictures(morph.images)
+    picture = image.imshow(_picture(pictures[0]), cmap="gray", vmin=0, vmax=1)
     (place,) = path.plot([], [], "o", ms=13, color="white", markeredgecolor="black", zorder=6)
     frames = []
     order = [*range(len(morph.points)), *range(len(morph.points) - 2, 0, -1)]
     for step in order:
-        picture.set_data(_picture(morph.images[step]))
+        picture.set_data(_picture(pictures[step]))
         image.set_title(_verdicts(snapshot, morph, step), fontsize=11)
         if snapshot.regions.grid is not None:
             place.set_data(*([c] for c in _in_plane(morph.points[step : step + 1])[0]))
@@ -86,8 +88,9 @@ def _draw_strip(axes: Axes, snapshot: Snapshot, morph: Morph) -> None:
     from matplotlib.patches import Rectangle
 
     steps = len(morph.points)
-    images = np.concatenate([_picture(image) for image in morph.images], axis=1)
-    height = morph.images.shape[2] / morph.images.shape[3]
+    pictures = as_pictures(morph.images)
+    images = np.concatenate([_picture(picture) for picture in pictures], axis=1)
+    height = pictures.shape[2] / pictures.shape[3]
     axes.imshow(
         images, cmap="gray", vmin=0, vmax=1, extent=(0, steps, height, 0), interpolation="nearest"
     )

@@ -14,7 +14,7 @@ from dvae_core.model.data import load_data
 from dvae_core.plugin.arrays import read_npz
 from dvae_core.plugin.kinds import Dataset
 from dvae_core.plugin.labelled_images import ImageShape, Split, class_number
-from dvae_core.plugin.pictures import as_uint8, pictures_in, read_picture
+from dvae_core.plugin.pictures import as_float32, as_uint8, pictures_in, read_picture
 from dvae_core.plugin.registry import Registry, UnknownComponent
 
 
@@ -23,7 +23,7 @@ class NewImages:
     """Images with their names, and what is known of their classes."""
 
     images: np.ndarray
-    """uint8 [P, C, H, W]."""
+    """uint8 [P, C, H, W], or float32 in [0, 1]."""
     names: tuple[str, ...]
     labels: np.ndarray
     """int64 [P]: classes of the run; -1 is unknown."""
@@ -91,10 +91,17 @@ def gather(
         check_images(part.images, image_shape, text)
         parts.append(part)
     return NewImages(
-        np.concatenate([part.images for part in parts]),
+        _together([part.images for part in parts]),
         tuple(name for part in parts for name in part.names),
         np.concatenate([part.labels for part in parts]),
     )
+
+
+def _together(parts: list[np.ndarray]) -> np.ndarray:
+    """Images one after the other: uint8, or float32 where some are."""
+    if len({images.dtype for images in parts}) > 1:
+        parts = [as_float32(images, "images") for images in parts]
+    return np.concatenate(parts)
 
 
 def _size(size: Iterable[int]) -> str:
@@ -112,7 +119,8 @@ def _of_npz(path: Path, classes: tuple[str, ...]) -> NewImages:
     if "images" not in arrays:
         held = ", ".join(names)[:200] or "none"
         raise DataError(f"{path}: needs an array images, or one array alone, and has {held}")
-    images = as_uint8(arrays["images"], f"{path}: images")
+    scaled = as_float32 if arrays["images"].dtype.kind == "f" else as_uint8
+    images = scaled(arrays["images"], f"{path}: images")
     labels = np.full(len(images), -1, np.int64)
     if arrays.get("labels", labels).shape != labels.shape:
         raise DataError(f"{path}: {len(images)} images and {arrays['labels'].shape} labels")

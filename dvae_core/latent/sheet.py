@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 
+from dvae_core.plugin.pictures import as_pictures
+
 GAP = 2
 """Pixels between images."""
 SIDE = 56
@@ -14,15 +16,11 @@ SIDE = 56
 
 
 def sheet(images: np.ndarray) -> bytes:
-    """A PNG of images [P, C, H, W] in [0, 1], row by row in a square, each pixel as it is.
-
-    Images of neither one nor three channels are shown as the mean of theirs.
-    """
+    """A PNG of images [P, C, H, W] in [0, 1], row by row in a square, each pixel as it is."""
     from PIL import Image
 
-    if images.shape[1] not in (1, 3):
-        images = images.mean(axis=1, keepdims=True)
-    pixels = (np.clip(images, 0, 1) * 255).round().astype(np.uint8).transpose(0, 2, 3, 1)
+    shown = as_pictures(np.clip(images, 0, 1))
+    pixels = (shown * 255).round().astype(np.uint8).transpose(0, 2, 3, 1)
     times = math.ceil(SIDE / pixels.shape[1])
     pixels = pixels.repeat(times, axis=1).repeat(times, axis=2)
     count, height, width, channels = pixels.shape

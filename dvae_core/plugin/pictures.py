@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
+PROFILE = 32
+"""Pixels that the picture of a vector is high, and at least about as wide."""
 GREY = ("1", "L", "LA", "La", "F")
 """Pillow's modes without colour, beside those of integers, which start with I."""
 
@@ -67,12 +69,42 @@ def read_picture(
     return pixels if len(pixels) == channels else pixels.repeat(channels, axis=0)
 
 
+def as_pictures(images: np.ndarray) -> np.ndarray:
+    """Images in [0, 1] as what a picture of them shows.
+
+    Those of one row, which are vectors, become profiles: each value is a column that is bright as
+    far up as the value, with a line above and beside them all. Channels are shown as one, their
+    mean, unless they are three.
+
+    Args:
+        images: [P, C, H, W].
+
+    Returns:
+        [P, 1 or 3, H, W], with other heights and widths for vectors.
+
+    >>> import numpy as np
+    >>> half = as_pictures(np.full((1, 1, 1, 32), 0.5))
+    >>> half.shape, half[0, 0, 1:, 0].tolist() == [0.0] * 16 + [1.0] * 16
+    ((1, 1, 33, 33), True)
+    """
+    import numpy as np
+
+    if images.shape[1] not in (1, 3):
+        images = images.mean(axis=1, keepdims=True)
+    if images.shape[2] > 1 or images.shape[3] == 1:
+        return images
+    columns = images.repeat(-(-PROFILE // images.shape[3]), axis=3)
+    from_below = np.arange(PROFILE)[::-1, None]
+    profiles = np.clip(columns * PROFILE - from_below, 0, 1).astype(images.dtype, copy=False)
+    return np.pad(profiles, ((0, 0), (0, 0), (1, 0), (0, 1)), constant_values=0.3)
+
+
 def as_uint8(images: np.ndarray, where: str) -> np.ndarray:
     """uint8 [N, C, H, W] from the layouts and types that people have.
 
     Args:
-        images: [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels, uint8 or floats in
-            [0, 1], which are rounded to 255ths.
+        images: [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels, or vectors [N, F],
+            which are images of one row; uint8 or floats in [0, 1], which are rounded to 255ths.
         where: what messages call them.
 
     Raises:
@@ -109,15 +141,17 @@ def as_float32(images: np.ndarray, where: str) -> np.ndarray:
 
 
 def _channels_first(images: np.ndarray, where: str) -> np.ndarray:
-    """[N, C, H, W] of [N, H, W], [N, H, W, C] or [N, C, H, W]."""
-    if images.ndim == 3:
+    """[N, C, H, W] of [N, H, W], [N, H, W, C], [N, C, H, W] or [N, F]."""
+    if images.ndim == 2:
+        images = images[:, None, None]
+    elif images.ndim == 3:
         images = images[:, None]
     elif images.ndim == 4 and images.shape[3] in (1, 3) and images.shape[1] not in (1, 3):
         images = images.transpose(0, 3, 1, 2)
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise DataError(
-            f"{where} must be [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels, "
-            f"not {list(images.shape)}"
+            f"{where} must be [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels, or "
+            f"vectors [N, F], not {list(images.shape)}"
         )
     return images
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dvae_core import Callback, DvaeError
-from dvae_plugins.callbacks.samples import class_names, pictures
+from dvae_core import Callback, DvaeError, as_pictures
+from dvae_plugins.callbacks.samples import class_names
 
 if TYPE_CHECKING:
     from dvae_core import Run, Snapshot
@@ -60,12 +60,12 @@ class TensorBoard(Callback):
         import numpy as np
         import torch
 
-        _, height, width = snapshot.image_shape
+        height, width = as_pictures(snapshot.test_images[:1]).shape[2:]
         side = max(height, width)
         chosen = snapshot.test_sample(min(MOST_POINTS, (SPRITE_SIDE // side) ** 2))
         # The projector cuts squares out of one picture.
         padding = ((0, 0), (0, 0), (0, side - height), (0, side - width))
-        images = np.pad(pictures(snapshot.test_images[chosen]), padding)
+        images = np.pad(as_pictures(snapshot.test_images[chosen]), padding)
         # It shows nothing at all of points with fewer than three coordinates.
         flat = ((0, 0), (0, max(0, 3 - snapshot.latent_dim)))
         means = np.pad(snapshot.test_means[chosen], flat)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dvae_plugins.callbacks.samples import class_names, pictures
+from dvae_core import as_pictures
+from dvae_plugins.callbacks.samples import class_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +38,7 @@ def _images(images: np.ndarray) -> list[Any]:
     import wandb
     from PIL import Image
 
-    shown = (pictures(images) * 255).round().astype("uint8").transpose(0, 2, 3, 1)
+    shown = (as_pictures(images) * 255).round().astype("uint8").transpose(0, 2, 3, 1)
     return [wandb.Image(Image.fromarray(i[:, :, 0] if i.shape[2] == 1 else i)) for i in shown]
 
 

@@ -59,10 +59,11 @@ class _OwnDataset(Dataset):
 class NPZ(_OwnDataset):
     """Arrays from a NumPy npz file: `images` and `labels`.
 
-    Images are [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels, uint8 or floats in
-    [0, 1]. Labels are integers or strings; -1 is unlabelled. `test_images` and `test_labels`, if
-    there, are the test set, and `validation_images` and `validation_labels` the validation part;
-    `classes` names the classes in the order of the sorted labels.
+    Images are [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels, or vectors [N, F],
+    which pictures show as profiles; uint8 or floats in [0, 1]. Labels are integers or strings; -1
+    is unlabelled. `test_images` and `test_labels`, if there, are the test set, and
+    `validation_images` and `validation_labels` the validation part; `classes` names the classes in
+    the order of the sorted labels.
 
     Large arrays of uint8 that np.savez wrote, which packs nothing, stay in the file and are read
     as they are needed; so do those of float32 with pixels = "float32". A split copies them: where

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from dvae_core import Plot, class_number, short_name
+from dvae_core import Plot, as_pictures, class_number, short_name
 from dvae_plugins.plots.canvas import blank, plane, rgba, show, tiled, titled
 
 if TYPE_CHECKING:
@@ -83,9 +83,10 @@ class Manifold(Plot):
         told = ["Decoded latent grid", f"±{q:.2f}", f"{self.spacing} spacing", snapshot.decoded_as]
         title = ", ".join([*filter(None, told), f"epoch {snapshot.epoch}"])
         figure, axes = titled(title, 7.2, 7.2)
-        show(axes, tiled(images, self.side))
+        pictures = as_pictures(images)
+        show(axes, tiled(pictures, self.side))
         middle = (self.side - 1) / 2
-        height, width = snapshot.image_shape[1:]
+        height, width = pictures.shape[2:]
         axes.set_xticks([width / 2, (middle + 0.5) * width, (self.side - 0.5) * width])
         axes.set_xticklabels([f"{-q:.2f}", "0", f"{q:.2f}"])
         axes.set_yticks([height / 2, (middle + 0.5) * height, (self.side - 0.5) * height])
@@ -117,8 +118,9 @@ class Reconstructions(Plot):
 
         title = f"Test images and their reconstructions, epoch {snapshot.epoch}"
         figure, axes = titled(title, max(5.0, 0.9 * len(chosen)), 2.9)
-        show(axes, tiled(np.concatenate([originals, decoded]), len(chosen)))
-        height, width = snapshot.image_shape[1:]
+        pictures = as_pictures(np.concatenate([originals, decoded]))
+        show(axes, tiled(pictures, len(chosen)))
+        height, width = pictures.shape[2:]
         names = [short_name(snapshot.classes[c], 12) if c >= 0 else "" for c in labels[chosen]]
         axes.set_xticks([(i + 0.5) * width for i in range(len(chosen))])
         long = max(len(name) for name in names) > 5

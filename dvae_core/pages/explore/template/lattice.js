@@ -62,13 +62,29 @@ function likeliest(probabilities, scale) {
   return [best, probabilities[best] / scale];
 }
 
+const PROFILE = 32; // pixels that the picture of a vector is high, and at least about as wide
+
+// [width, height, columns a value] of the picture of an image. A vector, which is an image of one row,
+// is drawn as its profile: each value is a column that is bright as far up as the value, with a line
+// above and beside them all.
+function pictureSize([, height, width]) {
+  if (height > 1 || width === 1) return [width, height, 0];
+  const times = Math.ceil(PROFILE / width);
+  return [width * times + 1, PROFILE + 1, times];
+}
+
 // Values 0 to 255, [C, H, W], as pixels. One channel is grey; with an ink it is that ink on a ground.
-function toPixels(values, [channels, height, width], ink = null, ground = null) {
+function toPixels(values, shape, ink = null, ground = null) {
+  const [width, height, times] = pictureSize(shape);
   const image = new ImageData(width, height);
-  const size = height * width;
-  for (let i = 0; i < size; i++) {
+  const size = shape[1] * shape[2];
+  for (let i = 0; i < width * height; i++) {
+    const x = i % width, y = Math.floor(i / width);
+    const at = times ? Math.floor(x / times) : i;
     for (let k = 0; k < 3; k++) {
-      const value = values[channels >= 3 ? k * size + i : i];
+      let value = values[shape[0] >= 3 ? k * size + at : at];
+      if (times && (y === 0 || x === width - 1)) value = 76;
+      else if (times) value = Math.min(Math.max(value * PROFILE - 255 * (PROFILE - y), 0), 255);
       image.data[4 * i + k] = ink ? ground[k] + ((ink[k] - ground[k]) * value) / 255 : value;
     }
     image.data[4 * i + 3] = 255;
@@ -77,9 +93,10 @@ function toPixels(values, [channels, height, width], ink = null, ground = null) 
 }
 
 function show(canvas, values, shape) {
-  if (canvas.width !== shape[2] || canvas.height !== shape[1]) {
-    canvas.width = shape[2];
-    canvas.height = shape[1];
+  const [width, height] = pictureSize(shape);
+  if (canvas.width !== width || canvas.height !== height) {
+    canvas.width = width;
+    canvas.height = height;
   }
   canvas.getContext("2d").putImageData(toPixels(values, shape), 0, 0);
 }

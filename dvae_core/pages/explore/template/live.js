@@ -7,7 +7,7 @@ class Live {
   constructor(run) {
     this.run = run;
     this.card = run.find(".draw");
-    this.card.hidden = false;
+    this.card.hidden = run.facts.shape[1] === 1; // nobody draws a vector
     this.paper = this.card.querySelector(".paper");
     this.centre = this.card.querySelector(".centre");
     this.ink = this.card.querySelector(".ink");

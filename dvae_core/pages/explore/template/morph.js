@@ -79,7 +79,7 @@ class Morph {
   draw() {
     const { run } = this;
     const theme = run.view.theme;
-    const [, height, width] = run.facts.shape;
+    const [width, height] = pictureSize(run.facts.shape);
     this.strip.width = FRAMES * width;
     this.strip.height = height;
     const pen = this.strip.getContext("2d");

@@ -153,7 +153,7 @@ class PlaneView {
     const { map } = this.scene;
     const [left, top, across, down] = this.window.frame;
     if (across < 1 || down < 1) return;
-    const [, height, width] = this.lattice.shape;
+    const [width, height] = pictureSize(this.lattice.shape);
     const columns = Math.min(32, Math.max(8, Math.floor(across / 24)));
     const rows = this.lattice.rows > 2 ? columns : 4;
     const sheet = document.createElement("canvas");
