@@ -43,10 +43,20 @@ def _signals_that_are_heard():
         signal.signal(number, handler)
 
 
+@pytest.fixture(scope="session")
+def _judges(tmp_path_factory):
+    return tmp_path_factory.mktemp("judges")
+
+
 @pytest.fixture(autouse=True)
-def _own_places(tmp_path_factory, monkeypatch):
-    """No test reads or writes the user's cache, plugins or W&B account."""
-    monkeypatch.setenv("DVAE_CACHE", str(tmp_path_factory.mktemp("cache")))
+def _own_places(tmp_path_factory, monkeypatch, _judges):
+    """No test reads or writes the user's cache, plugins or W&B account.
+
+    Image judges are shared by tests, as they are by runs: most tests have the same images.
+    """
+    cache = tmp_path_factory.mktemp("cache")
+    (cache / "image-judges").symlink_to(_judges)
+    monkeypatch.setenv("DVAE_CACHE", str(cache))
     for name in ("DVAE_PLUGINS", "DVAE_STRICT", "WANDB_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WANDB_MODE", "offline")

@@ -241,7 +241,8 @@ def stripes():
 
 
 @pytest.mark.slow
-def test_the_image_judge_is_trained_once_and_kept(stripes):
+def test_the_image_judge_is_trained_once_and_kept(stripes, tmp_path, monkeypatch):
+    monkeypatch.setenv("DVAE_CACHE", str(tmp_path))
     device, said = torch.device("cpu"), []
     torch.manual_seed(5)
     before = torch.get_rng_state()

@@ -13,7 +13,7 @@ from dvae_core.pages.explore.planes import Plane
 
 LATTICE_VALUES = 64 * 64 * 28 * 28
 """Values that all decoded lattices of a run hold together, about: a megabyte when packed."""
-SIDES = (8, 96)
+SIDES = (8, 64)
 """The fewest and the most images along a side of a lattice."""
 SAMPLE_VALUES = 1000 * 28 * 28
 """Values that the sample of test images holds at most."""
