@@ -49,14 +49,29 @@ def _judges(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _own_places(tmp_path_factory, monkeypatch, _judges):
-    """No test reads or writes the user's cache, plugins or W&B account.
+def judged_after(_own_places, _judges, monkeypatch):
+    """A function: image judges of this test learn for so many steps, for any will do.
 
-    Image judges are shared by tests, as they are by runs: most tests have the same images.
+    They are shared by tests, as they are by runs, for most tests have the same images.
     """
-    cache = tmp_path_factory.mktemp("cache")
-    (cache / "image-judges").symlink_to(_judges)
-    monkeypatch.setenv("DVAE_CACHE", str(cache))
+    link = Path(os.environ["DVAE_CACHE"]) / "image-judges"
+
+    def judged_after(steps: int | None) -> None:
+        folder = _judges / str(steps)
+        folder.mkdir(exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder)
+        if steps is not None:
+            monkeypatch.setattr("dvae_core.latent.borders.image_judge.STEPS", steps)
+
+    judged_after(None)
+    return judged_after
+
+
+@pytest.fixture(autouse=True)
+def _own_places(tmp_path_factory, monkeypatch):
+    """No test reads or writes the user's cache, plugins or W&B account."""
+    monkeypatch.setenv("DVAE_CACHE", str(tmp_path_factory.mktemp("cache")))
     for name in ("DVAE_PLUGINS", "DVAE_STRICT", "WANDB_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -212,10 +227,10 @@ def as_installed(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def inline(install, monkeypatch):
+def inline(install, judged_after):
     """A launcher called inline, and image judges that are trained in no time."""
     install("dvae-inline", INLINE)
-    monkeypatch.setattr("dvae_core.latent.borders.image_judge.STEPS", 10)  # any judge will do
+    judged_after(10)
 
 
 @pytest.fixture

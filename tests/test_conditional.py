@@ -20,8 +20,8 @@ CHANGES = ["decoder={name='conditional_mlp', hidden=[16], hide=0.2}", "train.epo
 
 
 @pytest.fixture(autouse=True)
-def _quick_image_judge(monkeypatch):
-    monkeypatch.setattr("dvae_core.latent.borders.image_judge.STEPS", 150)
+def _quick_image_judge(judged_after):
+    judged_after(150)
 
 
 @pytest.fixture

@@ -122,14 +122,14 @@ def test_doctests():
 
 
 @pytest.mark.slow
-def test_the_lines_for_notebooks_run(recipe_file, tmp_path, monkeypatch):
+def test_the_lines_for_notebooks_run(recipe_file, tmp_path, monkeypatch, judged_after):
     readme = (ROOT / "README.md").read_text()
     (code,) = re.findall(r"## From Python.*?```python\n(.*?)```", readme, re.DOTALL)
     code = code.replace("recipes/quick.toml", str(recipe_file)).replace("0, 8", "0, 2")
     monkeypatch.chdir(tmp_path)
     with np.load(recipe_file.parent / "blobs.npz") as blobs:
         names = {"images": blobs["images"][:5, None]}
-    monkeypatch.setattr("dvae_core.latent.borders.image_judge.STEPS", 10)
+    judged_after(10)
     exec(code, names)  # our own README
     assert names["mean"].shape == (5, 2)
     assert names["snapshot"].paths().direct_path.shape == (3, 3)

@@ -40,8 +40,8 @@ TWINS = """
 
 
 @pytest.fixture(autouse=True)
-def _any_image_judge_will_do(monkeypatch):
-    monkeypatch.setattr("dvae_core.latent.borders.image_judge.STEPS", 10)
+def _any_image_judge_will_do(judged_after):
+    judged_after(10)
 
 
 @pytest.fixture

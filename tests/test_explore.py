@@ -16,7 +16,6 @@ import pytest
 from scipy.interpolate import RegularGridInterpolator
 
 from dvae_core.errors import RecipeError
-from dvae_core.latent.borders import image_judge
 from dvae_core.latent.loaded_run import load_run
 from dvae_core.pages.explore import ground, server
 from dvae_core.pages.explore.content import Explored
@@ -316,8 +315,8 @@ def test_the_server_answers_as_the_run_does_and_no_stranger(trained):
 
 
 @pytest.fixture
-def served(trained, monkeypatch):
-    monkeypatch.setattr(image_judge, "STEPS", 10)  # any judge will do
+def served(trained, judged_after):
+    judged_after(10)
     with Server([Explored(trained("train.epochs=2"), (), Watch())]) as serving:
         threading.Thread(target=serving.serve_forever, daemon=True).start()
         yield serving

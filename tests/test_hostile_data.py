@@ -154,8 +154,8 @@ POOR = {
 
 
 @pytest.mark.parametrize("poor", POOR)
-def test_a_poor_data_set_ends_in_words_or_a_page(poor, recipe_file, blobs, dvae, monkeypatch):
-    monkeypatch.setattr("dvae_core.latent.borders.image_judge.STEPS", 10)  # any judge will do
+def test_a_poor_data_set_ends_in_words_or_a_page(poor, recipe_file, blobs, dvae, judged_after):
+    judged_after(10)
     np.savez(blobs, **POOR[poor])
     every = 'evaluate.metrics=["knn", "borders", "silhouette", "linear_probe", "active_units"]'
     plots = 'evaluate.plots=["latent", "regions", "direct_paths", "manifold"]'

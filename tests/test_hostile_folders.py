@@ -46,9 +46,9 @@ def good(tmp_path_factory):
 
 
 @pytest.fixture
-def run(good, tmp_path, monkeypatch):
+def run(good, tmp_path, judged_after):
     """Its twin, beside a copy."""
-    monkeypatch.setattr("dvae_core.latent.borders.image_judge.STEPS", 10)  # any judge will do
+    judged_after(10)
     shutil.copytree(good, tmp_path / "runs" / "good")
     return shutil.copytree(good, tmp_path / "runs" / "one")
 

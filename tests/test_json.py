@@ -27,8 +27,8 @@ name = "inline"
 
 
 @pytest.fixture
-def run(recipe_file, tmp_path, monkeypatch):
-    monkeypatch.setattr("dvae_core.latent.borders.image_judge.STEPS", 10)
+def run(recipe_file, tmp_path, judged_after):
+    judged_after(10)
     changes = ["train.epochs=2", "evaluate.plots=[]"]
     return run_recipe(load_recipe(recipe_file, changes), tmp_path / "runs").path
 

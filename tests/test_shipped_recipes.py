@@ -12,8 +12,8 @@ SHORT = ["train.epochs=1", "dataset.train_limit=200", "dataset.test_limit=100"]
 
 
 @pytest.fixture(autouse=True)
-def _quick_image_judge(monkeypatch):
-    monkeypatch.setattr("dvae_core.latent.borders.image_judge.STEPS", 10)
+def _quick_image_judge(judged_after):
+    judged_after(10)
 
 
 def test_these_ship():
