@@ -383,10 +383,37 @@ def test_an_attentive_border_presses_where_validation_finds_a_pair_wanting():
     assert border(outputs, labels).item() == pytest.approx(math.log(10))
     border.measured({"val/direct_path/0-8": 0.5, "test/direct_path/3-5": 0.0})
     assert border.strengths.tolist() == pytest.approx([1.5, 1])
+    assert border.fills.tolist() == pytest.approx([0.8, 1])
     assert border(outputs, labels).item() == pytest.approx(1.25 * math.log(10))
+    # Half of the paths cross void, by two steps of 64 each.
+    void = {"val/direct_path/0-8": 0.5, "val/void_rate/0-8": 0.5 * 2 / 64}
+    border.measured(void)
+    assert border.strengths.tolist() == pytest.approx([1.2, 1])
+    assert border.fills.tolist() == pytest.approx([1.2, 1])
     for _ in range(20):
-        border.measured({"val/direct_path/0-8": 0.5, "val/direct_path/3-5": 0.95})
+        border.measured(void | {"val/direct_path/3-5": 0.95, "val/void_rate/3-5": 0.05})
+    assert border.strengths.tolist() == [0.25, 0.25]
+    assert border.fills.tolist() == [16, 0.25]
+    for _ in range(20):
+        border.measured({"val/direct_path/0-8": 0.5, "val/void_rate/0-8": 0.001})
     assert border.strengths.tolist() == [4, 0.25]
+
+
+def test_a_border_presses_and_fills_by_strengths_of_their_own():
+    border = term(Uniform(), (("0", "8"),), attentive=True, fill=2.0)
+    labels, outputs = torch.tensor([0, 8]), outputs_at(torch.tensor([[0.0, 0.0], [4.0, 0.0]]))
+
+    def cost():
+        torch.manual_seed(0)
+        return border(outputs, labels).item()
+
+    filling = cost() - math.log(10)
+    border.fills.fill_(3)
+    border.strengths.fill_(0.5)
+    assert cost() == pytest.approx(3 * filling + 0.5 * math.log(10))
+    state = {"strengths": torch.tensor([2.0])}  # as checkpoints were
+    border.load_state_dict(state)
+    assert border.fills.tolist() == [2]
 
 
 def test_a_run_with_terms_that_listen_goes_on_as_if_it_had_not_stopped(recipe_file, tmp_path):

@@ -13,9 +13,12 @@ Pairs = tuple[tuple[int, int], ...]
 
 DIRECT = 0.95
 """The share of direct paths from which a pair needs no more."""
+VOID = 1 / 64
+"""The share of a path that is void where void alone is why it is not direct."""
 FASTER, SLOWER = 1.5, 0.8
 """What a pair's strength is multiplied by after an evaluation that finds it wanting, or good."""
-WEAKEST, STRONGEST = 0.25, 4.0
+WEAKEST, STRONGEST, FULLEST = 0.25, 4.0, 16.0
+"""The bounds of the strengths, and how hard voids are filled at most."""
 
 DIRECTIONS = 16
 """In which the means of a class are compared with its cell, in a plane."""
@@ -38,6 +41,7 @@ class Lines(nn.Module):
     """
 
     strengths: Tensor
+    fills: Tensor
 
     def __init__(
         self,
@@ -59,6 +63,8 @@ class Lines(nn.Module):
         # [Q, 2]; a recipe says it again, so that checkpoints need not.
         self.register_buffer("pairs", torch.tensor(pairs, device=device), persistent=False)
         self.register_buffer("strengths", torch.ones(len(pairs), device=device))
+        self.register_buffer("fills", torch.ones(len(pairs), device=device))
+        self.register_load_state_dict_pre_hook(_read_one_strength)
 
     def forward(self, outputs: Any, labels: Tensor) -> Tensor:
         """The mean cost over the points of all pairs that the batch has images of."""
@@ -80,14 +86,15 @@ class Lines(nn.Module):
         if self.pull:
             gap = (means[:, 0] - means[:, 1]).square().sum(dim=-1)
             cost = cost + self.pull * (gap + 1e-12).sqrt()
+        cost = cost * self.strengths[:, None]
         if self.fill:
             apart = (z.detach()[:, :, None] - outputs.mean).square().sum(dim=-1)
             own = torch.where(first[..., None], members[:, :1], members[:, 1:]) > 0
             nearest = apart.where(own, torch.inf).amin(dim=-1)  # [Q, points]
             nearest = nearest.where(possible[:, None], 0.0)
-            cost = cost + self.fill * (nearest + 1e-12).sqrt()
+            cost = cost + self.fill * self.fills[:, None] * (nearest + 1e-12).sqrt()
         counted = possible[:, None].expand_as(cost).float()
-        return (cost * self.strengths[:, None] * counted).sum() / counted.sum().clamp(min=1)
+        return (cost * counted).sum() / counted.sum().clamp(min=1)
 
     @staticmethod
     def _nearer(z: Tensor, centres: Tensor) -> Tensor:
@@ -96,18 +103,31 @@ class Lines(nn.Module):
         return apart[..., 0] < apart[..., 1]
 
 
+def _read_one_strength(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Older checkpoints have one strength for both."""
+    if f"{prefix}strengths" in state:
+        state.setdefault(f"{prefix}fills", state[f"{prefix}strengths"].clone())
+
+
 class AttentiveLines(Lines):
     """`Lines` that press harder where an evaluation has found a pair wanting, and less elsewhere.
 
-    It goes by the validation images alone: what is chosen on test images says nothing of them.
+    How: what is void is filled, and where a third class or flicker is in the way the head is asked.
+    Either makes the other worse, for the head drives classes apart, and filling draws them into
+    each other. It goes by the validation images alone: what is chosen on test images says nothing
+    of them.
     """
 
     def measured(self, row: Mapping[str, Any]) -> None:
         for q, name in enumerate(self.names):
-            share = row.get(f"val/direct_path/{name}")
-            if share is not None:
-                self.strengths[q] *= FASTER if share < DIRECT else SLOWER
+            direct = row.get(f"val/direct_path/{name}")
+            if direct is None:
+                continue
+            void = row.get(f"val/void_rate/{name}", 0.0) >= (1 - direct) * VOID
+            self.strengths[q] *= FASTER if direct < DIRECT and not void else SLOWER
+            self.fills[q] *= FASTER if direct < DIRECT and void else SLOWER
         self.strengths.clamp_(WEAKEST, STRONGEST)
+        self.fills.clamp_(WEAKEST, FULLEST)
 
 
 class Whole(nn.Module):

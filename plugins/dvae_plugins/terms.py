@@ -53,7 +53,8 @@ class Border(Term):
     """Where a line passes from a to b: halfway, or where the prior has the border."""
     attentive: bool = False
     """After each evaluation press harder for pairs whose `val/direct_path/...` is below 0.95, and
-    less for the others. It needs validation images and the metric `borders`."""
+    less for the others: fill harder where `val/void_rate/...` says that void is why, and ask the
+    head harder where it is not. It needs validation images and the metric `borders`."""
 
     def named_pairs(self, classes: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
         return pairs_of(self.pairs, classes)

@@ -38,6 +38,7 @@ class Borders(Metric):
         "direct_path/*": "the same for one pair, 0 to 1",
         "intrusion": "share of the steps on those lines that are judged a third class, 0 to 1",
         "void_rate": "share of those steps that are void, 0 to 1",
+        "void_rate/*": "the same for one pair, 0 to 1",
         "knn_accuracy_full": "knn_accuracy in the last epoch with the highest guidance weight",
         "retention": "knn_accuracy / knn_accuracy_full, around 1",
         "kept_guidance": "what is left of the accuracy that guidance won over the plain run, "
@@ -52,6 +53,7 @@ class Borders(Metric):
         "direct_path/*": "higher",
         "intrusion": "lower",
         "void_rate": "lower",
+        "void_rate/*": "lower",
         "retention": "higher",
         "kept_guidance": "higher",
     }
@@ -80,8 +82,9 @@ class Borders(Metric):
             measured["intrusion"] = paths.intrusion
             measured["void_rate"] = paths.void_rate
         for a, b in self._named(snapshot):
-            name = f"direct_path/{snapshot.classes[a]}-{snapshot.classes[b]}"
-            measured[name] = float(paths.direct_path[a, b])
+            name = f"{snapshot.classes[a]}-{snapshot.classes[b]}"
+            measured[f"direct_path/{name}"] = float(paths.direct_path[a, b])
+            measured[f"void_rate/{name}"] = paths.between([(a, b)]).void_rate
         full = _accuracy_at_full_guidance(snapshot, accuracy)
         if full:
             measured["knn_accuracy_full"] = full
