@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -13,9 +14,31 @@ from dvae_core.cli.shapes import SHAPES
 from dvae_core.plugin.kinds import KINDS
 from dvae_core.plugin.registry import load_registry
 from dvae_core.recipe.recipe import load_recipe
+from dvae_core.runs.folder import RunFolder
 from dvae_core.training.run import run_recipe
 
 from .helpers import RECIPES
+
+SHORT = """
+from dvae_core import Schedule, hookimpl
+
+
+class Short(Schedule):
+    \'\'\'Has no end.\'\'\'
+
+    name = "short"
+
+    def value(self, t):
+        return "much"
+
+    def settles_at(self):
+        return 1.0
+
+
+@hookimpl
+def register_schedules():
+    return [Short]
+"""
 
 SWEEP = """\
 recipe = "small.toml"
@@ -134,6 +157,29 @@ def test_a_sweep(shaped, inline, write, tmp_path):
     assert found["failed"] == {}
     assert len(found["comparison"]["rows"][0]["runs"]) == 2
     assert found["sweep"].startswith(str(tmp_path / "sweeps"))
+
+
+def test_a_run(shaped, recipe_file, tmp_path):
+    out = ("--out", tmp_path / "runs")
+    prepared = shaped("run", recipe_file, "--dry-run", *out)["prepared"]
+    assert prepared["image_shape"] == [1, 8, 8]
+    assert prepared["terms"] == ["reconstruction", "kl", "guidance"]
+    found = shaped("run", recipe_file, "--set", "train.epochs=2", *out)
+    assert (found["status"], found["epoch"], found["prepared"]) == ("finished", 2, None)
+    rows = RunFolder.open(Path(found["run"])).metrics()
+    assert found["metrics"] == {k: v for k, v in rows[-1].items() if k not in ("epoch", "step")}
+
+
+def test_plugins_are_checked_and_begun(shaped, install, tmp_path):
+    install("dvae-short", SHORT)
+    (component,) = shaped("check-plugin", "dvae-short", status=1)["components"]
+    assert (component["kind"], component["name"]) == ("schedule", "short")
+    failed = [check for check in component["checks"] if check["status"] == "failed"]
+    assert failed
+    assert all(check["reason"] for check in failed)
+    found = shaped("new-plugin", "dvae-mine", "--kind", "schedule", "--out", tmp_path)
+    assert Path(found["folder"]).is_dir()
+    assert found["next"][-1] == "dvae run recipe.toml"
 
 
 COMPLETE = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +25,7 @@ def new_plugin(
         typer.Option("--kind", help="What it adds, such as schedule; repeat for several."),
     ],
     out: Annotated[Path, typer.Option(help="Where its folder is made.")] = Path("."),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Write a package that adds components: it installs, its tests pass, its recipe runs."""
     from dvae_core.plugin.scaffold import new_plugin
@@ -33,8 +35,9 @@ def new_plugin(
     if not out.is_dir():
         raise RecipeError(f"--out {out}: there is no such folder")
     folder = new_plugin(name, kinds, out)
+    steps = (f"cd {folder}", "pip install -e '.[test]'", "pytest", "dvae run recipe.toml")
+    if as_json:
+        print(json.dumps({"folder": str(folder), "next": steps}))
+        return
     print(folder)
-    print(
-        f"Next:\n  cd {folder}\n  pip install -e '.[test]'\n  pytest\n  dvae run recipe.toml",
-        file=sys.stderr,
-    )
+    print("\n  ".join(("Next:", *steps)), file=sys.stderr)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,6 +44,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and build the model, no more.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON document, with the last epoch's figures.")
+    ] = False,
 ) -> None:
     """Train a recipe. The last line of stdout is the run folder."""
     from dvae_core.recipe.recipe import load_recipe
@@ -64,7 +69,7 @@ def run(
         watcher.stage("starting")
         if dry_run:
             if first:
-                _describe(loaded, watcher)
+                _describe(loaded, watcher, as_json)
             return
         from dvae_core.recipe.goal import Goal
         from dvae_core.training.run import resume_run, run_recipe
@@ -77,7 +82,16 @@ def run(
             done = run_recipe(loaded, out, watch=watcher)
         if first:
             watcher.finished(done)
-    if first:
+    if first and as_json:
+        info, rows = done.info, done.metrics()
+        last = {k: v for k, v in rows[-1].items() if k not in ("epoch", "step")} if rows else {}
+        _print_json(
+            run=str(done.path),
+            status=info["status"],
+            epoch=rows[-1]["epoch"] if rows else 0,
+            metrics={k: v if math.isfinite(v) else None for k, v in last.items()},
+        )
+    elif first:
         streams.show(done.path)
 
 
@@ -87,16 +101,41 @@ def check_folder(out: Path) -> None:
         raise RecipeError(f"--out {out}: is a file, not a folder")
 
 
-def _describe(recipe: Recipe, watcher: Any) -> None:
+def _describe(recipe: Recipe, watcher: Any, as_json: bool) -> None:
     from dvae_core.training.run import prepare
 
     training = prepare(recipe, watcher)
+    data, steps = training.data, training.timeline.steps_per_epoch
     parameters = sum(p.numel() for p in training.model.parameters())
-    shape = "x".join(map(str, training.data.image_shape))
-    data = training.data
+    held_out = 0 if data.validation_images is None else len(data.validation_images)
+    if as_json:
+        prepared = {
+            "train_images": len(data.train_images),
+            "validation_images": held_out,
+            "image_shape": data.image_shape,
+            "parameters": parameters,
+            "device": str(training.device),
+            "terms": training.objective.names,
+            "epochs": recipe.train.epochs,
+            "steps_per_epoch": steps,
+        }
+        _print_json(prepared=prepared)
+        return
+    shape = "x".join(map(str, data.image_shape))
     print(f"data       {len(data.train_images):,} training images of {shape}")
-    if data.validation_images is not None:
-        print(f"           {len(data.validation_images):,} validation images")
+    if held_out:
+        print(f"           {held_out:,} validation images")
     print(f"model      {parameters:,} parameters on {training.device}")
     print(f"terms      {', '.join(training.objective.names)}")
-    print(f"length     {recipe.train.epochs} epochs of {training.timeline.steps_per_epoch:,} steps")
+    print(f"length     {recipe.train.epochs} epochs of {steps:,} steps")
+
+
+def _print_json(**facts: Any) -> None:
+    nothing: dict[str, Any] = {
+        "run": None,
+        "status": None,
+        "epoch": None,
+        "metrics": {},
+        "prepared": None,
+    }
+    print(json.dumps({**nothing, **facts}))

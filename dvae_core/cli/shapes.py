@@ -219,6 +219,61 @@ class Morphed(Shape):
     animation: str | None
 
 
+class Prepared(Shape):
+    """What a recipe would train, and on what."""
+
+    train_images: int
+    validation_images: int
+    image_shape: tuple[int, int, int]
+    parameters: int
+    device: str
+    terms: list[str]
+    epochs: int
+    steps_per_epoch: int
+
+
+class Ran(Shape):
+    """What became of a run, with the figures of its last epoch; or of --dry-run, which is prepared
+    alone."""
+
+    run: str | None
+    status: str | None
+    epoch: int | None
+    metrics: dict[str, float | None]
+    prepared: Prepared | None
+
+
+class Checked(Shape):
+    """What a check has found."""
+
+    check: str
+    status: Literal["passed", "failed", "note", "not checked"]
+    reason: str | None
+
+
+class CheckedComponent(Shape):
+    """The checks of a component."""
+
+    kind: str
+    name: str
+    checks: list[Checked]
+
+
+class CheckedPlugin(Shape):
+    """Whether a plugin keeps the contract. A recipe's problem is None if it can be read."""
+
+    plugin: str
+    components: list[CheckedComponent]
+    recipes: dict[str, str | None]
+
+
+class Scaffolded(Shape):
+    """A new package, and the commands that come next."""
+
+    folder: str
+    next: list[str]
+
+
 class Facts(RootModel[dict[str, dict[str, str]]]):
     """Facts by title."""
 
@@ -232,6 +287,7 @@ class Shelf(RootModel[list[Shelved]]):
 
 
 SHAPES: dict[str, type[BaseModel]] = {
+    "check-plugin": CheckedPlugin,
     "compare": Compared,
     "describe": Described,
     "doctor": Facts,
@@ -239,8 +295,10 @@ SHAPES: dict[str, type[BaseModel]] = {
     "evaluate": Evaluated,
     "list-plugins": ListedPlugins,
     "morph": Morphed,
+    "new-plugin": Scaffolded,
     "plan": Planned,
     "recipes": Shelf,
+    "run": Ran,
     "show": Shown,
     "sweep": Swept,
     "validate": Validated,
