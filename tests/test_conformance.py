@@ -40,7 +40,8 @@ from dvae_core.testing.toys import TOYS, ToyDataset
 
 BUILT_INS = [p for p in load_registry().providers if p.distribution == "dvae-core"]
 NEED_FILES = {"npz", "image_folder"}
-NEED_A_NETWORK = {"fashion_mnist", "kmnist", "emnist", "qmnist", "usps", "cifar10"}
+THROUGH_TORCHVISION = {"kmnist", "emnist", "qmnist", "usps", "cifar10"}
+NEED_A_NETWORK = THROUGH_TORCHVISION | {"fashion_mnist", "medmnist", "huggingface"}
 
 
 def failures(component):
@@ -84,6 +85,8 @@ def test_data_sets_that_are_not_here_are_not_called_wrong(name, monkeypatch):
     monkeypatch.setattr(idx, "download", refuse)
     monkeypatch.setattr(idx.FashionMNIST, "debian_folder", Path("/nowhere"))
     monkeypatch.setattr(through_torchvision, "download", refuse)
+    monkeypatch.setattr("medmnist.dataset.MedMNIST.download", refuse)
+    monkeypatch.setattr("datasets.load_dataset", refuse)
     outcomes = check(load_registry().get("dataset", name))
     assert {o.check: o.status for o in outcomes if o.status != "passed"} == {
         "gives_labelled_images": "not checked",

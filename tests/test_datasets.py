@@ -372,7 +372,7 @@ def test_damage_in_an_array_that_stays_in_the_file_is_found(tmp_path, monkeypatc
     ("arrays", "message"),
     [
         ({"images": np.zeros((4, 4, 4), np.uint8)}, "needs arrays images and labels"),
-        ({"images": np.zeros((4, 4), np.uint8), "labels": np.arange(4)}, r"must be \[N, H, W\]"),
+        ({"images": np.zeros(4, np.uint8), "labels": np.arange(4)}, r"must be \[N, H, W\]"),
         (
             {"images": np.zeros((4, 4, 4), np.uint8), "labels": np.arange(3)},
             "4 images and 3 labels",

@@ -8,11 +8,10 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt
 
 from dvae_core import (
     DataError,
-    Dataset,
     LabelledImages,
     RecipePath,
     as_float32,
@@ -22,6 +21,7 @@ from dvae_core import (
     read_picture,
 )
 from dvae_plugins.datasets.pixels import resized, with_channels
+from dvae_plugins.datasets.split import SplitDataset
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,30 +30,14 @@ PARTS = ("", "test_", "validation_")
 ARRAYS = (*(f"{part}{name}" for part in PARTS for name in ("images", "labels")), "classes")
 
 
-class _OwnDataset(Dataset):
+class _OwnDataset(SplitDataset):
     path: RecipePath
     """Where the data is: beside the recipe, in the working directory, or an absolute path."""
-    test_fraction: float = Field(default=0.2, gt=0, lt=1)
-    """The share of the images that is kept for testing."""
-    split_seed: int = Field(default=0, ge=0)
-    """Chooses which ones."""
     pixels: Literal["uint8", "float32"] = "uint8"
     """What pixels are kept as. Those that are floats, or have 16 bits, are rounded to 8, or with
     "float32" trained on as they are, in four times the memory."""
     resize: tuple[PositiveInt, PositiveInt] | None = None
     """[height, width] to resize to; left out, all images must have one size."""
-
-    def _split(
-        self, images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]
-    ) -> LabelledImages:
-        import numpy as np
-
-        n_test = round(self.test_fraction * len(images))
-        if not 0 < n_test < len(images):
-            raise DataError(f"{self.path}: {len(images)} images are too few to split")
-        order = np.random.default_rng(self.split_seed).permutation(len(images))
-        test, train = np.sort(order[:n_test]), np.sort(order[n_test:])
-        return LabelledImages(images[train], labels[train], images[test], labels[test], classes)
 
 
 class NPZ(_OwnDataset):
@@ -102,7 +86,7 @@ class NPZ(_OwnDataset):
         if "test_" in parts:
             test = images["test_"], labels["test_"]
             return LabelledImages(images[""], labels[""], *test, classes, *validation)
-        split = self._split(images[""], labels[""], classes)
+        split = self.split(images[""], labels[""], classes, str(self.path))
         return dataclasses.replace(
             split, validation_images=validation[0], validation_labels=validation[1]
         )
@@ -175,7 +159,8 @@ class ImageFolder(_OwnDataset):
                 stacklevel=2,
             )
         names = tuple(folder.name for folder in folders)
-        return self._split(np.stack(images), np.array(labels, dtype=np.int64), names)
+        numbers = np.array(labels, dtype=np.int64)
+        return self.split(np.stack(images), numbers, names, str(self.path))
 
 
 def _images_below(folder: Path) -> list[Path]:
