@@ -98,6 +98,19 @@ def test_a_straight_walk_meets_strangers_and_the_border_route_does_not(wedge):
     np.testing.assert_array_equal(around.images[:, 0, 0], around.points)
 
 
+def test_what_a_way_meets_is_among_the_steps_that_are_shown(wedge):
+    """Few steps would step over c, which the title names."""
+    snapshot = seen(wedge, ("a", "b", "c"))
+    ways = [morph(snapshot, 0, 1, steps=4, seed=seed) for seed in range(20)]
+    met = [way for way in ways if way.strangers == [2]]
+    assert met
+    for way in met:
+        assert 2 in way.verdicts
+        assert {0, 1} <= {*way.verdicts.tolist()}
+        np.testing.assert_array_equal(way.points[[0, -1]], way.corners[[0, -1]])
+    assert any(2 not in snapshot.judge.verdicts(along(way.corners, 4)) for way in met)
+
+
 def test_the_way_over_the_border_is_the_shortest_direct_one(wedge):
     snapshot = seen(wedge, ("a", "b", "c"))
     places = snapshot.border_points(0, 1)

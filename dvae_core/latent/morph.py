@@ -31,7 +31,7 @@ class Morph:
     corners: np.ndarray
     """[2 or 3, D]: the ends, and the point of the border between them if the route has one."""
     points: np.ndarray
-    """[S, D]: the steps that are shown."""
+    """[S, D]: the steps that are shown; all that is met is among them, if there is room."""
     images: np.ndarray
     """[S, C, H, W] in [0, 1]: what is decoded there."""
     verdicts: np.ndarray
@@ -83,7 +83,11 @@ def morph(
     corners = np.stack([start, end]).astype(np.float64)
     if route == "border":
         corners = _over_the_border(snapshot, a, b, corners)
-    points = along(corners, steps)
+    between = snapshot.judge.verdicts(along(corners, STEPS))
+    at = np.linspace(0, 1, steps)
+    if not is_direct(between, a, b):
+        at = _with_all(at, between, snapshot.judge.verdicts(along(corners, at)))
+    points = along(corners, at)
     images = snapshot.decode(points)
     return Morph(
         a,
@@ -94,18 +98,42 @@ def morph(
         images,
         snapshot.judge.verdicts(points),
         snapshot.image_judge.probabilities(images),
-        snapshot.judge.verdicts(along(corners, STEPS)),
+        between,
     )
 
 
-def along(corners: np.ndarray, steps: int) -> np.ndarray:
-    """Points [S, D], equally far apart, on the straight pieces between corners [N, D]."""
+def _with_all(at: np.ndarray, between: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Places [S] on a way, of which some are moved to what they would step over.
+
+    Args:
+        at: shares [S] of the way, and
+        seen: the verdicts [S] there.
+        between: the verdicts [64] at finer steps.
+    """
+    at, seen = at.copy(), seen.copy()
+    fine = np.linspace(0, 1, len(between))
+    for verdict in sorted(set(between.tolist()) - set(seen.tolist())):
+        places = fine[between == verdict]
+        place = places[len(places) // 2]
+        free = [k for k in range(1, len(at) - 1) if (seen == seen[k]).sum() > 1]
+        if free:
+            nearest = min(free, key=lambda k: abs(at[k] - place))
+            at[nearest], seen[nearest] = place, verdict
+    return np.sort(at)
+
+
+def along(corners: np.ndarray, at: int | np.ndarray) -> np.ndarray:
+    """Points [S, D] on the straight pieces between corners [N, D].
+
+    Args:
+        at: how many, equally far apart; or where each is, as a share [S] of the way.
+    """
+    at = np.linspace(0, 1, at) if isinstance(at, int) else at
     lengths = np.linalg.norm(np.diff(corners, axis=0), axis=1)
     reached = np.concatenate([[0], np.cumsum(lengths)])
     if reached[-1] == 0:
-        return straight(corners[0], corners[-1], steps)
-    at = np.linspace(0, reached[-1], steps)
-    return np.stack([np.interp(at, reached, column) for column in corners.T], axis=1)
+        return straight(corners[0], corners[-1], len(at))
+    return np.stack([np.interp(at * reached[-1], reached, c) for c in corners.T], axis=1)
 
 
 def _an_image_of(snapshot: Snapshot, c: int, random: np.random.Generator) -> np.ndarray:

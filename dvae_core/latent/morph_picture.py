@@ -9,6 +9,7 @@ import numpy as np
 
 from dvae_core.latent.borders.drawing import draw_regions, pale
 from dvae_core.latent.borders.judge import VOID
+from dvae_core.latent.borders.regions import grid_over, regions_of
 from dvae_core.latent.morph import Morph
 from dvae_core.plugin.labelled_images import short_name
 from dvae_core.plugin.pictures import as_pictures
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from dvae_core.latent.snapshot import Snapshot
 
 FRAME_MS = 120
+WHOLE = 0.999
+"""The share of the training means, in each direction, that the map holds."""
+AROUND = 0.08
+"""What it shows around them, on each side."""
 NAME = 20
 """Characters of a class name that there is room for."""
 
@@ -115,9 +120,13 @@ def _draw_strip(axes: Axes, snapshot: Snapshot, morph: Morph) -> None:
 
 
 def _draw_path(axes: Axes, snapshot: Snapshot, morph: Morph) -> None:
-    pair = [(morph.a, morph.b)]
-    draw_regions(axes, snapshot.regions, snapshot.classes, snapshot.colours, pair)
-    if snapshot.regions.grid is None:
+    pair, regions = [(morph.a, morph.b)], snapshot.regions
+    if regions.grid is not None:
+        # Regions whole, where figures leave out what lies farthest off.
+        grid = grid_over(snapshot.judge, snapshot.train_means, WHOLE, AROUND)
+        regions = regions_of(grid, len(snapshot.classes))
+    draw_regions(axes, regions, snapshot.classes, snapshot.colours, pair)
+    if regions.grid is None:
         axes.set_title("classes whose images are neighbours", fontsize=10)
         return
     corners, points = _in_plane(morph.corners), _in_plane(morph.points)
@@ -129,6 +138,8 @@ def _draw_path(axes: Axes, snapshot: Snapshot, morph: Morph) -> None:
     # An end outside the map's box is shown all the same.
     axes.margins(0.03)
     axes.autoscale_view()
+    if snapshot.latent_dim > 1:
+        axes.set_aspect("equal")
 
 
 def _verdicts(snapshot: Snapshot, morph: Morph, step: int) -> str:

@@ -151,7 +151,7 @@ def regions(judge: Judge, means: np.ndarray, test_means: np.ndarray, labels: np.
     present = np.isin(np.arange(judge.classes), labels)
     dim = means.shape[1]
     if dim <= 2:
-        return regions_of(_grid(judge, means), judge.classes, present)
+        return regions_of(grid_over(judge, means), judge.classes, present)
     edges = _graph_edges(test_means, judge.k)
     most = ceiling(int(present.sum()), dim)
     return Regions("graph", *_of_graph(judge, edges), present, most, None, edges)
@@ -242,9 +242,15 @@ def ceiling(classes: int, dim: int) -> int:
     return min(pairs, 3 * classes - 6) if dim == 2 and classes >= 3 else pairs
 
 
-def _grid(judge: Judge, means: np.ndarray) -> Grid:
-    low, high = np.quantile(means, (0.005, 0.995), axis=0)
+def grid_over(judge: Judge, means: np.ndarray, share: float = 0.99, around: float = 0.0) -> Grid:
+    """A judge's map of the box that holds the middle share of means [N, D] in each direction.
+
+    Args:
+        around: as much of the box's sides more, on each side.
+    """
+    low, high = np.quantile(means, ((1 - share) / 2, (1 + share) / 2), axis=0)
     high = np.maximum(high, low + 1e-6)
+    low, high = low - around * (high - low), high + around * (high - low)
     edges = [
         np.linspace(a, b, CELLS, endpoint=False) + (b - a) / CELLS / 2
         for a, b in zip(low, high, strict=True)
