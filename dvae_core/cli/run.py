@@ -89,7 +89,7 @@ def run(
             run=str(done.path),
             status=info["status"],
             epoch=rows[-1]["epoch"] if rows else 0,
-            metrics={k: v if math.isfinite(v) else None for k, v in last.items()},
+            metrics={k: v if math.isfinite(v) else None for k, v in last.items() if v is not None},
         )
     elif first:
         streams.show(done.path)

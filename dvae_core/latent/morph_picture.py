@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from dvae_core.latent.snapshot import Snapshot
 
 FRAME_MS = 120
-WHOLE = 0.999
-"""The share of the training means, in each direction, that the map holds."""
-AROUND = 0.08
-"""What it shows around them, on each side."""
+BEYOND, AROUND = 0.0005, 0.08
+"""The share of the training means that the map leaves out on each side, and what it shows more."""
 NAME = 20
 """Characters of a class name that there is room for."""
 
@@ -123,7 +121,7 @@ def _draw_path(axes: Axes, snapshot: Snapshot, morph: Morph) -> None:
     pair, regions = [(morph.a, morph.b)], snapshot.regions
     if regions.grid is not None:
         # Regions whole, where figures leave out what lies farthest off.
-        grid = grid_over(snapshot.judge, snapshot.train_means, WHOLE, AROUND)
+        grid = grid_over(snapshot.judge, snapshot.train_means, BEYOND, AROUND)
         regions = regions_of(grid, len(snapshot.classes))
     draw_regions(axes, regions, snapshot.classes, snapshot.colours, pair)
     if regions.grid is None:

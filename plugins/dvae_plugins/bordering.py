@@ -13,7 +13,7 @@ Pairs = tuple[tuple[int, int], ...]
 
 DIRECT = 0.95
 """The share of direct paths from which a pair needs no more."""
-VOID = 1 / 64
+VOID_SHARE = 1 / 64
 """The share of a path that is void where void alone is why it is not direct."""
 FASTER, SLOWER = 1.5, 0.8
 """What a pair's strength is multiplied by after an evaluation that finds it wanting, or good."""
@@ -123,7 +123,7 @@ class AttentiveLines(Lines):
             direct = row.get(f"val/direct_path/{name}")
             if direct is None:
                 continue
-            void = row.get(f"val/void_rate/{name}", 0.0) >= (1 - direct) * VOID
+            void = row.get(f"val/void_rate/{name}", 0.0) >= (1 - direct) * VOID_SHARE
             self.strengths[q] *= FASTER if direct < DIRECT and not void else SLOWER
             self.fills[q] *= FASTER if direct < DIRECT and void else SLOWER
         self.strengths.clamp_(WEAKEST, STRONGEST)

@@ -242,13 +242,14 @@ def ceiling(classes: int, dim: int) -> int:
     return min(pairs, 3 * classes - 6) if dim == 2 and classes >= 3 else pairs
 
 
-def grid_over(judge: Judge, means: np.ndarray, share: float = 0.99, around: float = 0.0) -> Grid:
-    """A judge's map of the box that holds the middle share of means [N, D] in each direction.
+def grid_over(judge: Judge, means: np.ndarray, beyond: float = 0.005, around: float = 0.0) -> Grid:
+    """A judge's map of a box around means [N, D], up to two dimensions.
 
     Args:
-        around: as much of the box's sides more, on each side.
+        beyond: the share of the means that is beyond the box on each of its sides.
+        around: how much more is shown on each side, as a share of it.
     """
-    low, high = np.quantile(means, ((1 - share) / 2, (1 + share) / 2), axis=0)
+    low, high = np.quantile(means, (beyond, 1 - beyond), axis=0)
     high = np.maximum(high, low + 1e-6)
     low, high = low - around * (high - low), high + around * (high - low)
     edges = [
