@@ -1,5 +1,6 @@
 """The benchmarks run; what they measure is not tested, for a busy machine would fail it."""
 
+import io
 import json
 import subprocess
 import sys
@@ -9,8 +10,11 @@ import pytest
 import torch
 
 from benchmarks.contenders import in_turn
+from benchmarks.film import EPOCH_MS, REST_MS, STEPS, film
 from benchmarks.peers.same_model import model_of, usual_model_of
 from benchmarks.training import job_of
+from dvae_core.recipe.recipe import load_recipe
+from dvae_core.training.run import run_recipe
 
 from .helpers import ROOT
 
@@ -56,3 +60,18 @@ def test_unknown_topics_and_peers_are_named():
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert found.returncode == 2
     assert "unknown: speed, jax" in found.stderr
+
+
+def test_the_film_has_a_frame_an_epoch_and_the_walk(recipe_file, tmp_path, judged_after):
+    from PIL import Image
+
+    judged_after(10)
+    changes = ["train.epochs=3", 'evaluate.metrics=["borders"]', "evaluate.plots=[]"]
+    run = run_recipe(load_recipe(recipe_file, changes), tmp_path)
+    with Image.open(io.BytesIO(film(run.path, "0", "1"))) as movie:
+        assert movie.n_frames in (3, 3 + STEPS)  # no walk where none is direct
+        times = []
+        for number in range(3):
+            movie.seek(number)
+            times.append(movie.info["duration"])
+    assert times == [EPOCH_MS, EPOCH_MS, REST_MS]
