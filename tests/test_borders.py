@@ -386,7 +386,8 @@ def test_the_metric_has_flat_keys_and_names_pairs(strips, monkeypatch):
     assert list(measured) == [
         "knn_accuracy", "area_evenness", "wholeness", "adjacency", "area_in_posteriors",
         "direct_path_mean", "intrusion", "void_rate", "direct_path/left-right",
-        "direct_path/left-mid", "knn_accuracy_full", "retention",
+        "void_rate/left-right", "direct_path/left-mid", "void_rate/left-mid",
+        "knn_accuracy_full", "retention",
     ]  # fmt: skip
     assert measured["knn_accuracy"] > 0.98
     # The strips are 3 by 1, of which the map shows 0.99 in each direction.
@@ -394,6 +395,7 @@ def test_the_metric_has_flat_keys_and_names_pairs(strips, monkeypatch):
     assert measured["area_in_posteriors"] == pytest.approx(expected, rel=0.01)
     assert measured["direct_path/left-right"] == 0
     assert measured["direct_path/left-mid"] > 0.95
+    assert measured["void_rate/left-mid"] == pytest.approx(0, abs=0.01)
     # 0.8 was measured in the last epoch of (nearly) full weight.
     assert measured["knn_accuracy_full"] == 0.8
     assert measured["retention"] == pytest.approx(measured["knn_accuracy"] / 0.8)
