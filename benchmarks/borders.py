@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.documents import DOCS, ROOT, save_picture, stamp, write_below_mark
+from benchmarks.documents import DOCS, ROOT, finished, save_picture, stamp, write_below_mark
 
 CLASSES = 10
 SETS = 10
@@ -113,7 +113,7 @@ def runs_of(runs: Path, name: str) -> Iterator[Path]:
     """The finished runs of a case; those that are not there are trained now.
 
     Sets of pairs that no plan holds are refused by the recipe, and the next ones taken."""
-    from dvae_core import RecipeError, RunFolder, load_recipe, resume_run, run_recipe
+    from dvae_core import RecipeError
 
     case, found = CASES[name], 0
     for number in range(1, TRIED + 1):
@@ -123,15 +123,14 @@ def runs_of(runs: Path, name: str) -> Iterator[Path]:
         refused = runs / f"{case.pairs}-pairs-{number}.refused"  # for all cases alike
         if refused.exists():
             continue
-        if not folder.exists():
-            recipe = load_recipe(ROOT / "recipes/borders.toml", settings(case, number))
-            try:
-                run_recipe(recipe, runs, name=folder.name)
-            except RecipeError as error:
-                refused.write_text(str(error))
-                continue
-        elif RunFolder.open(folder).info["status"] != "finished":
-            resume_run(folder)
+        begun = folder.exists()
+        try:
+            finished(folder, ROOT / "recipes/borders.toml", settings(case, number))
+        except RecipeError as error:
+            if begun:
+                raise
+            refused.write_text(str(error))
+            continue
         found += 1
         yield folder
 

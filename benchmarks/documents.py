@@ -19,6 +19,17 @@ def write_below_mark(document: Path, writer: str, parts: list[str]) -> None:
     print(document)
 
 
+def finished(folder: Path, recipe: Path, changes: list[str]) -> Path:
+    """The folder of a run of this recipe: taken as it is, gone on with, or trained now."""
+    from dvae_core import RunFolder, load_recipe, resume_run, run_recipe
+
+    if not folder.exists():
+        run_recipe(load_recipe(recipe, changes), folder.parent, name=folder.name)
+    elif RunFolder.open(folder).info["status"] != "finished":
+        resume_run(folder)
+    return folder
+
+
 def save_picture(figure: Any, name: str) -> None:
     """A matplotlib figure, or a PNG's bytes, among the documents' images.
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.documents import PICTURES, ROOT
+from benchmarks.documents import PICTURES, ROOT, finished
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,17 +41,9 @@ def main() -> None:
 
 def run(runs: Path) -> Path:
     """The folder of the film's run, trained if need be."""
-    from dvae_core import RunFolder, load_recipe, resume_run, run_recipe
-
-    folder = runs / "film"
-    if not folder.exists():
-        pairs = str([list(pair) for pair in PAIRS]).replace("'", '"')
-        changes = [f"pairs={pairs}", "evaluate.every=1", "evaluate.metrics=['borders']"]
-        recipe = load_recipe(ROOT / "recipes/borders.toml", [*changes, "evaluate.plots=[]"])
-        run_recipe(recipe, runs, name=folder.name)
-    elif RunFolder.open(folder).info["status"] != "finished":
-        resume_run(folder)
-    return folder
+    changes = [f"pairs={json.dumps(PAIRS)}", "evaluate.every=1", "evaluate.metrics=['borders']"]
+    recipe = ROOT / "recipes/borders.toml"
+    return finished(runs / "film", recipe, [*changes, "evaluate.plots=[]"])
 
 
 def film(folder: Path, a: str, b: str) -> bytes:
@@ -73,7 +66,7 @@ def film(folder: Path, a: str, b: str) -> bytes:
     )  # fmt: skip
     frames, times = [], []
     for epoch, kept in maps.items():
-        canvas, plane, side = _scene(snapshot, regions_of(kept.grid, len(loaded.classes)), box)
+        canvas, _, side = _scene(snapshot, regions_of(kept.grid, len(loaded.classes)), box)
         _draw_weight(side, snapshot, epoch)
         frames.append(_frame(canvas))
         times.append(EPOCH_MS)

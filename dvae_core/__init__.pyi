@@ -42,6 +42,7 @@ from .plugin.labelled_images import short_name as short_name
 from .plugin.pictures import as_float32 as as_float32
 from .plugin.pictures import as_pictures as as_pictures
 from .plugin.pictures import as_uint8 as as_uint8
+from .plugin.pictures import picture_of as picture_of
 from .plugin.pictures import pictures_in as pictures_in
 from .plugin.pictures import read_picture as read_picture
 from .recipe.goal import Goal as Goal

@@ -146,3 +146,14 @@ def test_a_missing_package_is_named(missing, dataset, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(DataError, match=r'pip install "dvae-core\[data\]"'):
         dataset.load(tmp_path)
+
+
+def test_images_of_16_bits_are_scaled_and_not_clipped(tmp_path):
+    folder = tmp_path / "scans"
+    for part, count in (("train", 6), ("test", 2)):
+        for number in range(count):
+            file = folder / part / "ab"[number % 2] / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((4, 4), 30000, np.uint16)).save(file)
+    data = HuggingFace(path=str(folder), channels=1).load(tmp_path / "cache")
+    assert {*np.unique(data.train_images)} == {round(30000 / 65535 * 255)}

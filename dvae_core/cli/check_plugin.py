@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from dvae_core.errors import DvaeError, RecipeError
 
@@ -58,6 +57,8 @@ def check_plugin(
         print(f"{target} {word}registers no components: nothing to check")
         return
 
+    from rich.text import Text
+
     from dvae_core.cli.console import PlainConsole
     from dvae_core.testing import check
 
@@ -86,6 +87,8 @@ def check_plugin(
 
 
 def _tell(console: Console, component: str, outcomes: Sequence[Outcome], verbose: bool) -> None:
+    from rich.text import Text
+
     failed = sum(outcome.status == "failed" for outcome in outcomes)
     many = f"{failed} of {len(outcomes)} checks failed" if failed else f"{len(outcomes)} checks"
     console.print(Text(f"{component}: {many}", style="bold"))

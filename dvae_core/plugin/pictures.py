@@ -44,25 +44,41 @@ def read_picture(
     Raises:
         DataError: it cannot be read.
     """
-    import numpy as np
     from PIL import Image
 
     try:
         with Image.open(file) as opened:
             if getattr(opened, "n_frames", 1) > 1:
                 warnings.warn("of files with several images the first one counts", stacklevel=2)
-            grey = opened.mode in GREY or opened.mode.startswith("I")
-            channels = channels or (1 if grey else 3)
-            image: Image.Image = opened
-            if opened.mode == "F" or opened.mode.startswith("I"):
-                image = _scaled(opened, exact)
-            if image.mode != "F":
-                image = image.convert("L" if channels == 1 else "RGB")
-            if resize is not None:
-                image = image.resize(resize[::-1], Image.Resampling.BILINEAR)
-            pixels = np.asarray(image)
+            return picture_of(opened, channels, resize, exact=exact)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{file}: no readable image: {error}") from error
+
+
+def picture_of(
+    image: Image,
+    channels: int | None = None,
+    resize: tuple[int, int] | None = None,
+    *,
+    exact: bool = False,
+) -> np.ndarray:
+    """What `read_picture` gives, of an image that Pillow has opened.
+
+    Raises:
+        OSError, ValueError, ...: it cannot be read.
+    """
+    import numpy as np
+    from PIL.Image import Resampling
+
+    grey = image.mode in GREY or image.mode.startswith("I")
+    channels = channels or (1 if grey else 3)
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = _scaled(image, exact)
+    if image.mode != "F":
+        image = image.convert("L" if channels == 1 else "RGB")
+    if resize is not None:
+        image = image.resize(resize[::-1], Resampling.BILINEAR)
+    pixels = np.asarray(image)
     pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     if exact:
         pixels = pixels / np.float32(255) if pixels.dtype == np.uint8 else pixels.clip(0, 1)

@@ -95,6 +95,11 @@ class Paths:
         """The share of all steps that are void."""
         return float((self.verdicts == VOID).mean())
 
+    @property
+    def void_rates(self) -> np.ndarray:
+        """[K, K], symmetric: that share for two classes; nan where there are no test images."""
+        return self._matrix((self.verdicts == VOID).mean(axis=(1, 2)))
+
     def _matrix(self, values: np.ndarray) -> np.ndarray:
         matrix = np.full((self.classes, self.classes), np.nan)
         a, b = self.pairs.T

@@ -7,11 +7,13 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from time import time
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from dvae_core import Callback, DvaeError
+from dvae_core import Callback
+from dvae_plugins.extras import package
 
 if TYPE_CHECKING:
     from dvae_core import Run
@@ -68,8 +70,6 @@ class MLflow(Callback):
         step = int(metrics["step"])
         if self._client is None or step in self._known:
             return
-        from time import time
-
         from mlflow.entities import Metric
 
         now = int(1000 * time())
@@ -124,10 +124,4 @@ def _flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]
 
 
 def _package() -> Any:
-    try:
-        import mlflow
-    except ImportError as error:
-        raise DvaeError(
-            f'the mlflow callback needs one more package ({error}): pip install "dvae-core[mlflow]"'
-        ) from error
-    return mlflow
+    return package("mlflow", "mlflow", "the mlflow callback")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dvae_core import Callback, DvaeError, as_pictures
+from dvae_core import Callback, as_pictures
 from dvae_plugins.callbacks.samples import class_names
+from dvae_plugins.extras import package
 
 if TYPE_CHECKING:
     from dvae_core import Run, Snapshot
@@ -80,14 +81,8 @@ class TensorBoard(Callback):
 
 
 def _summary_writer() -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise DvaeError(
-            f"the tensorboard callback needs one more package ({error}): "
-            'pip install "dvae-core[tensorboard]"'
-        ) from error
-    return SummaryWriter
+    user = "the tensorboard callback"
+    return package("torch.utils.tensorboard", "tensorboard", user).SummaryWriter
 
 
 def _picture(path: Path) -> Any:

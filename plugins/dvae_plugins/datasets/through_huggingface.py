@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import PositiveInt
 
-from dvae_core import DataError, LabelledImages
+from dvae_core import DataError, LabelledImages, picture_of
 from dvae_plugins.datasets.split import SplitDataset
+from dvae_plugins.extras import package
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,13 +65,7 @@ class HuggingFace(SplitDataset):
         return None
 
     def _parts(self, cache: Path) -> Any:
-        try:
-            import datasets
-        except ImportError as error:
-            raise DataError(
-                f"the data set huggingface needs one more package ({error}): "
-                'pip install "dvae-core[data]"'
-            ) from error
+        datasets = package("datasets", "data", "the data set huggingface", DataError)
         folder = str(cache / "huggingface")
         try:
             return datasets.load_dataset(self.path, self.configuration, cache_dir=folder)
@@ -92,7 +87,10 @@ class HuggingFace(SplitDataset):
     def _arrays(self, part: Any, names: list[Any]) -> tuple[np.ndarray, np.ndarray]:
         import numpy as np
 
-        images = [self._image(image) for image in part[self.image]]
+        try:
+            images = [picture_of(image, self.channels, self.resize) for image in part[self.image]]
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self.path}: no readable image: {error}") from error
         if shapes := {image.shape for image in images[1:]} - {images[0].shape}:
             one, other = images[0].shape[1:], shapes.pop()[1:]
             raise DataError(
@@ -106,13 +104,3 @@ class HuggingFace(SplitDataset):
             number = {name: index for index, name in enumerate(names)}
             labels = np.array([number.get(label, -1) for label in labels.tolist()])
         return np.stack(images), labels.astype(np.int64)
-
-    def _image(self, image: Any) -> np.ndarray:
-        import numpy as np
-        from PIL.Image import Resampling
-
-        image = image.convert("L" if self.channels == 1 else "RGB")
-        if self.resize is not None:
-            image = image.resize(self.resize[::-1], Resampling.BILINEAR)
-        pixels = np.asarray(image)
-        return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)

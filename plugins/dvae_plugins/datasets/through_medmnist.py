@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dvae_core import DataError, Dataset, LabelledImages, RecipePath
+from dvae_plugins.extras import package
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +32,7 @@ class MedMNIST(Dataset):
     """A folder that medmnist has downloaded to before; the cache, if left out."""
 
     def load(self, cache: Path) -> LabelledImages:
-        medmnist = _package()
+        medmnist = package("medmnist", "data", "the data set medmnist", DataError)
         about = medmnist.INFO.get(self.which)
         if about is None:
             raise DataError(f"medmnist has no {self.which}; it has {', '.join(medmnist.INFO)}")
@@ -70,13 +71,3 @@ class MedMNIST(Dataset):
                 f"({type(error).__name__}: {reason}). Connect to the network and run again, or set "
                 "root to a folder that medmnist has filled"
             ) from error
-
-
-def _package() -> Any:
-    try:
-        import medmnist
-    except ImportError as error:
-        raise DataError(
-            f'the data set medmnist needs one more package ({error}): pip install "dvae-core[data]"'
-        ) from error
-    return medmnist

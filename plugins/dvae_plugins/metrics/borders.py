@@ -81,10 +81,11 @@ class Borders(Metric):
             measured["direct_path_mean"] = paths.direct_path_mean
             measured["intrusion"] = paths.intrusion
             measured["void_rate"] = paths.void_rate
+        direct, void = paths.direct_path, paths.void_rates
         for a, b in self._named(snapshot):
             name = f"{snapshot.classes[a]}-{snapshot.classes[b]}"
-            measured[f"direct_path/{name}"] = float(paths.direct_path[a, b])
-            measured[f"void_rate/{name}"] = paths.between([(a, b)]).void_rate
+            measured[f"direct_path/{name}"] = float(direct[a, b])
+            measured[f"void_rate/{name}"] = float(void[a, b])
         full = _accuracy_at_full_guidance(snapshot, accuracy)
         if full:
             measured["knn_accuracy_full"] = full
