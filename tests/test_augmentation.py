@@ -107,7 +107,7 @@ def test_augmented_training_is_exact_under_resume(recipe_file, tmp_path):
 def test_each_step_draws_anew_and_each_run_the_same(recipe_file):
     recipe = load_recipe(recipe_file, [BOTH])
     training = Training(recipe, load_data(recipe.dataset))
-    images, labels = next(iter(training.batches.epoch(0)))
+    images, labels, _ = next(iter(training.batches.epoch(0)))
     (first,), (again,) = (training._augmented(images, labels) for _ in range(2))
     training.take_step(images, labels)
     (second,) = training._augmented(images, labels)
@@ -119,7 +119,7 @@ def test_nothing_is_augmented_where_nothing_is_said(recipe_file):
     recipe = load_recipe(recipe_file)
     assert "augmentation" not in recipe.to_table()["dataset"]
     training = Training(recipe, load_data(recipe.dataset))
-    images, labels = next(iter(training.batches.epoch(0)))
+    images, labels, _ = next(iter(training.batches.epoch(0)))
     (same,) = training._augmented(images, labels)
     assert same is images
 
@@ -129,7 +129,7 @@ def test_a_data_set_augments_as_it_wants(install, recipe_file):
     change = ['dataset={name="own"}', "kl.weight=0.0", "guidance.weight=0.0"]
     recipe = load_recipe(recipe_file, [*change, "train.batch_size=10", "train.accumulate=2"])
     training = Training(recipe, load_data(recipe.dataset))
-    images, labels = next(iter(training.batches.epoch(0)))
+    images, labels, _ = next(iter(training.batches.epoch(0)))
     given, target = training._augmented(images, labels)
     assert not given.any()
     assert torch.equal(target[:, 0, 0, 0], labels.float())

@@ -341,6 +341,20 @@ class IdleHead(GoodHead):
         return Idle(nn.Linear(latent_dim, len(classes)))
 
 
+class OneLoss(GoodHead):
+    """Judges."""
+
+    def loss(self, logits, labels):
+        return super().loss(logits, labels).mean()
+
+
+class CrowdLoss(GoodHead):
+    """Judges."""
+
+    def loss(self, logits, labels):
+        return super().loss(logits - logits.mean(0), labels)
+
+
 class NoModule(GoodHead):
     """Judges."""
 
@@ -1014,6 +1028,8 @@ class Stubborn(Launcher):
         (Sigmoid, "gives_logits_not_probabilities", "a sigmoid or the like"),
         (OneTooMany, "gives_a_number_a_class", "shape [5, 5] where [5, 4] is due"),
         (IdleHead, "trains_every_parameter", "no gradient reaches parameter idle"),
+        (OneLoss, "says_how_wrong_each_image_is", "shape [] where [5] is due"),
+        (CrowdLoss, "says_how_wrong_each_image_is", "depends on what else is in the batch"),
         (NoModule, "gives_a_number_a_class", "gives function, not an nn.Module"),
         (Unflattened, "gives_features", "where [B, F] is due"),
         (GreyOnly, "gives_features", "3 channels"),

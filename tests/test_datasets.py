@@ -237,7 +237,7 @@ def test_floats_are_trained_on_and_looked_at_as_they_are(tmp_path):
         )
     cpu = torch.device("cpu")
     batches = Batches(data.train_images, data.train_labels, batch_size=50, seed=0, device=cpu)
-    (seen, _), *_ = batches.epoch(0)
+    (seen, *_), *_ = batches.epoch(0)
     order = batches.order(0)
     np.testing.assert_array_equal(seen, data.train_images[order])
     np.savez(path, images=images * 3, labels=np.arange(50) % 2)

@@ -7,6 +7,7 @@ import pytest
 from dvae_plugins.datasets.through_huggingface import HuggingFace
 from dvae_plugins.datasets.through_medmnist import MedMNIST
 from dvae_plugins.datasets.through_sklearn import ScikitLearn
+from dvae_plugins.heads import MLPHead
 from PIL import Image
 
 from dvae_core import DataError
@@ -78,7 +79,6 @@ def test_medical_images_have_their_own_validation_part(medical, which, side):
 @pytest.mark.parametrize(
     ("which", "words"),
     [
-        ("chestmnist", "several labels"),
         ("organmnist3d", "volumes"),
         ("nomnist", "it has pathmnist"),
     ],
@@ -86,6 +86,20 @@ def test_medical_images_have_their_own_validation_part(medical, which, side):
 def test_medical_sets_that_are_no_labelled_images_are_refused(medical, which, words):
     with pytest.raises(DataError, match=words):
         MedMNIST(which=which, root=medical).load(medical)
+
+
+def test_medical_images_with_several_labels_ask_for_a_head_that_takes_them(medical):
+    several = np.random.default_rng(0).integers(0, 2, (max(SIZES.values()), 14))
+    arrays = {f"{part}_labels": several[:count].astype(np.uint8) for part, count in SIZES.items()}
+    for part, count in SIZES.items():
+        arrays[f"{part}_images"] = np.full((count, 28, 28), 200, dtype=np.uint8)
+    np.savez(medical / "chestmnist.npz", **arrays)
+    data = load_data(MedMNIST(which="chestmnist", root=medical))
+    assert (data.targets("val") == several[: SIZES["val"]]).all()
+    assert (len(data.classes), data.classes[0]) == (14, "atelectasis")
+    with pytest.raises(ValueError, match="bernoulli"):
+        MLPHead().check_labels(data.known_labels)
+    MLPHead(likelihood="bernoulli").check_labels(data.known_labels)
 
 
 def test_medical_images_that_are_not_there(tmp_path, medical):
@@ -136,6 +150,21 @@ def test_a_set_of_the_hub_is_read_from_its_files(hub_format, tmp_path):
 def test_a_set_of_the_hub_that_is_otherwise(hub_format, tmp_path, keys, words):
     with pytest.raises(DataError, match=words):
         HuggingFace(path=str(hub_format[0]), **keys).load(tmp_path / "cache")
+
+
+def test_a_set_of_the_hub_with_several_labels_is_refused(tmp_path):
+    import datasets
+
+    (tmp_path / "pets").mkdir()
+    rows = {"image": [Image.new("L", (4, 4))] * 2, "label": [[0, 1], [1]]}
+    kinds = {
+        "image": datasets.Image(),
+        "label": datasets.Sequence(datasets.ClassLabel(names=["cat", "dog"])),
+    }
+    made = datasets.Dataset.from_dict(rows, features=datasets.Features(kinds))
+    made.to_parquet(tmp_path / "pets" / "train-00000.parquet")
+    with pytest.raises(DataError, match="several labels an image; an npz takes such"):
+        HuggingFace(path=str(tmp_path / "pets")).load(tmp_path / "cache")
 
 
 @pytest.mark.parametrize(

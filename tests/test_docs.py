@@ -165,8 +165,8 @@ def test_the_tutorials_components_conform_and_train():
     training = Training(recipe, load_data(recipe.dataset))
     means = []
     for epoch in range(6):
-        for images, labels in training.batches.epoch(epoch):
-            training.take_step(images, labels)
+        for batch in training.batches.epoch(epoch):
+            training.take_step(*batch)
         assert training.ledger.read() is None
         means.append(training.ledger.means()["train/loss"])
         training.finish_epoch()

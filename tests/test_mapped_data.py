@@ -13,6 +13,6 @@ def test_batches_share_the_file_and_leave_it_alone(tmp_path):
     labels = np.zeros(len(images), np.int64)
     batches = Batches(images, labels, batch_size=10, seed=0, device=torch.device("cpu"))
     assert batches.images.data_ptr() == images.ctypes.data == as_tensor(images).data_ptr()
-    (batch, _), *_ = batches.epoch(0)
+    (batch, *_), *_ = batches.epoch(0)
     batch.zero_()  # a network may; the file cannot be written to
     assert np.load(path).min() == 1

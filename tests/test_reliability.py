@@ -418,8 +418,8 @@ def test_clipping_bounds_each_step(recipe_file, tmp_path):
 
     training = Training(clipped, load_data(clipped.dataset))
     before = [p.detach().clone() for p in training.parameters]
-    for images, labels in training.batches.epoch(0):
-        training.take_step(images, labels)
+    for batch in training.batches.epoch(0):
+        training.take_step(*batch)
     moved = sum((p - b).square().sum() for p, b in zip(training.parameters, before, strict=True))
     assert moved.sqrt().item() == pytest.approx(0.001, rel=1e-3)
 

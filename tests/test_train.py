@@ -332,7 +332,7 @@ def test_the_order_is_a_function_of_seed_and_epoch():
             seed=seed,
             device=torch.device("cpu"),
         )
-        return [i for _, labels in batches.epoch(epoch, skip) for i in labels.tolist()]
+        return [i for _, labels, _ in batches.epoch(epoch, skip) for i in labels.tolist()]
 
     assert sorted(order(0, 0)) == list(range(10))
     assert order(0, 0) == order(0, 0)

@@ -199,7 +199,7 @@ def test_the_judges_and_the_training_see_none_of_it(recipe_file, monkeypatch):
     training = prepare(load_recipe(recipe_file, [FRACTION]), Watch())
     trained = {
         image.round().byte().numpy().tobytes()
-        for images, _ in training.batches.epoch(0)
+        for images, *_ in training.batches.epoch(0)
         for image in images * 255
     }
     held = {image.tobytes() for image in training.data.validation_images}
@@ -222,7 +222,7 @@ def test_the_judges_and_the_training_see_none_of_it(recipe_file, monkeypatch):
 def test_labels_are_hidden_from_what_is_left(recipe_file):
     changes = [FRACTION, "dataset.labelled_fraction=0.5"]
     training = prepare(load_recipe(recipe_file, changes), Watch())
-    labels = np.concatenate([labels.numpy() for _, labels in training.batches.epoch(0)])
+    labels = np.concatenate([labels.numpy() for _, labels, _ in training.batches.epoch(0)])
     assert (labels >= 0).sum() == 72
     assert (training.data.validation_labels >= 0).all()
 

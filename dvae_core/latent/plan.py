@@ -62,7 +62,7 @@ def plan_of(recipe: Recipe, data: LabelledImages) -> Plan:
             classes,
             pairs=pairs,
             images=data.train_images,
-            labels=visible_labels(recipe, data),
+            labels=visible_labels(recipe, data)[0],
         )
     except ValueError as error:
         raise RecipeError(f"{recipe.origin(('kl', 'name'))}: [kl] {error}") from error

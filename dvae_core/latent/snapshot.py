@@ -71,6 +71,11 @@ class Snapshot:
         self._images, labels = data.part(split)
         self.test_labels = _read_only(labels)
         """[M]; -1 is unlabelled."""
+        self.train_targets, self.test_targets = (
+            None if a is None else _read_only(a)
+            for a in (data.rows("train", self._placed)["train_targets"], data.targets(split))
+        )
+        """[N, K] and [M, K], what the head learns in place of classes; mostly None."""
         self.history = history if split == "test" else [_as_test(row) for row in history]
         """The rows of metrics.jsonl of the epochs before this one."""
         self._rows = history

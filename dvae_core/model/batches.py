@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dvae_core.randomness import generator
+
+
+class Batch(NamedTuple):
+    """Some training images, and what is said of them."""
+
+    images: Tensor
+    """[B, C, H, W], in [0, 1]."""
+    labels: Tensor
+    """int64 [B]; -1 is hidden."""
+    targets: Tensor | None = None
+    """float32 [B, K], where the head is to learn such; rows with a NaN are hidden."""
+
+    def hidden(self, where: Tensor) -> Batch:
+        """The same with no label to be seen, where a boolean on the device [1] is true."""
+        targets = None if self.targets is None else self.targets.masked_fill(where, torch.nan)
+        return self._replace(labels=self.labels.masked_fill(where, -1), targets=targets)
 
 
 class Batches:
@@ -20,6 +37,7 @@ class Batches:
     Args:
         images: uint8 or float32 [N, C, H, W].
         labels: int64 [N], -1 where guidance may not see the label.
+        targets: float32 [N, K], NaN where guidance may not see them; None if there are none.
         part: which images of a batch of some size are wanted; all if left out.
     """
 
@@ -27,6 +45,7 @@ class Batches:
         self,
         images: np.ndarray,
         labels: np.ndarray,
+        targets: np.ndarray | None = None,
         *,
         batch_size: int,
         seed: int,
@@ -34,7 +53,8 @@ class Batches:
         part: Callable[[int], slice] = lambda size: slice(size),
     ) -> None:
         self.images = as_tensor(images).to(device)
-        self.labels = torch.from_numpy(np.require(labels, requirements=["C", "W"])).to(device)
+        self.labels = _copied(labels).to(device)
+        self.targets = None if targets is None else _copied(targets).to(device)
         self.batch_size = batch_size
         self.seed = seed
         self.part = part
@@ -43,8 +63,8 @@ class Batches:
         """Batches in an epoch; the last one may be small."""
         return -(-len(self.images) // self.batch_size)
 
-    def epoch(self, epoch: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The epoch's batches from number `skip` on: images [B, C, H, W] and labels [B].
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+        """The epoch's batches from number `skip` on.
 
         With a `part`, the images are that part of the batch; the labels are always all.
         """
@@ -56,12 +76,17 @@ class Batches:
         """The epoch's order of the images: int64 [N], on the processor."""
         return torch.randperm(len(self.images), generator=generator(self.seed, "order", epoch))
 
-    def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    def batch(self, chosen: Tensor) -> Batch:
         """The batch of the images with these indices [B], as `epoch` gives it."""
         images = self.images[chosen[self.part(len(chosen))]].contiguous(
             memory_format=torch.channels_last
         )
-        return scaled(images), self.labels[chosen]
+        targets = None if self.targets is None else self.targets[chosen]
+        return Batch(scaled(images), self.labels[chosen], targets)
+
+
+def _copied(labels: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.require(labels, requirements=["C", "W"]))
 
 
 def as_tensor(images: np.ndarray) -> Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dvae_core.errors import DataError, DvaeError
+from dvae_core.errors import DataError, DvaeError, RecipeError
 from dvae_core.plugin.kinds import Dataset
 from dvae_core.plugin.labelled_images import LabelledImages, held_out
 
@@ -69,15 +69,7 @@ def load_data(dataset: Dataset, warn: Callable[[str], None] = lambda text: None)
         warn(f'data set "{dataset.name}": {text}')
     train = first_of_each(data.train_labels, dataset.train_limit)
     test = first_of_each(data.test_labels, dataset.test_limit)
-    limited = LabelledImages(
-        data.train_images[train],
-        data.train_labels[train],
-        data.test_images[test],
-        data.test_labels[test],
-        data.classes,
-        data.validation_images,
-        data.validation_labels,
-    )
+    limited = dataclasses.replace(data, **data.rows("train", train), **data.rows("test", test))
     if dataset.validation_fraction is None:
         return limited
     count = held_out(len(limited.train_images), dataset.validation_fraction)
@@ -95,13 +87,8 @@ def _validated(data: LabelledImages, count: int) -> LabelledImages:
 
     held = np.zeros(len(data.train_labels), dtype=bool)
     held[stratified(data.train_labels, count)] = True
-    return dataclasses.replace(
-        data,
-        train_images=data.train_images[~held],
-        train_labels=data.train_labels[~held],
-        validation_images=data.train_images[held],
-        validation_labels=data.train_labels[held],
-    )
+    validation = data.rows("train", held, as_part="validation")
+    return dataclasses.replace(data, **data.rows("train", ~held), **validation)
 
 
 def stratified(labels: np.ndarray, count: int) -> np.ndarray:
@@ -133,6 +120,9 @@ def fingerprint(data: LabelledImages) -> str:
         digest.update(f"{len(images)} {step}".encode())
         digest.update(labels.tobytes())
         digest.update(images[::step].tobytes())
+    for targets in (data.train_targets, data.test_targets, data.validation_targets):
+        if targets is not None:
+            digest.update(targets.tobytes())
     return digest.hexdigest()[:32]
 
 
@@ -173,26 +163,41 @@ def rank_in_class(labels: np.ndarray) -> np.ndarray:
     return rank
 
 
-def visible_labels(recipe: Recipe, data: LabelledImages) -> np.ndarray:
-    """The training labels [N] that a run of the recipe may see; -1 are hidden."""
+def visible_labels(recipe: Recipe, data: LabelledImages) -> tuple[np.ndarray, np.ndarray | None]:
+    """The training labels [N] that a run of the recipe may see, of which -1 are hidden.
+
+    And the head's targets [N, K], if the data has such; rows of NaN are hidden.
+
+    Raises:
+        RecipeError: labels that are targets are to be spread.
+    """
     from dvae_core.randomness import derived_seed
 
     seed = derived_seed(recipe.seed, "hidden labels")
-    visible = guidance_labels(data.train_labels, recipe.dataset.labelled_fraction, seed)
+    fraction, targets = recipe.dataset.labelled_fraction, data.train_targets
+    visible = guidance_labels(data.train_labels, fraction, seed)
+    if targets is not None:
+        targets = guidance_labels(targets, fraction, seed)
     if not recipe.dataset.spread_labels:
-        return visible
+        return visible, targets
+    if targets is not None:
+        raise RecipeError(
+            f"{recipe.origin(('dataset', 'spread_labels'))}: [dataset] spread_labels spreads "
+            "classes, and the head learns targets"
+        )
     from dvae_core.model.label_spreading import spread_labels
 
-    return spread_labels(data.train_images, visible)
+    return spread_labels(data.train_images, visible), None
 
 
 def guidance_labels(labels: np.ndarray, labelled_fraction: float, seed: int) -> np.ndarray:
-    """A seeded random part of the labels; the rest of them is -1."""
+    """A seeded random part of the labels [N] or targets [N, K]; the rest is -1 or NaN."""
     if labelled_fraction >= 1:
         return labels
     import numpy as np
 
     hidden = np.random.default_rng(seed).permutation(len(labels))
     visible = labels.copy()
-    visible[hidden[round(labelled_fraction * len(labels)) :]] = -1
+    nothing = -1 if labels.dtype.kind == "i" else np.nan
+    visible[hidden[round(labelled_fraction * len(labels)) :]] = nothing
     return visible

@@ -128,17 +128,17 @@ class GuidedVAE(nn.Module):
         images: Tensor,
         noise: Tensor,
         labels: Tensor | None = None,
-        target: Tensor | None = None,
+        decoded: Tensor | None = None,
     ) -> Outputs:
         """Encode, sample with standard normal noise [B, D], decode and classify.
 
-        `target` is what is to be decoded, where that is not what goes in.
+        `decoded` is what is to be decoded, where that is not what goes in.
         """
         sample = self.sample(images, noise)
         z = sample.z
-        decoded, classified = self.decode(z, labels), self.classify(z)
-        wanted = images if target is None else target
-        return Outputs(wanted, sample.mean, sample.log_var, z, decoded, classified, sample)
+        logits, classified = self.decode(z, labels), self.classify(z)
+        wanted = images if decoded is None else decoded
+        return Outputs(wanted, sample.mean, sample.log_var, z, logits, classified, sample)
 
 
 def read_old_names(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:

@@ -19,6 +19,7 @@ class Ledger:
         device: where the rows are.
         block: how many rows to gather before reading them.
         steps: how many rows an epoch has.
+        accuracy: whether the head tells classes apart, so that it can be right.
         total: what to make of gathered rows [R, columns], on the processor, before they count.
     """
 
@@ -28,10 +29,12 @@ class Ledger:
         device: torch.device,
         block: int = 50,
         steps: int | None = None,
+        accuracy: bool = True,
         total: Callable[[Tensor], Tensor] = lambda rows: rows,
     ) -> None:
         self.columns = ("loss", *names, "correct", "labelled")
         self.block = block
+        self._accuracy = accuracy and "guidance" in names
         self._total = total
         self.rows = torch.zeros(steps or block, len(self.columns), device=device)
         """A row for each step of the epoch."""
@@ -91,7 +94,7 @@ class Ledger:
             f"train/{column}": total / max(self.images, 1)
             for column, total in zip(self.columns, sums, strict=False)
         }
-        if "guidance" in self.columns:
+        if self._accuracy:
             means["train/guidance_accuracy"] = correct / labelled if labelled else 0.0
         return means
 

@@ -14,7 +14,7 @@ from dvae_core.errors import RecipeError
 from dvae_core.model.guided_vae import GuidedVAE
 from dvae_core.plugin.given import Outputs
 from dvae_core.plugin.guard import asked_for
-from dvae_core.plugin.kinds import KL
+from dvae_core.plugin.kinds import KL, Head
 from dvae_core.recipe.recipe import Recipe
 from dvae_core.recipe.timeline import Timeline
 
@@ -63,6 +63,8 @@ class Objective(nn.Module):
             raise RecipeError(f"{recipe.origin(('kl', 'name'))}: [kl] {error}") from error
         # What the model holds is trained as its own.
         self._reconstruction = (model.reconstruction,)
+        head = recipe.guidance.component if recipe.guidance else None
+        self._head_loss = None if head is None or type(head).loss is Head.loss else head.loss
         self._given_outputs = recipe.kl.component.given_outputs
         divergence = recipe.kl.component.divergence
         model.take_prior(self.kl, given_outputs=self._given_outputs, divergence=divergence)
@@ -107,40 +109,59 @@ class Objective(nn.Module):
         # and these are from q.
         return term if outputs.correlation is None else term + outputs.correlation
 
-    def forward(self, outputs: Outputs, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        outputs: Outputs,
+        labels: Tensor,
+        weights: Tensor,
+        targets: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """The loss, and the ledger's row for the batch (see `Ledger.columns`).
 
-        Labels are int64 [B]; images with the label -1 take no part in the guidance. `weights` has
-        one for each of `names`; a tensor, so that a compiled step need not know its numbers.
+        Labels are int64 [B]; images with the label -1 take no part in the guidance. Where the head
+        has targets [B, K], those with a NaN take none. `weights` has one for each of `names`; a
+        tensor, so that a compiled step need not know its numbers.
         """
-        means, counts = self.of_images(outputs, labels)
+        means, counts = self.of_images(outputs, labels, targets)
         terms = [*means, *self.of_batch(outputs, labels)]
         loss = (weights * torch.stack(terms)).sum()
         row = torch.stack([loss, *terms, *counts]).detach()
         return loss, row
 
     def of_images(
-        self, outputs: Outputs, labels: Tensor
+        self, outputs: Outputs, labels: Tensor, targets: Tensor | None = None
     ) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
         """The terms that are means over images, and how many the head got right, of how many."""
-        labelled = labels >= 0
-        n_labelled = labelled.sum()
+        n_labelled = (labels >= 0).sum()
         correct = torch.zeros_like(n_labelled)
         terms = [
             self.reconstruction.loss(outputs.logits, outputs.images).mean(),
             self.kl_of(outputs, labels).mean(),
         ]
         if outputs.class_logits is not None:
-            wrongness = F.cross_entropy(
-                outputs.class_logits, labels, ignore_index=-1, reduction="sum"
-            )
-            terms.append(wrongness / n_labelled.clamp(min=1))
+            terms.append(self._guidance(outputs.class_logits, labels, targets))
             correct = (outputs.class_logits.argmax(dim=1) == labels).sum()
         return terms, (correct.float(), n_labelled.float())
+
+    def _guidance(self, logits: Tensor, labels: Tensor, targets: Tensor | None) -> Tensor:
+        """The mean of the head's loss over the images that it may know of; 0 if there is none."""
+        known = is_known(labels, targets)
+        if self._head_loss is None and targets is None:  # the same in one, with bits of its own
+            total = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
+        else:
+            wanted = labels.clamp(min=0) if targets is None else targets.nan_to_num()
+            loss = self._head_loss or F.cross_entropy
+            total = torch.where(known, loss(logits, wanted), 0).sum()
+        return total / known.sum().clamp(min=1)
 
     def of_batch(self, outputs: Outputs, labels: Tensor) -> list[Tensor]:
         """The extra terms, which may be anything of a batch as a whole."""
         return [term(outputs, labels) for term in self.extra]
+
+
+def is_known(labels: Tensor, targets: Tensor | None = None) -> Tensor:
+    """Whether [B] the head may know of an image what it is to learn."""
+    return labels >= 0 if targets is None else ~targets.isnan().any(dim=1)
 
 
 class _ByName(nn.Module):

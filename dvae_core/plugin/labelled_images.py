@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from dvae_core.errors import DataError, did_you_mean
 
@@ -15,6 +15,7 @@ ImageShape = tuple[int, int, int]
 """(C, H, W)."""
 Split = Literal["test", "val"]
 """Which images are looked at: those of the test, or those of the validation part."""
+Part = Literal["train", "test", "validation"]
 HOW_TO_VALIDATE = "dataset.validation_fraction = 0.1 holds a tenth of the training images out"
 
 
@@ -25,6 +26,12 @@ class LabelledImages:
     Images are uint8, of which 255 is white, or float32 in [0, 1], which are trained on as they are;
     all parts alike.
 
+    Labels are the numbers of classes, or targets for the head: float32 [N, K], a column for each of
+    `classes`. Such may be shares of classes, several labels of an image as zeros and ones, or any
+    numbers; a row with a NaN is unlabelled. They stay in `train_targets`, ..., which may be given
+    beside classes too, and in their place `train_labels`, ... hold the classes that they say, as
+    `classes_of` finds them, for all that goes by classes.
+
     Raises:
         ValueError: a wrong dtype, shape, pixel or label; the message says which.
     """
@@ -32,7 +39,7 @@ class LabelledImages:
     train_images: np.ndarray
     """uint8 or float32 [N, C, H, W]."""
     train_labels: np.ndarray
-    """int64 [N]; -1 is unlabelled."""
+    """int64 [N]; -1 is unlabelled. Or targets, see above."""
     test_images: np.ndarray
     """uint8 or float32 [M, C, H, W]."""
     test_labels: np.ndarray
@@ -43,6 +50,12 @@ class LabelledImages:
     """uint8 or float32 [V, C, H, W], if the data has a validation part."""
     validation_labels: np.ndarray | None = None
     """int64 [V]."""
+    train_targets: np.ndarray | None = None
+    """float32 [N, K], what the head is to learn in place of the classes; all parts have such."""
+    test_targets: np.ndarray | None = None
+    """float32 [M, K]."""
+    validation_targets: np.ndarray | None = None
+    """float32 [V, K]."""
 
     def __post_init__(self) -> None:
         import numpy as np
@@ -50,7 +63,9 @@ class LabelledImages:
         object.__setattr__(self, "classes", tuple(str(c) for c in self.classes))
         if (self.validation_images is None) != (self.validation_labels is None):
             raise ValueError("validation_images and validation_labels come together")
-        for part in ("train", "test", *["validation"] * self.has_validation):
+        parts = ("train", "test", *["validation"] * self.has_validation)
+        self._tell_targets_from_classes(parts)
+        for part in parts:
             images = np.asarray(getattr(self, f"{part}_images"))
             labels = np.asarray(getattr(self, f"{part}_labels"))
             object.__setattr__(self, f"{part}_images", images)
@@ -66,9 +81,20 @@ class LabelledImages:
                 )
             if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
                 raise ValueError(
-                    f"{part}_labels must be int64 [{len(images)}], not {labels.dtype} "
-                    f"{list(labels.shape)}"
+                    f"{part}_labels must be int64 [{len(images)}] or float32 [{len(images)}, "
+                    f"{len(self.classes)}], not {labels.dtype} {list(labels.shape)}"
                 )
+            targets = getattr(self, f"{part}_targets")
+            if (targets is None) != (self.train_targets is None):
+                raise ValueError("all parts must have targets, or none of them")
+            shape = (len(images), len(self.classes))
+            if targets is not None and (targets.dtype, targets.shape) != (np.float32, shape):
+                raise ValueError(
+                    f"{part} targets must be float32 {list(shape)}, a column for each class, not "
+                    f"{targets.dtype} {list(targets.shape)}"
+                )
+            if targets is not None and np.isinf(targets).any():
+                raise ValueError(f"{part} targets are not all finite")
             if len(images) == 0:
                 raise ValueError(f"there are no {part} images")
             if images.size == 0:
@@ -88,10 +114,35 @@ class LabelledImages:
                     f"{part} images {images.shape[1:]}"
                 )
 
+    def _tell_targets_from_classes(self, parts: Sequence[str]) -> None:
+        """Put targets that were given as labels where they belong, and the classes they say."""
+        import numpy as np
+
+        given = [np.asarray(getattr(self, f"{part}_labels")) for part in parts]
+        if not all(
+            labels.dtype == np.float32 and labels.shape[1:] == (len(self.classes),)
+            for labels in given
+        ):
+            return
+        ends = np.cumsum([len(labels) for labels in given])[:-1]
+        classes = np.split(classes_of(np.concatenate(given)), ends)
+        for part, labels, said in zip(parts, given, classes, strict=True):
+            object.__setattr__(self, f"{part}_targets", labels)
+            object.__setattr__(self, f"{part}_labels", said)
+
     @property
     def has_validation(self) -> bool:
         """Whether there is a validation part."""
         return self.validation_images is not None
+
+    @property
+    def known_labels(self) -> np.ndarray:
+        """What a head is to learn, hidden labels apart: int64 [N], or float32 [N, K] targets."""
+        import numpy as np
+
+        if self.train_targets is None:
+            return self.train_labels[self.train_labels >= 0]
+        return self.train_targets[~np.isnan(self.train_targets).any(axis=1)]
 
     def part(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
         """The images and labels of a split.
@@ -105,10 +156,50 @@ class LabelledImages:
             raise DataError(f"there are no validation images; {HOW_TO_VALIDATE}")
         return self.validation_images, self.validation_labels
 
+    def targets(self, split: Split) -> np.ndarray | None:
+        """The targets of a split's images; None where the data has none."""
+        return self.test_targets if split == "test" else self.validation_targets
+
+    def rows(
+        self, part: Part, chosen: slice | np.ndarray, as_part: Part | None = None
+    ) -> dict[str, Any]:
+        """Some images of a part with all that is said of them, for `dataclasses.replace`.
+
+        Args:
+            as_part: the part that they become, if another.
+        """
+        found = {}
+        for what in ("images", "labels", "targets"):
+            whole = getattr(self, f"{part}_{what}")
+            found[f"{as_part or part}_{what}"] = None if whole is None else whole[chosen]
+        return found
+
     @property
     def image_shape(self) -> ImageShape:
         c, h, w = self.train_images.shape[1:]
         return (c, h, w)
+
+
+def classes_of(targets: np.ndarray) -> np.ndarray:
+    """The class of each row of targets [N, K], as int64 [N]; -1 where it has none.
+
+    Where all targets are shares, or zeros and ones, the class of a row that sums to one is that
+    with more than half of it. Other targets say no class.
+
+    >>> import numpy as np
+    >>> classes_of(np.array([[0.2, 0.8], [0.5, 0.5], [1, 1], [0, 0], [np.nan, 1]])).tolist()
+    [1, -1, -1, -1, -1]
+    >>> classes_of(np.array([[0.2, 0.8], [3.0, 0.1]])).tolist()
+    [-1, -1]
+    """
+    import numpy as np
+
+    known = ~np.isnan(targets).any(axis=1)
+    shares = known & np.isclose(targets.sum(axis=1), 1, atol=1e-3)
+    whole = np.isin(targets, (0, 1)).all(axis=1)
+    possible = bool((targets[known] >= 0).all() and (shares | whole)[known].all())
+    sure = shares & (targets > 0.5).any(axis=1)
+    return np.where(sure & possible, targets.argmax(axis=1), -1)
 
 
 def held_out(images: int, fraction: float | None) -> int:

@@ -11,6 +11,7 @@ from dvae_core.plugin.given import Model, Outputs
 from dvae_core.plugin.labelled_images import ImageShape
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor, nn
 
 
@@ -166,6 +167,32 @@ class Head(Component):
     @abstractmethod
     def build(self, latent_dim: int, classes: tuple[str, ...]) -> nn.Module:
         """A module from z [B, D] to class logits [B, K] (not probabilities)."""
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """How wrong the logits [B, K] are of each image [B]: the cross-entropy, in nats.
+
+        Labels are int64 [B], or float32 [B, K] where the data has targets
+        (`LabelledImages.train_targets`). All are known: what is made of hidden ones counts nothing.
+        """
+        from torch.nn import functional as F  # noqa: N812
+
+        return F.cross_entropy(logits, labels, reduction="none")
+
+    def check_labels(self, labels: np.ndarray) -> None:
+        """Look at what this head is to learn before it does: int64 [N], or float32 [N, K].
+
+        Hidden ones, -1 or NaN, are left out. What stands here refuses targets that are no shares.
+
+        Raises:
+            ValueError: the loss is not for such labels.
+        """
+        if labels.ndim == 1:
+            return
+        if labels.min() < 0 or abs(labels.sum(axis=1) - 1).max() > 1e-3:
+            raise ValueError(
+                "the cross-entropy is for shares of classes, which are not below 0 and sum to 1; "
+                f"these targets are {labels.min():g}..{labels.max():g}"
+            )
 
 
 class Term(Component):

@@ -145,8 +145,8 @@ def toy_training() -> Training:
     recipe = toy_recipe(toy_registry())
     training = Training(recipe, load_data(recipe.dataset))
     for _ in range(recipe.train.epochs):
-        for images, labels in training.batches.epoch(training.epoch):
-            training.take_step(images, labels)
+        for batch in training.batches.epoch(training.epoch):
+            training.take_step(*batch)
         training.ledger.read()
         training.finish_epoch()
     training.model.pairs = ((0, 1),)  # a term may ask for some

@@ -226,14 +226,27 @@ def prepare(recipe: Recipe, watch: Watch, ranks: Ranks = ALONE) -> Training:
         data = load_data(recipe.dataset, watch.warn)
     _check_goal(recipe, data, watch)
     recipe.check_schedules(len(data.train_images))
-    if recipe.guidance is not None and not (data.train_labels >= 0).any():
-        if not data.classes:
-            raise RecipeError("[guidance] the data set has no class; leave the table out")
-        watch.warn("no training image has a label, so guidance has nothing to go by")
+    _check_labels(recipe, data, watch)
     recipe, measured = ranks.from_first(lambda: autotune(recipe, data, watch))
     training = Training(recipe, data, measured, ranks)
     training.check_batches()
     return training
+
+
+def _check_labels(recipe: Recipe, data: LabelledImages, watch: Watch) -> None:
+    if recipe.guidance is None:
+        return
+    if not data.classes:
+        raise RecipeError("[guidance] the data set has no class; leave the table out")
+    known, head = data.known_labels, recipe.guidance.component
+    if not len(known):
+        watch.warn("no training image has a label, so guidance has nothing to go by")
+        return
+    try:
+        head.check_labels(known)
+    except ValueError as error:
+        where = recipe.origin(("guidance", "name"))
+        raise RecipeError(f'{where}: [guidance] head "{head.name}": {error}') from error
 
 
 def _check_goal(recipe: Recipe, data: LabelledImages, watch: Watch) -> None:

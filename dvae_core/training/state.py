@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dvae_core.errors import Diverged, DvaeError, RecipeError
 from dvae_core.latent.networks import Networks
 from dvae_core.latent.snapshot import Snapshot
-from dvae_core.model.batches import Batches
+from dvae_core.model.batches import Batch, Batches
 from dvae_core.model.data import fingerprint, visible_labels
 from dvae_core.model.device import autocast, device_of, place
 from dvae_core.model.fitting import restore_optimizer
@@ -62,10 +62,10 @@ class Training:
         place(self.model, self.device)
         if self.device.type == "cpu":
             keep_freed_memory()
-        visible = visible_labels(recipe, data)
-        self.objective = Objective(
-            recipe, self.model, self.timeline, data.train_images, visible
-        ).to(self.device)
+        labels, targets = visible_labels(recipe, data)
+        self.objective = Objective(recipe, self.model, self.timeline, data.train_images, labels).to(
+            self.device
+        )
         # A term may hold the model itself; each parameter is trained once.
         both = (*self.model.parameters(), *self.objective.parameters())
         self.parameters = list(dict.fromkeys(both))
@@ -84,7 +84,8 @@ class Training:
                 group["capturable"] = True
         self.batches = Batches(
             data.train_images,
-            visible,
+            labels,
+            targets,
             batch_size=recipe.train.step_size,
             seed=recipe.seed,
             device=self.device,
@@ -92,7 +93,13 @@ class Training:
         )
         self.noise = Noise(recipe.seed, recipe.latent.dim)
         steps = self.timeline.steps_per_epoch
-        self.ledger = Ledger(self.objective.names, self.device, steps=steps, total=ranks.sum)
+        self.ledger = Ledger(
+            self.objective.names,
+            self.device,
+            steps=steps,
+            total=ranks.sum,
+            accuracy=targets is None or bool((labels >= 0).any()),
+        )
         self.epoch = 0
         """Epochs finished."""
         self.epoch_step = 0
@@ -143,23 +150,23 @@ class Training:
         """The precision of the networks."""
         return autocast(self.device, self.recipe.train.precision)
 
-    def take_step(self, images: Tensor, labels: Tensor) -> bool:
-        """One optimizer step on a batch, as `Batches.epoch` gives it.
+    def take_step(self, images: Tensor, labels: Tensor, targets: Tensor | None = None) -> bool:
+        """One optimizer step on a `Batch`.
 
         Returns:
             Whether the ledger is due for reading.
         """
-        size = len(labels)
+        batch, size = Batch(images, labels, targets), len(labels)
         if self.labels_hidden(self.step):
-            labels = torch.full_like(labels, -1)
+            batch = batch.hidden(torch.ones(1, dtype=torch.bool, device=self.device))
         noise = self.noise.draw(size).to(self.device)
         weights = torch.tensor(self.objective.weights_at(self.step), device=self.device)
-        row = self.learn(images, labels, noise, weights)
+        row = self.learn(batch, noise, weights)
         self.epoch_step += 1
         return self.ledger.add(row, size)
 
-    def learn(self, images: Tensor, labels: Tensor, noise: Tensor, weights: Tensor) -> Tensor:
-        """Change the parameters by a step's images; its row for the ledger.
+    def learn(self, batch: Batch, noise: Tensor, weights: Tensor) -> Tensor:
+        """Change the parameters by a step's batch; its row for the ledger.
 
         Where the step is captured it takes nothing from the host.
         """
@@ -167,7 +174,13 @@ class Training:
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
         self.optimizer.zero_grad()
-        row = self._add_gradients(weights, labels, noise, *self._augmented(images, labels))
+        images, *decoded = self._augmented(batch.images, batch.labels)
+        given = {"images": images, "labels": batch.labels, "noise": noise}
+        if decoded:
+            given["decoded"] = decoded[0]
+        if batch.targets is not None:
+            given["targets"] = batch.targets
+        row = self._add_gradients(weights, given)
         if self.recipe.train.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.recipe.train.clip_grad_norm)
         self.optimizer.step()
@@ -204,20 +217,18 @@ class Training:
             )
         return tuple(t.contiguous(memory_format=torch.channels_last) for t in made)
 
-    def _add_gradients(
-        self, weights: Tensor, labels: Tensor, noise: Tensor, *images: Tensor
-    ) -> Tensor:
-        """Those of the mean loss of a step's images, batch by batch; its row for the ledger."""
-        size, batch_size = len(labels), self.recipe.train.batch_size
+    def _add_gradients(self, weights: Tensor, given: dict[str, Tensor]) -> Tensor:
+        """Those of the mean loss of what is given, batch by batch; its row for the ledger."""
+        size, batch_size = len(given["labels"]), self.recipe.train.batch_size
         if size <= batch_size:
-            loss, row = self._loss_of(size)(images[0], labels, noise, weights, *images[1:])
+            loss, row = self._loss_of(size)(weights=weights, **given)
             loss.backward()
             return row
         rows = []
-        batches = (tensor.split(batch_size) for tensor in (labels, noise, *images))
-        for labels, noise, first, *target in zip(*batches, strict=True):
-            share = len(labels) / size
-            loss, row = self._loss_of(len(labels))(first, labels, noise, weights, *target)
+        for parts in zip(*(tensor.split(batch_size) for tensor in given.values()), strict=True):
+            part = dict(zip(given, parts, strict=True))
+            share = len(part["labels"]) / size
+            loss, row = self._loss_of(len(part["labels"]))(weights=weights, **part)
             (share * loss).backward()
             # The last two columns count images; the others are means over them.
             rows.append(torch.cat([share * row[:-2], row[-2:]]))
@@ -244,12 +255,18 @@ class Training:
         labels: Tensor,
         noise: Tensor,
         weights: Tensor,
-        target: Tensor | None = None,
+        decoded: Tensor | None = None,
+        targets: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The loss of a batch and its row for the ledger, from the networks on."""
+        """The loss of a batch and its row for the ledger, from the networks on.
+
+        Args:
+            decoded: the images that are to be decoded, where those that go in are others.
+            targets: those of the head, where they are not the labels.
+        """
         with self.autocast():
-            outputs = self.model(images, noise, labels, target)
-        loss, row = self.objective(outputs, labels, weights)
+            outputs = self.model(images, noise, labels, decoded)
+        loss, row = self.objective(outputs, labels, weights, targets)
         return loss, row
 
     @cached_property

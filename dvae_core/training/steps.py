@@ -32,8 +32,8 @@ class Steps:
             warn: told where steps take longer than they need to.
         """
         training = self.training
-        for images, labels in training.batches.epoch(training.epoch, skip=training.epoch_step):
-            yield training.take_step(images, labels)
+        for batch in training.batches.epoch(training.epoch, skip=training.epoch_step):
+            yield training.take_step(*batch)
 
 
 class PlannedSteps(Steps):
@@ -98,9 +98,8 @@ class PlannedSteps(Steps):
         training, rows = self.training, self.whole * self.batch_size
         chosen = self._picked(self.order[:rows].view(self.whole, -1))
         noise = self._picked(self.noise[:rows].view(self.whole, self.batch_size, -1))
-        images, labels = training.batches.batch(chosen)
-        labels = labels.masked_fill(self._picked(self.hidden), -1)
-        row = training.learn(images, labels, noise, self._picked(self.weights))
+        batch = training.batches.batch(chosen).hidden(self._picked(self.hidden))
+        row = training.learn(batch, noise, self._picked(self.weights))
         training.ledger.rows.index_copy_(0, self.at, row[None])
         self.at += 1
 
@@ -108,10 +107,9 @@ class PlannedSteps(Steps):
         """The same, for a batch of any size, where the host knows which one it is; the row."""
         training, step = self.training, self.training.epoch_step
         part = slice(step * self.batch_size, step * self.batch_size + self._size(step))
-        images, labels = training.batches.batch(self.order[part])
-        labels = labels.masked_fill(self.hidden[step], -1)
+        batch = training.batches.batch(self.order[part]).hidden(self.hidden[step])
         self.at += 1
-        return training.learn(images, labels, self.noise[part], self.weights[step])
+        return training.learn(batch, self.noise[part], self.weights[step])
 
     def _picked(self, table: Tensor) -> Tensor:
         return table.index_select(0, self.at)[0]

@@ -97,7 +97,7 @@ def _best(candidates: list[Candidate], steps: int) -> Candidate:
 def _measured(recipe: Recipe, data: LabelledImages, candidates: list[Candidate]) -> list[Candidate]:
     # A round takes no more steps than are left of an epoch.
     few = slice(None, (1 + ROUNDS * STEPS) * recipe.train.step_size)
-    part = replace(data, train_images=data.train_images[few], train_labels=data.train_labels[few])
+    part = replace(data, **data.rows("train", few))
     trainings: dict[int, Steps] = {}
     measured = list(candidates)
     for index, candidate in enumerate(candidates):

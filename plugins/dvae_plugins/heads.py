@@ -2,17 +2,56 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import ABC
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, PositiveInt
 
 from dvae_core import Head, hookimpl
 
 if TYPE_CHECKING:
-    from torch import nn
+    import numpy as np
+    from torch import Tensor, nn
 
 
-class MLPHead(Head):
+class _Likely(Head, ABC):
+    """A head whose loss is a negative log-likelihood of the labels, constants apart."""
+
+    likelihood: Literal["categorical", "bernoulli", "normal"] = "categorical"
+    """What labels are: one class, or shares of classes; "bernoulli", several labels of an image,
+    each there or not; "normal", any numbers, whose squared distance counts half, as at unit
+    variance."""
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        from torch.nn import functional as F  # noqa: N812
+
+        if self.likelihood == "categorical":
+            return super().loss(logits, labels)
+        if labels.ndim == 1:
+            labels = F.one_hot(labels, logits.shape[1]).to(logits.dtype)
+        if self.likelihood == "normal":
+            return (logits - labels).square().sum(dim=1) / 2
+        each = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+        return each.sum(dim=1)
+
+    def check_labels(self, labels: np.ndarray) -> None:
+        if self.likelihood == "categorical":
+            try:
+                super().check_labels(labels)
+            except ValueError as error:
+                raise ValueError(
+                    f'{error}; likelihood = "bernoulli" is for several labels an image, "normal" '
+                    "for any numbers"
+                ) from error
+        wrong = labels.ndim == 2 and not 0 <= labels.min() <= labels.max() <= 1
+        if self.likelihood == "bernoulli" and wrong:
+            raise ValueError(
+                'likelihood = "bernoulli" is for targets in [0, 1], and these are '
+                f'{labels.min():g}..{labels.max():g}; "normal" is for any numbers'
+            )
+
+
+class MLPHead(_Likely):
     """A small perceptron with leaky ReLU."""
 
     name = "mlp"
@@ -32,7 +71,7 @@ class MLPHead(Head):
         )
 
 
-class LinearHead(Head):
+class LinearHead(_Likely):
     """One linear layer: straight borders between the classes."""
 
     name = "linear"

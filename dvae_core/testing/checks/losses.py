@@ -265,8 +265,8 @@ def goes_on_where_it_stopped(term: Term) -> None:
         raise NotChecked(f"it asks for another model: {error}") from error
     *before, last = whole.batches.epoch(0)
     with set_aside(0, "term"):
-        for images, labels in before:
-            whole.take_step(images, labels)
+        for batch in before:
+            whole.take_step(*batch)
         kept = unpacked(packed(whole.state_dict()))
         whole.take_step(*last)
     with set_aside(1, "term"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from dvae_core.plugin.kinds import (
     Head,
 )
 from dvae_core.testing.checks.register import CLASSES, B, check, expect_shape, must
-from dvae_core.testing.outcomes import Failure, Note
+from dvae_core.testing.outcomes import Failure, NotChecked, Note
 
 SHAPES = ((1, 28, 28), (3, 32, 32))
 
@@ -142,6 +143,33 @@ def gives_logits_not_probabilities(head: Head) -> None:
 @check("head")
 def trains_every_parameter(head: Head) -> None:
     _gradients_everywhere(_seeded(lambda: head.build(2, CLASSES)), torch.randn(64, 2))
+
+
+@check("head")
+def says_how_wrong_each_image_is(head: Head) -> None:
+    logits = torch.randn(B, len(CLASSES), requires_grad=True)
+    labels = _learnable(head)
+    loss = head.loss(logits, labels)
+    expect_shape(loss, (B,))
+    must(loss.isfinite().all(), "the loss is not finite")
+    (gradient,) = torch.autograd.grad(loss.sum(), logits)
+    must(gradient.isfinite().all() and gradient.any(), "no gradient of the loss reaches the logits")
+    alone = head.loss(logits[:1], labels[:1])
+    must(
+        torch.allclose(loss[:1], alone, atol=1e-4),
+        "the loss of an image depends on what else is in the batch",
+    )
+
+
+def _learnable(head: Head) -> Tensor:
+    """Labels of every class, or, for a head that refuses them, targets."""
+    labels = torch.arange(B) % len(CLASSES)
+    targets = torch.eye(len(CLASSES))[labels]
+    for each in (labels, targets):
+        with contextlib.suppress(ValueError):
+            head.check_labels(each.numpy())
+            return each
+    raise NotChecked("it takes neither classes nor targets of zeros and ones")
 
 
 def _seeded(build: Callable[[], nn.Module]) -> nn.Module:

@@ -12,8 +12,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from dvae_core.model.batches import Batch
 from dvae_core.model.guided_vae import GuidedVAE
-from dvae_core.model.objective import Objective
+from dvae_core.model.objective import Objective, is_known
 from dvae_core.plugin.given import Outputs, Sample
 from dvae_core.training.ranks.ranks import Ranks
 
@@ -72,27 +73,33 @@ class SharedLoss(nn.Module):
         labels: Tensor,
         noise: Tensor,
         weights: Tensor,
-        target: Tensor | None = None,
+        decoded: Tensor | None = None,
+        targets: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """This rank's share, and its row for the ledger: the sum of the rows is the batch's.
 
         Args:
             images: this rank's part of the batch, as `part_of` says.
-            labels: of the whole batch, and so is the noise.
-            target: what is to be decoded, where that is not what goes in.
+            labels: of the whole batch, and so are the noise and the targets.
+            decoded: what is to be decoded, where that is not what goes in.
+            targets: those of the head, where they are not the labels.
         """
         part, own = part_of(len(labels), self.ranks), _own(len(labels), self.ranks)
         n_own = own.stop - own.start
-        own_labels = labels[part] if n_own else torch.full_like(labels[part], -1)
+        own_batch = Batch(images, labels[part], None if targets is None else targets[part])
+        if not n_own:
+            own_batch = own_batch.hidden(torch.ones_like(labels[:1], dtype=torch.bool))
+        own_labels, own_targets = own_batch.labels, own_batch.targets
         with self.own_random():
             with self.autocast():
-                outputs = self.model(images, noise[part], own_labels, target)
-            means, counts = self.objective.of_images(outputs, own_labels)
+                outputs = self.model(images, noise[part], own_labels, decoded)
+            means, counts = self.objective.of_images(outputs, own_labels, own_targets)
         whole: Any = WholeBatch(outputs, own, len(labels), self.ranks.count)
         extra = self.objective.of_batch(whole, labels)
 
         of_images = torch.full_like(counts[1], n_own / len(labels))
-        of_labelled = counts[1] / (labels >= 0).sum().clamp(min=1)
+        n_known = is_known(own_labels, own_targets).sum().float()
+        of_labelled = n_known / is_known(labels, targets).sum().clamp(min=1)
         shares = [of_images, of_images, of_labelled][: len(means)]
         shares += [torch.full_like(of_images, 1 / self.ranks.count)] * len(extra)
         terms = torch.stack([*means, *extra]) * torch.stack(shares)

@@ -10,8 +10,7 @@ from torch import Tensor
 from dvae_core.errors import RecipeError
 
 Loss = Callable[..., tuple[Tensor, Tensor]]
-"""Of images, labels, noise and weights, and of what is to be decoded where that is something else
-than the images: the loss, and its row for the ledger."""
+"""Of the parts of a batch, by name: the loss, and its row for the ledger. See `Training`."""
 
 
 def compiled(loss: Loss) -> Loss:
@@ -27,9 +26,9 @@ def compiled(loss: Loss) -> Loss:
     # On a GPU the whole step becomes one CUDA graph, so that this need make none of its own.
     graph = torch.compile(loss, dynamic=False)
 
-    def call(*tensors: Tensor) -> tuple[Tensor, Tensor]:
+    def call(**tensors: Tensor) -> tuple[Tensor, Tensor]:
         try:
-            value, row = graph(*tensors)
+            value, row = graph(**tensors)
         except torch._dynamo.exc.TorchDynamoException as error:
             # What a compiler says runs over many lines; the first two have the reason.
             reason = " ".join(str(error).split("\n")[:2]).strip()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 import zipfile
 from pathlib import Path
@@ -45,9 +44,11 @@ class NPZ(_OwnDataset):
 
     Images are [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels, or vectors [N, F],
     which pictures show as profiles; uint8 or floats in [0, 1]. Labels are integers or strings; -1
-    is unlabelled. `test_images` and `test_labels`, if there, are the test set, and
-    `validation_images` and `validation_labels` the validation part; `classes` names the classes in
-    the order of the sorted labels.
+    is unlabelled. Or they are targets for the head, floats [N, K] with K names in `classes`: shares
+    of classes, several labels as zeros and ones, or any numbers; a row with a NaN is unlabelled.
+    `test_images` and `test_labels`, if there, are the test set, and `validation_images` and
+    `validation_labels` the validation part; `classes` names the classes in the order of the sorted
+    labels.
 
     Large arrays of uint8 that np.savez wrote, which packs nothing, stay in the file and are read
     as they are needed; so do those of float32 with pixels = "float32". A split copies them: where
@@ -66,15 +67,13 @@ class NPZ(_OwnDataset):
 
         arrays = self._arrays()
         parts = {part: arrays[f"{part}labels"] for part in PARTS if f"{part}labels" in arrays}
-        for part in parts.values():
-            if part.ndim != 1 or part.dtype.kind not in "iuUS":
-                raise DataError(
-                    f"{self.path}: labels must be [N] integers or strings, not {part.dtype} "
-                    f"{list(part.shape)}"
-                )
-        numbers, names = _numbered(np.concatenate(list(parts.values())))
-        ends = np.cumsum([len(part) for part in parts.values()])[:-1]
-        labels = dict(zip(parts, np.split(numbers, ends), strict=True))
+        if all(part.dtype.kind == "f" and part.ndim == 2 for part in parts.values()):
+            if "classes" not in arrays:
+                raise DataError(f"{self.path}: labels [N, K] are targets; classes must name the K")
+            labels = {part: a.astype(np.float32) for part, a in parts.items()}
+            names: tuple[str, ...] = ()
+        else:
+            labels, names = self._classes(parts)
         classes = tuple(map(str, arrays["classes"].ravel())) if "classes" in arrays else names
         images = {
             part: self._fitted(arrays[f"{part}images"], f"{self.path}: {part}images")
@@ -86,14 +85,27 @@ class NPZ(_OwnDataset):
         if "test_" in parts:
             test = images["test_"], labels["test_"]
             return LabelledImages(images[""], labels[""], *test, classes, *validation)
-        split = self.split(images[""], labels[""], classes, str(self.path))
-        return dataclasses.replace(
-            split, validation_images=validation[0], validation_labels=validation[1]
-        )
+        return self.split(images[""], labels[""], classes, str(self.path), *validation)
 
     def _fitted(self, images: np.ndarray, where: str) -> np.ndarray:
         scaled = as_float32 if self.pixels == "float32" else as_uint8
         return resized(with_channels(scaled(images, where), self.channels), self.resize)
+
+    def _classes(
+        self, parts: dict[str, np.ndarray]
+    ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+        """The numbers of the classes that labels name, by part, and the names."""
+        import numpy as np
+
+        for part in parts.values():
+            if part.ndim != 1 or part.dtype.kind not in "iuUS":
+                raise DataError(
+                    f"{self.path}: labels must be [N] integers or strings, or [N, K] floats, not "
+                    f"{part.dtype} {list(part.shape)}"
+                )
+        numbers, names = _numbered(np.concatenate(list(parts.values())))
+        ends = np.cumsum([len(part) for part in parts.values()])[:-1]
+        return dict(zip(parts, np.split(numbers, ends), strict=True)), names
 
     def has_validation(self) -> bool | None:
         try:

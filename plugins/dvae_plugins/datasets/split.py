@@ -21,9 +21,17 @@ class SplitDataset(Dataset):
     """Chooses which ones."""
 
     def split(
-        self, images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], where: str
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        classes: tuple[str, ...],
+        where: str,
+        *validation: np.ndarray | None,
     ) -> LabelledImages:
-        """Some of the images for training and some for testing; messages call them `where`."""
+        """Some of the images for training and some for testing; messages call them `where`.
+
+        `validation` are the images and labels of the validation part, if there are such.
+        """
         import numpy as np
 
         n_test = round(self.test_fraction * len(images))
@@ -31,4 +39,5 @@ class SplitDataset(Dataset):
             raise DataError(f"{where}: {len(images)} images are too few to split")
         order = np.random.default_rng(self.split_seed).permutation(len(images))
         test, train = np.sort(order[:n_test]), np.sort(order[n_test:])
-        return LabelledImages(images[train], labels[train], images[test], labels[test], classes)
+        parts = (images[train], labels[train], images[test], labels[test])
+        return LabelledImages(*parts, classes, *validation)

@@ -81,6 +81,11 @@ class HuggingFace(SplitDataset):
             if column not in part.column_names:
                 held = ", ".join(part.column_names)
                 raise DataError(f"{self.path}: has no column {column}; it has {held}")
+        if hasattr(part.features[self.label], "feature"):  # a list's
+            raise DataError(
+                f"{self.path}: {self.label} has several labels an image; an npz takes such, as "
+                "targets of zeros and ones"
+            )
         names = getattr(part.features[self.label], "names", None)
         return list(names) if names is not None else sorted({*part[self.label]} - {-1})
 
@@ -98,8 +103,6 @@ class HuggingFace(SplitDataset):
                 "set resize = [height, width]"
             )
         labels = np.array(part[self.label])
-        if labels.ndim != 1:
-            raise DataError(f"{self.path}: has several labels an image, and guidance takes one")
         if getattr(part.features[self.label], "names", None) is None:
             number = {name: index for index, name in enumerate(names)}
             labels = np.array([number.get(label, -1) for label in labels.tolist()])

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class MedMNIST(Dataset):
     """Medical images of one of the MedMNIST sets, with its own validation part (arXiv:2110.14795).
 
-    Those with several labels an image, and those of volumes, are refused.
+    Those with several labels an image ask for a head that takes such: `likelihood = "bernoulli"`.
+    Those of volumes are refused.
     """
 
     name = "medmnist"
@@ -25,7 +26,8 @@ class MedMNIST(Dataset):
 
     which: str
     """Which set: pathmnist, dermamnist, octmnist, pneumoniamnist, retinamnist, breastmnist,
-    bloodmnist, tissuemnist, organamnist, organcmnist or organsmnist."""
+    bloodmnist, tissuemnist, organamnist, organcmnist or organsmnist; chestmnist has several labels
+    an image."""
     side: Literal[28, 64, 128, 224] = 28
     """Pixels along each side."""
     root: RecipePath | None = None
@@ -36,14 +38,13 @@ class MedMNIST(Dataset):
         about = medmnist.INFO.get(self.which)
         if about is None:
             raise DataError(f"medmnist has no {self.which}; it has {', '.join(medmnist.INFO)}")
-        if "multi-label" in about["task"]:
-            raise DataError(f"{self.which} has several labels an image, and guidance takes one")
         if self.which.endswith("3d"):
             raise DataError(f"{self.which} has volumes, not images")
         root = self.root or cache / "medmnist"
         reader = getattr(medmnist, about["python_class"])
+        several = "multi-label" in about["task"]
         train, validation, test = (
-            self._part(reader, root, split) for split in ("train", "val", "test")
+            self._part(reader, root, split, several) for split in ("train", "val", "test")
         )
         classes = tuple(about["label"][key] for key in sorted(about["label"], key=int))
         return LabelledImages(*train, *test, classes, *validation)
@@ -51,9 +52,9 @@ class MedMNIST(Dataset):
     def has_validation(self) -> bool:
         return True
 
-    def _part(self, reader: Any, root: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-        import numpy as np
-
+    def _part(
+        self, reader: Any, root: Path, split: str, several: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
         try:
             if self.root is None:
                 root.mkdir(parents=True, exist_ok=True)
@@ -63,7 +64,7 @@ class MedMNIST(Dataset):
             with contextlib.redirect_stdout(sys.stderr):
                 part = reader(split=split, root=root, download=not kept, size=self.side)
             images = part.imgs[:, None] if part.imgs.ndim == 3 else part.imgs.transpose(0, 3, 1, 2)
-            return images, part.labels[:, 0].astype(np.int64)
+            return images, part.labels.astype("f4") if several else part.labels[:, 0].astype("i8")
         except Exception as error:  # a damaged file or a server raises nearly anything
             reason = str(error).partition("\n")[0]
             raise DataError(

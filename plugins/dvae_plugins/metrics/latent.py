@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
@@ -32,15 +32,18 @@ class KNN(Metric):
 class LinearProbe(Metric):
     """Test accuracy of a logistic regression on the training means.
 
-    How far straight borders tell the classes apart.
+    How far straight borders tell the classes apart. Where images have targets and no class, the
+    share of the targets' variance that a linear regression explains, R² of their mean.
     """
 
     name = "linear_probe"
     explains = {
         "linear_probe": "how often a linear classifier of the means is right about test "
-        "images, 0 to 1"
+        "images, 0 to 1",
+        "linear_probe_r2": "the share of the targets' variance that a linear function of the means "
+        "explains on test images; 0 is their mean, 1 all of it",
     }
-    directions = {"linear_probe": "higher"}
+    directions = {"linear_probe": "higher", "linear_probe_r2": "higher"}
 
     samples: int = Field(default=10_000, ge=1)
     """How many training means it learns from, at most."""
@@ -50,12 +53,27 @@ class LinearProbe(Metric):
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
+        if snapshot.train_targets is not None and snapshot.test_labels.max() < 0:
+            return {"linear_probe_r2": self._explained(snapshot)}
         train = _sample(snapshot, snapshot.train_labels, self.samples)
         known = snapshot.test_labels >= 0
         probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
         probe.fit(snapshot.train_means[train], snapshot.train_labels[train])
         score = probe.score(snapshot.test_means[known], snapshot.test_labels[known])
         return {"linear_probe": float(score)}
+
+    def _explained(self, snapshot: Snapshot) -> float:
+        import numpy as np
+        from sklearn.linear_model import LinearRegression
+
+        def known(means: np.ndarray, targets: Any) -> tuple[np.ndarray, np.ndarray]:
+            told = ~np.isnan(targets).any(axis=1)
+            return means[told], targets[told]
+
+        train = known(snapshot.train_means, snapshot.train_targets)
+        test = known(snapshot.test_means, snapshot.test_targets)
+        probe = LinearRegression().fit(*(part[: self.samples] for part in train))
+        return float(probe.score(*test))
 
 
 class Silhouette(Metric):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -19,7 +19,10 @@ Class = Annotated[str | int, Field(union_mode="left_to_right")]
 
 
 class Latent(Plot):
-    """The test means, coloured by class; the first two dimensions where there are more."""
+    """The test means, coloured by class; the first two dimensions where there are more.
+
+    Where images have targets and no class, the first target colours them.
+    """
 
     name = "latent"
 
@@ -31,17 +34,23 @@ class Latent(Plot):
         x, y = plane(snapshot.test_means)
         # In a random order, so that no class hides the others.
         order = snapshot.random("drawing order").permutation(len(x))
-        order = order[snapshot.test_labels[order] >= 0]
-        colours = rgba(snapshot.colours)[snapshot.test_labels[order]]
-        axes.scatter(x[order], y[order], s=self.size, c=colours, linewidths=0, alpha=0.7)
-        for name, colour in zip(snapshot.classes, snapshot.colours, strict=True):
-            axes.scatter([], [], s=40, color=colour, label=short_name(name, 24))
-        axes.legend(
-            loc="center left",
-            bbox_to_anchor=(1.01, 0.5),
-            frameon=False,
-            ncols=1 + (len(snapshot.classes) - 1) // 20,
-        )
+        dots: dict[str, Any] = {"s": self.size, "linewidths": 0, "alpha": 0.7}
+        if snapshot.test_targets is not None and snapshot.test_labels.max() < 0:
+            values = snapshot.test_targets[order, 0]  # NaN, a hidden one, is not drawn
+            drawn = axes.scatter(x[order], y[order], c=values, cmap="viridis", **dots)
+            figure.colorbar(drawn, label=short_name(snapshot.classes[0], 40))
+        else:
+            order = order[snapshot.test_labels[order] >= 0]
+            colours = rgba(snapshot.colours)[snapshot.test_labels[order]]
+            axes.scatter(x[order], y[order], c=colours, **dots)
+            for name, colour in zip(snapshot.classes, snapshot.colours, strict=True):
+                axes.scatter([], [], s=40, color=colour, label=short_name(name, 24))
+            axes.legend(
+                loc="center left",
+                bbox_to_anchor=(1.01, 0.5),
+                frameon=False,
+                ncols=1 + (len(snapshot.classes) - 1) // 20,
+            )
         axes.set_xlabel("z₁")
         axes.set_ylabel("z₂" if snapshot.latent_dim > 1 else "")
         axes.set_aspect("equal", adjustable="datalim")
