@@ -220,9 +220,17 @@ def test_how_strange_images_are():
     np.testing.assert_allclose(snapshot.strangeness(images([0, 5, 12])), [0, 5, 2])
 
 
-def test_a_cross_fade_of_digits_is_less_real_than_a_walk(tmp_path):
+def test_a_cross_fade_of_digits_is_less_real_than_a_walk(tmp_path, judged_after):
     """Half of either, pixel by pixel, is two digits at once; the old measure thought it real."""
-    changes = ["train.epochs=2", "guidance.weight=5.0", "evaluate.every=2", "callbacks=[]"]
+    judged_after(200)
+    changes = [
+        "train.epochs=4",
+        "dataset.train_limit=4000",
+        "dataset.test_limit=1000",
+        "guidance.weight=5.0",
+        "evaluate.every=4",
+        "callbacks=[]",
+    ]
     changes += ["evaluate.metrics=['morphs']", "evaluate.plots=[]"]
     recipe = load_recipe(RECIPES / "quick.toml", changes)
     row = run_recipe(recipe, tmp_path).metrics()[-1]

@@ -30,9 +30,10 @@ from dvae_core.training.run import resume_run, run_recipe
 from .helpers import GRID, SweepHeard
 from .wandb_stub import Stub
 
-pytestmark = pytest.mark.slow
-
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:wandb")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:wandb"),
+]
 
 
 @pytest.fixture
