@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +33,8 @@ class Batch(NamedTuple):
 class Batches:
     """The training images on the device, those of uint8 scaled to [0, 1] a batch at a time.
 
-    The order is a function of (seed, epoch) and of nothing else.
+    Where they do not fit there, they stay where they are, and each batch is fetched while the one
+    before it is learnt from. The order is a function of (seed, epoch) and of nothing else.
 
     Args:
         images: uint8 or float32 [N, C, H, W].
@@ -52,7 +54,10 @@ class Batches:
         device: torch.device,
         part: Callable[[int], slice] = lambda size: slice(size),
     ) -> None:
-        self.images = as_tensor(images).to(device)
+        self.device = device
+        self.resident = fits(images, device)
+        """Whether the images are on the device."""
+        self.images = as_tensor(images).to(device) if self.resident else as_tensor(images)
         self.labels = _copied(labels).to(device)
         self.targets = None if targets is None else _copied(targets).to(device)
         self.batch_size = batch_size
@@ -69,8 +74,17 @@ class Batches:
         With a `part`, the images are that part of the batch; the labels are always all.
         """
         order = self.order(epoch).to(self.images.device)
-        for start in range(skip * self.batch_size, len(order), self.batch_size):
-            yield self.batch(order[start : start + self.batch_size])
+        starts = range(skip * self.batch_size, len(order), self.batch_size)
+        parts = [order[start : start + self.batch_size] for start in starts]
+        if self.resident or not parts:
+            yield from map(self.batch, parts)
+            return
+        with ThreadPoolExecutor(1) as fetcher:
+            coming = fetcher.submit(self.batch, parts[0])
+            for part in parts[1:]:
+                batch, coming = coming.result(), fetcher.submit(self.batch, part)
+                yield batch
+            yield coming.result()
 
     def order(self, epoch: int) -> Tensor:
         """The epoch's order of the images: int64 [N], on the processor."""
@@ -78,15 +92,28 @@ class Batches:
 
     def batch(self, chosen: Tensor) -> Batch:
         """The batch of the images with these indices [B], as `epoch` gives it."""
-        images = self.images[chosen[self.part(len(chosen))]].contiguous(
-            memory_format=torch.channels_last
-        )
+        images = self.images[chosen[self.part(len(chosen))]]
+        if not self.resident:
+            # The host waits for a copy to a GPU unless it is of pinned memory.
+            images = images.pin_memory() if self.device.type == "cuda" else images
+            images = images.to(self.device, non_blocking=True)
+            chosen = chosen.to(self.device)
+        images = images.contiguous(memory_format=torch.channels_last)
         targets = None if self.targets is None else self.targets[chosen]
         return Batch(scaled(images), self.labels[chosen], targets)
 
 
 def _copied(labels: np.ndarray) -> Tensor:
     return torch.from_numpy(np.require(labels, requirements=["C", "W"]))
+
+
+ROOM = 0.5
+"""The share of a GPU's free memory that the images may take; the rest is for the networks."""
+
+
+def fits(images: np.ndarray, device: torch.device) -> bool:
+    """Whether images may lie on the device as a whole."""
+    return device.type != "cuda" or images.nbytes <= ROOM * torch.cuda.mem_get_info(device)[0]
 
 
 def as_tensor(images: np.ndarray) -> Tensor:

@@ -13,7 +13,8 @@ from dvae_core.training.state import Training
 
 def steps_of(training: Training) -> Steps:
     """A training's steps, in the way of its device."""
-    return Steps(training) if training.device.type == "cpu" else PlannedSteps(training)
+    handed = training.device.type == "cpu" or not training.batches.resident
+    return Steps(training) if handed else PlannedSteps(training)
 
 
 class Steps:
