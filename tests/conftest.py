@@ -34,6 +34,14 @@ settings.load_profile("few")
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _own_trackio(tmp_path_factory):
+    """Trackio reads once, when it is imported, where it keeps what it is told."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRACKIO_DIR", str(tmp_path_factory.mktemp("trackio")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _signals_that_are_heard():
     """Signals act as usual, whatever the tests were started to ignore, as `nohup pytest &` does."""
     usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
