@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 from dvae_plugins.heads import LinearHead, MLPHead
+from torch.nn import functional
 
 from dvae_core import DataError, Head, LabelledImages
 from dvae_core.errors import RecipeError
 from dvae_core.latent.loaded_run import load_run
 from dvae_core.model.data import fingerprint, guidance_labels, load_data
 from dvae_core.model.objective import is_known
+from dvae_core.recipe.balance import balance
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.training.ranks.shared_loss import SharedLoss, part_of
 from dvae_core.training.run import resume_run, run_recipe
@@ -171,20 +173,37 @@ def test_hidden_targets_count_for_nothing(recipe):
     assert is_known(torch.full((3,), -1), targets).tolist() == [True, False, True]
 
 
+def test_the_usual_loss_has_the_bits_that_it_always_had(recipe_file):
+    recipe = load_recipe(recipe_file)
+    objective = Training(recipe, load_data(recipe.dataset)).objective
+    torch.manual_seed(0)
+    for size in (37, 64, 100, 512):  # of those, a sum of single losses would have others
+        logits, labels = torch.randn(size, 3), torch.randint(-1, 3, (size,))
+        total = functional.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
+        expected = total / (labels >= 0).sum()
+        assert objective._guidance(logits, labels, None).item() == expected.item()
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        ([], ("cross-entropy, mean over labelled images", "nats")),
+        ([ANY], ("the head's own loss, mean over labelled images", "its own")),
+    ],
+)
+def test_a_run_says_what_its_guidance_is(recipe_file, head, said):
+    *_, guidance = balance(load_recipe(recipe_file, head), None, None).terms
+    assert (guidance.reduction, guidance.unit) == said
+
+
 @pytest.mark.parametrize("labels", [[0, 1, 2, -1], [-1] * 4])
 def test_a_head_with_the_usual_loss_of_its_own_has_that_of_one_without(recipe_file, labels):
-    class Own(MLPHead):
-        """As it was."""
-
-        def loss(self, logits, labels):
-            return super().loss(logits, labels)
-
     recipe = load_recipe(recipe_file)
     objective = Training(recipe, load_data(recipe.dataset)).objective
     logits, labels = torch.randn(4, 3), torch.tensor(labels)
-    own = objective._guidance(logits, labels, None)
-    objective._head_loss = None
-    assert own.item() == pytest.approx(objective._guidance(logits, labels, None).item(), rel=1e-5)
+    usual = objective._guidance(logits, labels, None)
+    objective._head_loss = MLPHead().loss
+    assert objective._guidance(logits, labels, None).item() == pytest.approx(usual.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize(

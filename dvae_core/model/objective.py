@@ -14,7 +14,7 @@ from dvae_core.errors import RecipeError
 from dvae_core.model.guided_vae import GuidedVAE
 from dvae_core.plugin.given import Outputs
 from dvae_core.plugin.guard import asked_for
-from dvae_core.plugin.kinds import KL, Head
+from dvae_core.plugin.kinds import KL
 from dvae_core.recipe.recipe import Recipe
 from dvae_core.recipe.timeline import Timeline
 
@@ -64,7 +64,7 @@ class Objective(nn.Module):
         # What the model holds is trained as its own.
         self._reconstruction = (model.reconstruction,)
         head = recipe.guidance.component if recipe.guidance else None
-        self._head_loss = None if head is None or type(head).loss is Head.loss else head.loss
+        self._head_loss = None if head is None or head.is_cross_entropy else head.loss
         self._given_outputs = recipe.kl.component.given_outputs
         divergence = recipe.kl.component.divergence
         model.take_prior(self.kl, given_outputs=self._given_outputs, divergence=divergence)

@@ -178,6 +178,11 @@ class Head(Component):
 
         return F.cross_entropy(logits, labels, reduction="none")
 
+    @property
+    def is_cross_entropy(self) -> bool:
+        """Whether `loss` is what stands here, which is then computed in one for a whole batch."""
+        return type(self).loss is Head.loss
+
     def check_labels(self, labels: np.ndarray) -> None:
         """Look at what this head is to learn before it does: int64 [N], or float32 [N, K].
 

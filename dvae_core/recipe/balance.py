@@ -71,8 +71,10 @@ def balance(recipe: Recipe, train_images: int | None, image_shape: Sequence[int]
         ),
     }
     if recipe.guidance:
-        name = recipe.guidance.component.name
-        terms["guidance"] = (name, "cross-entropy, mean over labelled images", "nats")
+        head = recipe.guidance.component
+        usual = head.is_cross_entropy
+        loss, unit = ("cross-entropy", "nats") if usual else ("the head's own loss", "its own")
+        terms["guidance"] = (head.name, f"{loss}, mean over labelled images", unit)
     for term in recipe.terms:
         terms[term.component.name] = (term.component.name, "its own", "its own")
     beta = _over(spans["kl"], spans["reconstruction"])

@@ -34,6 +34,10 @@ class _Likely(Head, ABC):
         each = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
         return each.sum(dim=1)
 
+    @property
+    def is_cross_entropy(self) -> bool:
+        return self.likelihood == "categorical"
+
     def check_labels(self, labels: np.ndarray) -> None:
         if self.likelihood == "categorical":
             try:
