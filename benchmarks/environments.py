@@ -8,7 +8,7 @@ import sysconfig
 import venv
 from pathlib import Path
 
-from dvae_core.model.data import cache_folder
+from dvae_core.files import cache_folder
 
 PEERS = {
     "lightning": ["lightning"],

@@ -76,6 +76,16 @@ def small_text(file: Path, folder: Path | None = None) -> str:
     return read_inside(file, folder or file.parent).decode()
 
 
+def cache_folder() -> Path:
+    """Where files are kept that can be had again: DVAE_CACHE, or the user's cache folder."""
+    chosen = os.environ.get("DVAE_CACHE")
+    if chosen:
+        return Path(chosen)
+    import platformdirs
+
+    return platformdirs.user_cache_path("dvae")
+
+
 def write_atomically(file: Path, data: bytes) -> None:
     """Write to a temporary name, sync, rename, sync the folder: all of it or nothing.
 

@@ -23,6 +23,7 @@ from dvae_core.cli import (
     morph,
     new_plugin,
     plan,
+    push,
     recipes,
     report,
     run,
@@ -48,7 +49,7 @@ app = typer.Typer(
 )
 for module in (
     run, sweep, recipes, copy, list_plugins, describe, validate, show, plan, schema, evaluate,
-    compare, morph, explore, encode, decode, sample, report, export, new_plugin, check_plugin,
+    compare, morph, explore, encode, decode, sample, report, export, push, new_plugin, check_plugin,
     doctor,
 ):  # fmt: skip
     # A verb is a module with a function of its name, and the examples that end its help.

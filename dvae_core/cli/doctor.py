@@ -77,7 +77,7 @@ def _machine() -> Facts:
 
 
 def _folders() -> Facts:
-    from dvae_core.model.data import cache_folder
+    from dvae_core.files import cache_folder
 
     cache = cache_folder()
     kept = sorted(path.name for path in cache.iterdir()) if cache.is_dir() else []

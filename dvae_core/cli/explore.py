@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dvae_core.cli import completing, streams
+from dvae_core.cli.looking import fetched
 
 if TYPE_CHECKING:
     from dvae_core.pages.explore.server import Server
@@ -27,8 +28,9 @@ def explore(
         list[Path],
         typer.Argument(
             metavar="RUN...",
-            help="Run folders; several stand side by side.",
+            help="Run folders, or runs on the hub; several stand side by side.",
             autocompletion=completing.runs,
+            callback=fetched,
         ),
     ],
     html: Annotated[

@@ -45,8 +45,28 @@ def check_suffix(out: Path | None, *known: str) -> None:
         raise typer.BadParameter(text, param_hint="--out")
 
 
+def fetched(context: typer.Context, runs: Path | list[Path]) -> Path | list[Path]:
+    """Run folders, of which those on the hub are fetched."""
+    from dvae_core.runs.hub import at_hand, is_address
+
+    several = runs if isinstance(runs, list) else [runs]
+    if context.resilient_parsing or not any(map(is_address, several)):
+        return runs
+    from dvae_core.cli.progress import watch
+
+    with watch() as watcher:
+        here = [at_hand(run, watcher.stage) for run in several]
+    return here if isinstance(runs, list) else here[0]
+
+
 RunPath = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run folder.", autocompletion=completing.runs)
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="A run folder, or a run on the hub as hf://user/name.",
+        autocompletion=completing.runs,
+        callback=fetched,
+    ),
 ]
 EpochOption = Annotated[
     str | None,

@@ -8,12 +8,21 @@ from typing import Annotated
 
 import typer
 
+from dvae_core.cli.looking import fetched
+
 
 def _found(context: typer.Context, named: Path | None) -> Path | None:
     """The file; where one takes a registered name, that is said."""
     from dvae_core.recipe.named import is_name, recipe_file, registered
 
-    if named is None or context.resilient_parsing or not is_name(str(named)):
+    if named is None or context.resilient_parsing:
+        return named
+    from dvae_core.runs.hub import is_address
+
+    if is_address(named):
+        found = fetched(context, named)
+        return found / "recipe.toml" if isinstance(found, Path) else named
+    if not is_name(str(named)):
         return named
     file = recipe_file(named)
     if file.is_file() and (other := registered(str(named))) and file != Path(other.value):
@@ -37,7 +46,7 @@ def _sweeps(incomplete: str) -> list[tuple[str, str]]:
     return _names(True, incomplete)
 
 
-HELP = "A recipe file, or a name that `dvae recipes` lists."
+HELP = "A recipe file, a name that `dvae recipes` lists, or a run on the hub as hf://user/name."
 RECIPE = typer.Argument(metavar="RECIPE", help=HELP, callback=_found, autocompletion=_recipes)
 RecipeFile = Annotated[Path, RECIPE]
 MaybeRecipeFile = Annotated[Path | None, RECIPE]

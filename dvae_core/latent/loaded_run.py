@@ -28,6 +28,7 @@ from dvae_core.recipe.recipe import Recipe
 from dvae_core.recipe.timeline import Timeline
 from dvae_core.runs.checkpoints import Epoch
 from dvae_core.runs.folder import RunFolder
+from dvae_core.runs.hub import at_hand
 from dvae_core.runs.watch import Watch
 
 
@@ -226,7 +227,7 @@ def load_run(
     """Take up a run from its folder alone; it may still be training.
 
     Args:
-        run: the run folder.
+        run: the run folder, or the address of a run on the hub, hf://user/name.
         epoch: the epoch whose end is wanted, or "best"; the newest good checkpoint if left out.
         watch: who is told what goes on.
         registry: where components are looked up; where the run itself did, if it is at hand.
@@ -237,7 +238,7 @@ def load_run(
         RecipeError: a plugin that the run needs is missing; the message says what to install.
     """
     watch = watch or Watch()
-    path = run if isinstance(run, str | Path) else run.path
+    path = at_hand(run, watch.stage) if isinstance(run, str | Path) else run.path
     folder = run if isinstance(run, RunFolder) else RunFolder.open(path)
     registry = registry or folder.registry or load_registry()
     recipe, left_out = folder.load_recipe_to_look(registry)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import warnings
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dvae_core.errors import DataError, DvaeError, RecipeError
+from dvae_core.files import cache_folder
 from dvae_core.plugin.kinds import Dataset
 from dvae_core.plugin.labelled_images import LabelledImages, held_out
 
@@ -18,16 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from dvae_core.recipe.recipe import Recipe
-
-
-def cache_folder() -> Path:
-    """Where data sets keep files: DVAE_CACHE, or the user's cache folder."""
-    chosen = os.environ.get("DVAE_CACHE")
-    if chosen:
-        return Path(chosen)
-    import platformdirs
-
-    return platformdirs.user_cache_path("dvae")
 
 
 DARK = 64

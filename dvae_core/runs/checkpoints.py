@@ -11,9 +11,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dvae_core.errors import NoCheckpoint, RunFolderError, reason
-from dvae_core.files import is_inside, open_inside, small_text, unwritable, write_atomically
+from dvae_core.files import (
+    is_inside,
+    open_inside,
+    small_text,
+    unwritable,
+    write_atomically,
+)
 
 KEPT = 2
+
+WEIGHTS = "weights.safetensors"
+"""What a run that was fetched from others has in place of checkpoints."""
 
 LARGEST_COUNT = 2**40
 """Of epochs and steps, more than any run has."""
@@ -66,6 +75,8 @@ class Checkpoints:
         Raises:
             RunFolderError: there is no good one, or that epoch's is not kept.
         """
+        if self.published:
+            return self._weights(epoch), []
         if epoch is not None:
             return self._load_one(epoch), []
         warnings: list[str] = []
@@ -80,6 +91,33 @@ class Checkpoints:
                 if file.exists():
                     warnings.append(f"{file}: damaged checkpoint left out: {_reason(error)}")
         raise NoCheckpoint("\n".join([*warnings, f"{self.run}: there is no good checkpoint"]))
+
+    @property
+    def published(self) -> bool:
+        """Whether others were shown this run, so that there are weights to look at it, no more."""
+        return (self.run / WEIGHTS).exists() and not self.files()
+
+    def _weights(self, epoch: Epoch | None) -> dict[str, Any]:
+        file = self.run / WEIGHTS
+        try:
+            from safetensors import safe_open
+        except ImportError as error:
+            raise RunFolderError(f'{file}: wants pip install "dvae-core[hub]" ({error})') from error
+        parts: dict[str, Any] = {"model": {}, "objective": {}}
+        try:
+            open_inside(file, self.run).close()
+            with safe_open(file, "pt") as tensors:
+                held = int(tensors.metadata()["epoch"])
+                for name in tensors.keys():  # noqa: SIM118
+                    part, _, rest = name.partition(".")
+                    parts[part][rest] = tensors.get_tensor(name)
+            if not 0 <= held < LARGEST_COUNT:
+                raise ValueError(f"it is of epoch {held}")
+        except Exception as error:  # what is in a stranger's file may raise anything
+            raise RunFolderError(f"{file}: damaged: {_reason(error)}") from error
+        if epoch not in (None, held):
+            raise RunFolderError(f"{self.run}: holds the weights of epoch {held} alone")
+        return {"epoch": held, "epoch_step": 0, **parts}
 
     def files(self) -> list[Path]:
         """Those of epochs and of steps within one, oldest first."""

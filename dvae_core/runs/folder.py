@@ -383,6 +383,11 @@ class RunFolder(EarlyStop, Run):
         """The newest good checkpoint or that of an epoch, as `Checkpoints.load`."""
         return self._checkpoints.load(epoch)
 
+    @property
+    def published(self) -> bool:
+        """Whether this is a copy of a run that others have shown: to look at, not to go on with."""
+        return self._checkpoints.published
+
     def last_checkpoint(self) -> Path | None:
         return next(reversed(self._checkpoints.files()), None)
 

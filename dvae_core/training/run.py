@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dvae_core.errors import DvaeError, RecipeError, reason
+from dvae_core.errors import DvaeError, RecipeError, RunFolderError, reason
 from dvae_core.files import check_space
 from dvae_core.model.data import difference, load_data
 from dvae_core.model.fitting import build_to_fit
@@ -207,6 +207,11 @@ def _fitting(run: RunFolder) -> Iterator[None]:
 
 def _last_state(run: RunFolder) -> tuple[dict[str, Any] | None, list[str]]:
     """The last checkpoint; none where the run was ended before its first one."""
+    if run.published:
+        raise RunFolderError(
+            f"{run.path}: holds weights to look at, and nothing to go on with; train.start_from "
+            "starts a new run with them"
+        )
     if run.last_checkpoint() is None:
         return None, [f"{run.path}: there is no checkpoint yet, so the run starts again"]
     return run.load_checkpoint()

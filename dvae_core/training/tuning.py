@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dvae_core.errors import DvaeError
-from dvae_core.files import small_text, write_atomically
-from dvae_core.model.data import cache_folder
+from dvae_core.files import cache_folder, small_text, write_atomically
 from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.recipe.recipe import Recipe
 from dvae_core.runs.provenance import LIBRARIES, version_of

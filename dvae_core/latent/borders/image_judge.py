@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from dvae_core.errors import DvaeError
-from dvae_core.files import write_atomically
+from dvae_core.files import cache_folder, write_atomically
 from dvae_core.model.batches import scaled
-from dvae_core.model.data import cache_folder
 from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.randomness import set_aside
 

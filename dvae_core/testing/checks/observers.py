@@ -87,7 +87,7 @@ _NOT_HERE: dict[str, str] = {}
 
 
 def _load(dataset: Dataset) -> LabelledImages:
-    from dvae_core.model.data import cache_folder
+    from dvae_core.files import cache_folder
 
     key = repr(dataset)
     if key in _NOT_HERE:
