@@ -36,6 +36,11 @@ class Snapshot:
     the test images of all that is said here, and their figures stand under `test/` in its history.
     """
 
+    train_targets: np.ndarray | None = None
+    """[N, K], what the head learns in place of classes; mostly None."""
+    test_targets: np.ndarray | None = None
+    """[M, K]"""
+
     def __init__(
         self,
         recipe: Recipe,
@@ -75,7 +80,6 @@ class Snapshot:
             None if a is None else _read_only(a)
             for a in (data.rows("train", self._placed)["train_targets"], data.targets(split))
         )
-        """[N, K] and [M, K], what the head learns in place of classes; mostly None."""
         self.history = history if split == "test" else [_as_test(row) for row in history]
         """The rows of metrics.jsonl of the epochs before this one."""
         self._rows = history
