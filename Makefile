@@ -21,10 +21,13 @@ test-all:  ## every test
 docs:  ## the reference in docs/plugins.md, from the code
 	python docs/reference.py
 
+site:  ## the site of the documents, in site/
+	mkdocs build
+
 bench:  ## how long the command takes to start, as an example of the benchmarks
 	python -m benchmarks start_up
 
 ci:  ## what must hold before anything lands, in an environment of its own
 	.ci/run
 
-.PHONY: help install lint test test-all docs bench ci
+.PHONY: help install lint test test-all docs site bench ci
