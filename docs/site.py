@@ -6,12 +6,14 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import griffe
 
 ROOT = Path(__file__).parent.parent
+NOTEBOOKS = ("tour", "own_data", "own_plugin", "naming_borders")
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -28,6 +30,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
     def link(found: re.Match[str]) -> str:
         text, to = found[1], found[2]
+        if to.startswith("../docs/"):  # from a notebook
+            return f"[{text}]({to.removeprefix('../docs/')})"
         return f"{text} (`{to.lstrip('./')}`)" if to.startswith("../") else found[0]
 
     return re.sub(r"(?<!!)\[([^\]]+)\]\(([^)#\s]+)\)", link, markdown)
@@ -37,9 +41,9 @@ def _start() -> str:
     return _from_root("README.md")
 
 
-def _tour() -> str:
-    """The notebook: its text, and its code to copy."""
-    notebook = json.loads((ROOT / "examples" / "tour.ipynb").read_text(encoding="utf-8"))
+def _notebook(name: str) -> str:
+    """A notebook: its text, and its code to copy."""
+    notebook = json.loads((ROOT / "examples" / f"{name}.ipynb").read_text(encoding="utf-8"))
     parts = []
     for cell in notebook["cells"]:
         text = "".join(cell["source"])
@@ -55,7 +59,7 @@ def _from_root(name: str) -> str:
     """A page of the repository's root, whose links start there."""
     text = (ROOT / name).read_text(encoding="utf-8")
     text = re.sub(r"\]\(docs/", "](", text)
-    text = text.replace("](examples/tour.ipynb)", "](tour.md)")
+    text = re.sub(r"\]\(examples/(\w+).ipynb\)", r"](\1.md)", text)
     return re.sub(r"\]\((?=(?:examples/|recipes/|LICENSE|CONTRIBUTING|SECURITY))", "](../", text)
 
 
@@ -168,7 +172,7 @@ def _cell(text: str) -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "index.md": _start,
-    "tour.md": _tour,
+    **{f"{name}.md": partial(_notebook, name) for name in NOTEBOOKS},
     "changes.md": _changes,
     "reference/commands.md": _commands,
     "reference/components.md": _components,
