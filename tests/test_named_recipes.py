@@ -8,6 +8,7 @@ import pytest
 
 from dvae_core.errors import RecipeError
 from dvae_core.plugin.registry import load_registry
+from dvae_core.recipe import took
 from dvae_core.recipe.named import offered
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.sweep.plan import Plan
@@ -135,6 +136,7 @@ def test_the_list(dvae):
         "needs": ["mnist", "wandb"],
         "distribution": "dvae-core",
         "version": rows["quick"]["version"],
+        "seconds": None,
         "error": None,
     }
     assert rows["claim_fashion"]["kind"] == "sweep"
@@ -189,3 +191,35 @@ def test_a_default_gives_way_to_what_is_said(tmp_path):
     assert drawn.evaluate.metrics == ()
     assert [plot.name for plot in drawn.evaluate.plots] == ["latent"]
     assert drawn.kl.component.name == "abs"
+
+
+def test_a_recipe_that_was_run_says_how_long_it_took(dvae, install, tmp_path, recipe_file):
+    site = tmp_path / "site-packages"
+    (site / "tiny.toml").write_text(recipe_file.read_text())
+    (site / "blobs.npz").write_bytes((tmp_path / "blobs.npz").read_bytes())
+    code = MINE.replace('folder / "quick.toml", folder / "faster.toml"', 'folder / "tiny.toml"')
+    install("my-recipes", code)
+
+    def shown():
+        rows = json.loads(dvae("recipes", "--json")[1])
+        return {row["name"]: row["seconds"] for row in rows if row["seconds"] is not None}
+
+    assert shown() == {}
+    assert "took here" not in dvae("recipes")[1]
+    dvae("run", "tiny", "--set", "train.epochs=3")  # another recipe than the one that is listed
+    assert shown() == {}
+    assert dvae("run", "tiny")[0] == 0
+    assert [*shown()] == ["my-recipes:tiny"]
+    assert "took here" in dvae("recipes")[1]
+
+
+@pytest.mark.parametrize("held", ["", "[1]", '{"quick 0.1.0": "long"}', '{"quick 0.1.0": -1}'])
+def test_times_that_cannot_be_read_are_none(held, tmp_path, monkeypatch):
+    monkeypatch.setenv("DVAE_CACHE", str(tmp_path))
+    (tmp_path / "timings").mkdir()
+    (tmp_path / "timings" / "recipes.json").write_text(held)
+    assert took.known_times() == {}
+    took.keep(RECIPES / "quick.toml", 75.04)
+    assert [*took.known_times().values()] == [75.0]
+    took.keep(tmp_path / "other.toml", 3)
+    assert len(took.known_times()) == 1

@@ -22,6 +22,7 @@ def recipes(
     from rich.text import Text
 
     from dvae_core.cli.console import PlainConsole
+    from dvae_core.cli.sweep_progress import duration
     from dvae_core.recipe.shelf import shelf
 
     rows = shelf()
@@ -33,8 +34,11 @@ def recipes(
     table.add_column("name", no_wrap=True)
     table.add_column("title")
     table.add_column("needs")
+    if ran := any(row.seconds is not None for row in rows):
+        table.add_column("took here", no_wrap=True)
     for row in rows:
         said = Text(row.error, style="red") if row.error else Text(row.title)
-        table.add_row(row.kind, Text(row.name), said, Text(", ".join(row.needs)))
+        took = [] if not ran else [duration(row.seconds) if row.seconds is not None else ""]
+        table.add_row(row.kind, Text(row.name), said, Text(", ".join(row.needs)), *took)
     width = None if sys.stdout.isatty() else UNWRAPPED
     PlainConsole(width=width, highlight=False).print(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,9 +72,11 @@ def run(
             if first:
                 _describe(loaded, watcher, as_json)
             return
+        from dvae_core.recipe import took
         from dvae_core.recipe.goal import Goal
         from dvae_core.training.run import resume_run, run_recipe
 
+        started = time.monotonic()
         goal = Goal.of(loaded.train.keep_best)
         watcher.goal = goal.key if goal else ""
         if resume is not None:
@@ -82,6 +85,9 @@ def run(
             done = run_recipe(loaded, out, watch=watcher)
         if first:
             watcher.finished(done)
+        whole = done.info["status"] == "finished" and resume is None and not overrides
+        if first and recipe is not None and whole:
+            took.keep(recipe, time.monotonic() - started)
     if first and as_json:
         info, rows = done.info, done.metrics()
         last = {k: v for k, v in rows[-1].items() if k not in ("epoch", "step")} if rows else {}

@@ -33,6 +33,7 @@ class Shelved(Shape):
     needs: list[str]
     distribution: str
     version: str
+    seconds: float | None
     error: str | None
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from dvae_core.errors import RecipeError
 from dvae_core.plugin.offers import Offer
+from dvae_core.recipe import took
 from dvae_core.recipe.named import full_name, offered, recipe_file
 from dvae_core.recipe.source import read_source, read_text
 
@@ -24,6 +25,8 @@ class Shelved:
     """Its data set and its callbacks, by name."""
     distribution: str
     version: str
+    seconds: float | None
+    """How long it took here, the last time; None where it was not run as it is."""
     error: str | None
     """Why it cannot be read; None where it can."""
 
@@ -54,6 +57,7 @@ def _shelved(recipe: Offer) -> Shelved:
         tuple(str(need) for need in needs if need),
         recipe.distribution,
         recipe.version,
+        took.seconds_of(recipe),
         error,
     )
 

@@ -1,0 +1,47 @@
+"""How long the recipes that packages register took on this machine, the last time each was run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+from dvae_core.errors import DvaeError
+from dvae_core.files import cache_folder, small_text, write_atomically
+from dvae_core.plugin.offers import Offer
+from dvae_core.recipe.named import full_name, offered
+
+
+def keep(file: Path, seconds: float) -> None:
+    """Note how long a recipe took, if that is a file that a package registers."""
+    known = [recipe for recipe in offered() if Path(recipe.value).resolve() == file.resolve()]
+    if not known:
+        return
+    times = known_times() | {_key(known[0]): round(seconds, 1)}
+    with contextlib.suppress(OSError, DvaeError):  # it is only for show
+        _file().parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(_file(), json.dumps(times, indent=1).encode())
+
+
+def seconds_of(recipe: Offer) -> float | None:
+    """How long a recipe took; None where it has not been run here in this version."""
+    return known_times().get(_key(recipe))
+
+
+def known_times() -> dict[str, float]:
+    """Seconds by recipe and version."""
+    try:
+        found = json.loads(small_text(_file()))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {k: float(v) for k, v in found.items() if type(v) in (int, float) and 0 <= v < 1e9}
+
+
+def _key(recipe: Offer) -> str:
+    return f"{full_name(recipe)} {recipe.version}"
+
+
+def _file() -> Path:
+    return cache_folder() / "timings" / "recipes.json"
