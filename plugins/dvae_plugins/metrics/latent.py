@@ -179,4 +179,6 @@ def _sample(snapshot: Snapshot, labels: np.ndarray, most: int) -> np.ndarray:
     import numpy as np
 
     known = np.flatnonzero(labels >= 0)
+    if not len(known):
+        raise ValueError("no image has a class")
     return snapshot.random("sample").permutation(known)[:most]
