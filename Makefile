@@ -21,8 +21,8 @@ test-all:  ## every test
 docs:  ## the reference in docs/plugins.md, from the code
 	python docs/reference.py
 
-site:  ## the site of the documents, in site/
-	mkdocs build
+site:  ## the site of the documents, in site/, with a run trained for it
+	DVAE_SITE_LIVE=1 mkdocs build --strict
 
 bench:  ## how long the command takes to start, as an example of the benchmarks
 	python -m benchmarks start_up

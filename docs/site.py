@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -49,6 +51,21 @@ def _notebook(name: str) -> str:
         text = "".join(cell["source"])
         parts.append(f"```python\n{text}\n```" if cell["cell_type"] == "code" else text)
     return "\n\n".join(parts) + "\n"
+
+
+def _live() -> str:
+    """A page to explore, of a run that is trained for it; without DVAE_SITE_LIVE, a word on that."""
+    if not os.environ.get("DVAE_SITE_LIVE"):
+        return (
+            "<!doctype html><title>dvae</title><p>Built without it; <code>make site</code> has it."
+        )
+    from dvae_core import explore_page, load_recipe, load_run, run_recipe
+
+    changes = ['dataset={name="sklearn", which="digits"}', "train.epochs=100", "evaluate.every=10"]
+    pairs = 'pairs=[["0", "8"], ["3", "5"], ["4", "9"], ["1", "7"]]'
+    recipe = load_recipe(ROOT / "recipes" / "borders.toml", [pairs, *changes])
+    with tempfile.TemporaryDirectory() as folder:
+        return explore_page(load_run(run_recipe(recipe, folder).path))
 
 
 def _changes() -> str:
@@ -174,6 +191,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "index.md": _start,
     **{f"{name}.md": partial(_notebook, name) for name in NOTEBOOKS},
     "changes.md": _changes,
+    "live.html": _live,
     "reference/commands.md": _commands,
     "reference/components.md": _components,
     "reference/python.md": _python,
