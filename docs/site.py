@@ -54,14 +54,13 @@ def _notebook(name: str) -> str:
 
 
 def _live() -> str:
-    """A page to explore, of a run that is trained for it; without DVAE_SITE_LIVE, a word on that."""
+    """A page to explore, of a run that is trained for it; or a word that it is left out."""
     if not os.environ.get("DVAE_SITE_LIVE"):
-        return (
-            "<!doctype html><title>dvae</title><p>Built without it; <code>make site</code> has it."
-        )
+        return "<!doctype html><title>dvae</title><p>Left out; <code>make site</code> has it."
     from dvae_core import explore_page, load_recipe, load_run, run_recipe
 
-    changes = ['dataset={name="sklearn", which="digits"}', "train.epochs=100", "evaluate.every=10"]
+    digits = 'dataset={name="sklearn", which="digits", validation_fraction=0.1}'
+    changes = [digits, "train.epochs=100", "evaluate.every=10"]
     pairs = 'pairs=[["0", "8"], ["3", "5"], ["4", "9"], ["1", "7"]]'
     recipe = load_recipe(ROOT / "recipes" / "borders.toml", [pairs, *changes])
     with tempfile.TemporaryDirectory() as folder:
