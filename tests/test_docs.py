@@ -3,21 +3,26 @@
 import importlib.util
 import inspect
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
 
 import numpy as np
 import pytest
+import typer
 
 import dvae_core
+from dvae_core.cli import app
 from dvae_core.plugin import hookspecs
 from dvae_core.plugin.kinds import KINDS
 from dvae_core.plugin.offers import NAME_OF
+from dvae_core.plugin.registry import load_registry
 from dvae_core.recipe.recipe import build_recipe
 from dvae_core.recipe.source import RecipeSource, read_source
+from dvae_core.sweep.sweep_file import load_sweep
 
-from .helpers import ROOT
+from .helpers import RECIPES, ROOT
 
 PLUGINS = ROOT / "docs" / "plugins.md"
 
@@ -86,6 +91,51 @@ def test_the_readmes_recipes_are_right(monkeypatch):
     recipe = recipes["recipes/mnist_abs.toml"]
     assert (recipe.kl.component.name, recipe.train.epochs) == ("square", 5)
     assert recipes["recipes/borders.toml"].pairs == (("0", "8"), ("3", "5"))
+
+
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+
+
+def test_recipes_sweeps_and_parts_of_them_are_right(tmp_path):
+    """Whole recipes and sweeps as they are; parts of a recipe laid over one that ships."""
+    seen = {"recipe": 0, "sweep": 0, "part": 0}
+    for page in PAGES:
+        for number, block in enumerate(code_blocks(page, "toml")):
+            table = tomllib.loads(block)
+            if "project" in table:  # a pyproject.toml
+                continue
+            kind = "sweep" if "recipe" in table else "recipe" if "extends" in table else "part"
+            seen[kind] += 1
+            if kind == "sweep":
+                file = RECIPES / "sweeps" / "kl_variants.toml"
+                made = tmp_path / f"{number}.toml"
+                text = block.replace('"../', f'"{file.parent.parent}/')
+                made.write_text(text)
+                assert load_sweep(made, load_registry()).recipe
+                continue
+            base = table.pop("extends", "recipes/quick_val.toml")
+            source = read_source(ROOT / base.removeprefix("../"))
+            source.merge(RecipeSource(table))
+            build_recipe(source)
+    assert min(seen.values()) > 1, seen
+
+
+def test_commands_have_the_verbs_and_options_that_the_documents_give_them():
+    group = typer.main.get_command(app)
+    seen = 0
+    for page in PAGES:
+        lines = [line for block in code_blocks(page, "sh") for line in block.splitlines()]
+        lines += re.findall(r"`(dvae [a-z-]+ [^`]+)`", page.read_text())
+        for line in lines:
+            for command in re.findall(r"(?:^|&& )dvae ([^&#]+)", line):
+                verb, *arguments = shlex.split(command)
+                if verb == "judge":  # which the tutorial makes
+                    continue
+                known = {name for p in group.commands[verb].params for name in p.opts}
+                used = {a.partition("=")[0] for a in arguments if a.startswith("--")}
+                assert used <= known | {"--help", "--debug"}, f"{page.name}: {command}"
+                seen += 1
+    assert seen > 40
 
 
 def test_files_that_the_documents_link_to_are_there():
