@@ -25,6 +25,7 @@ from dvae_core.sweep.sweep_file import load_sweep
 from .helpers import RECIPES, ROOT
 
 PLUGINS = ROOT / "docs" / "plugins.md"
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def code_blocks(path, language):
 
 @pytest.mark.slow
 def test_python_blocks_run():
-    for path in (ROOT / "README.md", PLUGINS):
+    for path in PAGES:
         for block in code_blocks(path, "python"):
             if "run_recipe(" in block:
                 continue  # trains; has a test of its own below
@@ -91,9 +92,6 @@ def test_the_readmes_recipes_are_right(monkeypatch):
     recipe = recipes["recipes/mnist_abs.toml"]
     assert (recipe.kl.component.name, recipe.train.epochs) == ("square", 5)
     assert recipes["recipes/borders.toml"].pairs == (("0", "8"), ("3", "5"))
-
-
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 
 
 def test_recipes_sweeps_and_parts_of_them_are_right(tmp_path):
