@@ -6,6 +6,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,6 @@ def _package() -> Any:
         raise DvaeError(
             f'the hub needs one more package ({error}): pip install "dvae-core[hub]"'
         ) from error
-    hub: Any = huggingface_hub
-    hub.utils.disable_progress_bars()  # dvae has words of its own for what takes long
-    return hub
+    utils: Any = import_module("huggingface_hub.utils")
+    utils.disable_progress_bars()  # dvae has words of its own for what takes long
+    return huggingface_hub
