@@ -28,6 +28,7 @@ VERBS = [
     "explore",
     "report",
     "export",
+    "push",
     "morph",
     "new-plugin",
     "check-plugin",
