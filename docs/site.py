@@ -39,10 +39,6 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     return re.sub(r"(?<!!)\[([^\]]+)\]\(([^)#\s]+)\)", link, markdown)
 
 
-def _start() -> str:
-    return _from_root("README.md")
-
-
 def _notebook(name: str) -> str:
     """A notebook: its text, and its code to copy."""
     notebook = json.loads((ROOT / "examples" / f"{name}.ipynb").read_text(encoding="utf-8"))
@@ -65,10 +61,6 @@ def _live() -> str:
     recipe = load_recipe(ROOT / "recipes" / "borders.toml", [pairs, *changes])
     with tempfile.TemporaryDirectory() as folder:
         return explore_page(load_run(run_recipe(recipe, folder).path))
-
-
-def _changes() -> str:
-    return _from_root("CHANGELOG.md")
 
 
 def _from_root(name: str) -> str:
@@ -187,9 +179,9 @@ def _cell(text: str) -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "index.md": _start,
+    "index.md": partial(_from_root, "README.md"),
     **{f"{name}.md": partial(_notebook, name) for name in NOTEBOOKS},
-    "changes.md": _changes,
+    "changes.md": partial(_from_root, "CHANGELOG.md"),
     "live.html": _live,
     "reference/commands.md": _commands,
     "reference/components.md": _components,

@@ -33,11 +33,12 @@ class Shelved:
 
 def shelf() -> list[Shelved]:
     """Every registered recipe, by kind and name."""
-    rows = [_shelved(recipe) for recipe in offered()]
+    times = took.known_times()
+    rows = [_shelved(recipe, times.get(took.key(recipe))) for recipe in offered()]
     return sorted(rows, key=lambda row: (row.kind, row.name))
 
 
-def _shelved(recipe: Offer) -> Shelved:
+def _shelved(recipe: Offer, seconds: float | None) -> Shelved:
     file = Path(recipe.value)
     table: dict[str, Any] = {}
     base: dict[str, Any] = {}
@@ -57,7 +58,7 @@ def _shelved(recipe: Offer) -> Shelved:
         tuple(str(need) for need in needs if need),
         recipe.distribution,
         recipe.version,
-        took.seconds_of(recipe),
+        seconds,
         error,
     )
 

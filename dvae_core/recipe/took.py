@@ -17,15 +17,10 @@ def keep(file: Path, seconds: float) -> None:
     known = [recipe for recipe in offered() if Path(recipe.value).resolve() == file.resolve()]
     if not known:
         return
-    times = known_times() | {_key(known[0]): round(seconds, 1)}
+    times = known_times() | {key(known[0]): round(seconds, 1)}
     with contextlib.suppress(OSError, DvaeError):  # it is only for show
         _file().parent.mkdir(parents=True, exist_ok=True)
         write_atomically(_file(), json.dumps(times, indent=1).encode())
-
-
-def seconds_of(recipe: Offer) -> float | None:
-    """How long a recipe took; None where it has not been run here in this version."""
-    return known_times().get(_key(recipe))
 
 
 def known_times() -> dict[str, float]:
@@ -39,7 +34,8 @@ def known_times() -> dict[str, float]:
     return {k: float(v) for k, v in found.items() if type(v) in (int, float) and 0 <= v < 1e9}
 
 
-def _key(recipe: Offer) -> str:
+def key(recipe: Offer) -> str:
+    """What a recipe's time is kept under: another version may take another time."""
     return f"{full_name(recipe)} {recipe.version}"
 
 

@@ -11,13 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dvae_core.errors import NoCheckpoint, RunFolderError, reason
-from dvae_core.files import (
-    is_inside,
-    open_inside,
-    small_text,
-    unwritable,
-    write_atomically,
-)
+from dvae_core.files import is_inside, open_inside, small_text, unwritable, write_atomically
 
 KEPT = 2
 
