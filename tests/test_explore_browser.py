@@ -24,7 +24,7 @@ from dvae_core.latent.morph import morph
 from dvae_core.latent.morph_picture import describe_morph
 from dvae_core.pages.explore.content import Explored
 from dvae_core.pages.explore.page import page as make_page
-from dvae_core.pages.explore.server import Server
+from dvae_core.pages.explore.server import ANSWERS, Server
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.runs.watch import Watch
 from dvae_core.training.run import run_recipe
@@ -100,6 +100,15 @@ weight = { schedule = "linear", start = 5.0, end = 0.1, length = 15 }
 @pytest.fixture(scope="module")
 def explored(run):
     return Explored(run, (), Watch())
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory, _quick):
+    """A run with two axes beyond its plane."""
+    folder = tmp_path_factory.mktemp("beyond")
+    (folder / "small.toml").write_text(RECIPE)
+    path = train(folder / "four", folder / "small.toml", ["latent.dim=4"], 300, 1, 12, 12)
+    return Explored(load_run(path), (), Watch())
 
 
 @pytest.fixture(scope="module")
@@ -613,10 +622,8 @@ def test_vectors_are_shown_as_their_profiles(visit, tmp_path):
     assert page.locator(".draw").is_hidden()
 
 
-def test_a_server_moves_the_plane_and_judges_lines_exactly(visit, run, tmp_path):
-    (tmp_path / "small.toml").write_text(RECIPE)
-    path = train(tmp_path / "four", tmp_path / "small.toml", ["latent.dim=4"], 300, 1, 12, 12)
-    explored = Explored(load_run(path), (), Watch())
+def test_a_server_moves_the_plane_and_judges_lines_exactly(visit, four):
+    explored = four
     with Server([explored]) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page = visit(server.address, reduced_motion="reduce")
@@ -658,6 +665,41 @@ def test_a_server_moves_the_plane_and_judges_lines_exactly(visit, run, tmp_path)
         assert agree > 0.95  # a pixel of the screen is not as fine as the two ends are
         judged = explored.snapshot.image_judge.probabilities(explored.snapshot.decode(points))
         assert np.mean(np.array(image) == judged.argmax(axis=1)) > 0.95
+        page.close()
+        server.shutdown()
+
+
+def test_a_line_drawn_before_the_moved_plane_has_come_is_kept(visit, four, monkeypatch):
+    drawn = threading.Event()
+    move = ANSWERS["move"]
+
+    def late(explored, plane, offsets, quick=False):
+        if not quick:
+            drawn.wait(60)
+        return move(explored, plane, offsets, quick)
+
+    monkeypatch.setitem(ANSWERS, "move", late)
+    with Server([four]) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = visit(server.address, reduced_motion="reduce")
+        page.locator(".sliders input").first.focus()
+        with page.expect_response("**/move"):  # the quick one
+            page.keyboard.press("End")
+        page.mouse.move(*at(page, 0.1, 0.5))
+        page.mouse.down()
+        page.mouse.move(*at(page, 0.9, 0.4), steps=3)
+        page.mouse.up()
+        expect(page.locator(".path")).to_be_visible()
+        with page.expect_response("**/move"):
+            drawn.set()
+        page.wait_for_timeout(500)  # until it is unpacked and shown
+        expect(page.locator(".source")).to_have_text("Exact: judged step by step.")
+        expect(page.locator(".path")).to_be_visible()
+        assert int(page.locator(".along").input_value()) == 63  # the end of the line, still
+
+        page.locator(".sliders input").first.focus()
+        page.keyboard.press("Home")  # another plane: the line was not on it
+        expect(page.locator(".path")).to_be_hidden()
         page.close()
         server.shutdown()
 

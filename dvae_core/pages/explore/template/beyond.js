@@ -71,6 +71,7 @@ class Beyond {
   // One move after another; of the wishes that come meanwhile the latest counts.
   async apply(quick) {
     this.tell();
+    this.run.clearPath(); // it was one of the plane before; what is drawn from now on is of this one
     this.wish = { quick };
     if (this.moving) return;
     this.moving = true;

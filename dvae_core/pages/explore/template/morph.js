@@ -34,7 +34,12 @@ class Morph {
     this.path = path;
     this.draw();
     this.tell();
-    if (!this.run.view.marks.pointer) this.goTo(+this.along.value); // it has not been led away
+    if (this.leads) this.goTo(+this.along.value);
+  }
+
+  // Whether a step of the path is what is shown: the pointer has not led away from it.
+  get leads() {
+    return Boolean(this.path) && !this.run.view.marks.pointer;
   }
 
   clear() {

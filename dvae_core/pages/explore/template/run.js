@@ -125,10 +125,9 @@ class Run {
   setGround(map, lattice) {
     [this.map, this.lattice] = [map, lattice];
     this.imageMap = null;
-    this.view.marks.line = null;
-    this.morph.clear();
     this.setScene();
-    this.pointAt(...this.pointer);
+    if (this.morph.leads) this.morph.goTo(+this.morph.along.value);
+    else this.pointAt(...this.pointer);
   }
 
   setScene() {
@@ -311,10 +310,15 @@ class Run {
   clear() {
     const { marks } = this.view;
     marks.pins.length = 0;
-    marks.line = null;
     this.startLine(null);
-    this.morph?.clear();
+    this.clearPath();
     this.showPins();
+  }
+
+  clearPath() {
+    this.view.marks.line = null;
+    this.morph?.clear();
+    this.view.drawTop();
   }
 
   startLine(from) {
