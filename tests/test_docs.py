@@ -94,6 +94,17 @@ def test_the_readmes_recipes_are_right(monkeypatch):
     assert recipes["recipes/borders.toml"].pairs == (("0", "8"), ("3", "5"))
 
 
+def test_the_lists_are_whole():
+    def missing(page, names):
+        text = (ROOT / "docs" / page).read_text()
+        return [name for name in names if f"`{name}" not in text]
+
+    assert not missing("recipes.md", [file.stem for file in RECIPES.glob("*.toml")])
+    assert not missing("commands.md", [f"dvae {c.name}" for c in app.registered_commands])
+    own = [p for p in load_registry().providers if p.distribution == "dvae-core"]
+    assert not missing("data.md", [p.name for p in own if p.kind == "dataset"])
+
+
 def test_recipes_sweeps_and_parts_of_them_are_right(tmp_path):
     """Whole recipes and sweeps as they are; parts of a recipe laid over one that ships."""
     seen = {"recipe": 0, "sweep": 0, "part": 0}
