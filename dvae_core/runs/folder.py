@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import itertools
 import json
 import re
 import secrets
@@ -28,12 +27,9 @@ import tomli_w
 
 from dvae_core.errors import DvaeError, RecipeError, RunFolderError
 from dvae_core.files import (
-    LARGEST_ROWS,
-    append_lines,
     is_inside,
     locked,
     make_folder,
-    read_inside,
     small_text,
     unwritable,
     write_atomically,
@@ -56,7 +52,7 @@ from dvae_core.runs.provenance import (
     provides,
     what_to_install,
 )
-from dvae_core.runs.rows import is_row
+from dvae_core.runs.rows import Rows
 
 PARTS = ("checkpoints", "figures")
 """Folders that each run has."""
@@ -70,6 +66,8 @@ class RunFolder(EarlyStop, Run):
         self._info = info
         self.registry = registry
         """Where the components of a run that goes on are looked up."""
+        self.rows = Rows(path)
+        """What metrics.jsonl has."""
         self._checkpoints = Checkpoints(path)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -285,63 +283,7 @@ class RunFolder(EarlyStop, Run):
         return "finished" if done and self._checkpoints.has(epochs) else said
 
     def metrics(self) -> list[dict[str, Any]]:
-        return self._read_rows()[0]
-
-    def _read_rows(self) -> tuple[list[dict[str, Any]], int]:
-        """The rows of metrics.jsonl that can be read, and how many whole lines cannot."""
-        rows, damaged = [], 0
-        *lines, last = self._metrics_file().split(b"\n")
-        for line in (*lines, last):
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                row = None
-            if is_row(row):
-                rows.append(row)
-            elif line is not last:  # which a kill has cut off, or is empty
-                damaged += 1
-        return rows, damaged
-
-    def append_metrics(self, row: dict[str, Any]) -> None:
-        """Add an epoch's row, on disk before this returns."""
-        append_lines(self.path / "metrics.jsonl", [row])
-
-    def replace_last_metrics(self, row: dict[str, Any]) -> None:
-        """Put an epoch's row in the place of the last one."""
-        text = "".join(json.dumps(r) + "\n" for r in [*self.metrics()[:-1], row])
-        write_atomically(self.path / "metrics.jsonl", text.encode())
-
-    def forget_after(self, epoch: int) -> list[str]:
-        """Drop the rows of epochs after `epoch`, which a resume trains again.
-
-        Returns:
-            A line where some of the file could not be read; all of it is put aside first then.
-        """
-        rows, damaged = self._read_rows()
-        warnings = []
-        file = self.path / "metrics.jsonl"
-        if damaged:
-            number = next(n for n in itertools.count(1) if not self._aside(n).exists())
-            write_atomically(self._aside(number), self._metrics_file())
-            warnings.append(
-                f"{file}: damaged lines are left out ({damaged}); "
-                f"the file as it was is {self._aside(number).name}"
-            )
-        text = "".join(json.dumps(row) + "\n" for row in rows if row["epoch"] <= epoch)
-        write_atomically(file, text.encode())
-        return warnings
-
-    def _metrics_file(self) -> bytes:
-        file = self.path / "metrics.jsonl"
-        try:
-            return read_inside(file, self.path, LARGEST_ROWS)
-        except FileNotFoundError:
-            return b""
-        except OSError as error:
-            raise RunFolderError(f"{file}: cannot be read: {error.strerror}") from error
-
-    def _aside(self, number: int) -> Path:
-        return self.path / f"metrics.damaged-{number}.jsonl"
+        return self.rows.read()
 
     def note_resume(self, epoch: int, step: int, recipe: Recipe, registry: Registry) -> None:
         """Keep in run.json when the run went on, from where and with what."""

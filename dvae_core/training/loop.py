@@ -107,7 +107,7 @@ def _loop(
                 "seconds": round(time.perf_counter() - started, 3),
                 "images_per_second": round(images_seen / trained, 1),
             }
-            run.append_metrics(row)
+            run.rows.append(row)
             state = _state(training, watch, told=False)
             # The best one first: what a kill leaves undone here, the next start does again.
             if _is_best(goal, run):
@@ -141,7 +141,7 @@ def _end_early(training: Training, run: RunFolder, events: Events, watch: Watch)
         row |= {key: v for key, v in again.items() if not key.startswith("train/")}
         if best != epoch:
             row["restored_epoch"] = best
-        run.replace_last_metrics(row)
+        run.rows.replace_last(row)
         run.save_checkpoint(_state(training, watch))
         events.tell("epoch_finished", run=run, metrics=row, figures=figures)
     run.set_stopped(stopped | {"epoch": epoch, "of": training.recipe.train.epochs})

@@ -174,7 +174,7 @@ def _resume_with(
     with stop_request() as stop:
         if ranks.first:
             run.tidy()
-            for warning in run.forget_after(training.epoch):
+            for warning in run.rows.forget_after(training.epoch):
                 watch.warn(warning)
             run.set_recipe(recipe)
             if "epoch" in (run.stopped or {}):  # it stopped, and now has more to train
