@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from .helpers import GRID, INLINE, forget_plugins
+from .helpers import GRID, INLINE, check_accessible, forget_plugins
 
 # What the tests train is so small that a second thread costs more than it gives: much more on a
 # busy machine, where threads wait for each other.
@@ -276,7 +276,8 @@ def browser():
 
 @pytest.fixture
 def visit(browser):
-    """Opens a page; says at the end that it made no error and asked nothing of the network."""
+    """Opens a page; says at the end that it made no error, asked nothing of the network, and that
+    who cannot see, point or tell colours apart can use it as it is then."""
     contexts, troubles = [], []
 
     def visit(file, **options):
@@ -296,6 +297,8 @@ def visit(browser):
 
     yield visit
     for context in contexts:
+        for page in context.pages:
+            check_accessible(page)
         context.close()
     assert troubles == []
 

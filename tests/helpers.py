@@ -151,3 +151,18 @@ def runs_in(folder):
 
 def plan_of(file, overrides=()):
     return Plan(load_sweep(file, load_registry()), overrides, load_registry())
+
+
+# --- Pages.
+
+
+def check_accessible(page):
+    """Raises an AssertionError that names what axe-core finds amiss on a page of a browser."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = [
+        f"{violation['help']}: {node['target']} {node['failureSummary']}"
+        for violation in Axe().run(page).response["violations"]
+        for node in violation["nodes"]
+    ]
+    assert not found, "\n".join(found)

@@ -404,7 +404,7 @@ def test_a_report_says_all_of_a_run(trained, dvae, tmp_path):
     assert (code, out.strip()) == (0, str(run.folder.path / "report.html")), err
     text = (run.folder.path / "report.html").read_text()
     assert "<i>mine" not in text
-    sections = re.findall(r'<section class="card" id="(\w+)">', text)
+    sections = re.findall(r'<section class="card" id="(\w+)" ', text)
     assert sections == ["curves", "figures", "loss", "recipe", "provenance"]
     for section in sections:
         assert f'<a href="#{section}">' in text

@@ -29,6 +29,8 @@ from dvae_core.recipe.recipe import load_recipe
 from dvae_core.runs.watch import Watch
 from dvae_core.training.run import run_recipe
 
+from .helpers import check_accessible
+
 pytestmark = pytest.mark.slow
 
 expect.set_options(timeout=60_000)  # on a busy machine an answer takes its time
@@ -665,6 +667,7 @@ def test_a_server_moves_the_plane_and_judges_lines_exactly(visit, four):
         assert agree > 0.95  # a pixel of the screen is not as fine as the two ends are
         judged = explored.snapshot.image_judge.probabilities(explored.snapshot.decode(points))
         assert np.mean(np.array(image) == judged.argmax(axis=1)) > 0.95
+        check_accessible(page)
         page.close()
         server.shutdown()
 
@@ -700,6 +703,7 @@ def test_a_line_drawn_before_the_moved_plane_has_come_is_kept(visit, four, monke
         page.locator(".sliders input").first.focus()
         page.keyboard.press("Home")  # another plane: the line was not on it
         expect(page.locator(".path")).to_be_hidden()
+        check_accessible(page)
         page.close()
         server.shutdown()
 

@@ -65,7 +65,7 @@ def set_accuracy(file, values):
 
 
 def sections(text):
-    return re.findall(r'<section class="card" id="([\w-]+)">', text)
+    return re.findall(r'<section class="card" id="([\w-]+)" ', text)
 
 
 def test_it_says_all_of_a_sweep(swept, dvae):

@@ -13,7 +13,16 @@ from dvae_core.latent.loaded_run import LoadedRun
 from dvae_core.pages.curves import Curve, chart
 from dvae_core.pages.explore.content import Explored
 from dvae_core.pages.explore.page import page
-from dvae_core.pages.sections import anchors, cards, drawing, links, provenance, table, value
+from dvae_core.pages.sections import (
+    anchors,
+    cards,
+    drawing,
+    links,
+    listing,
+    provenance,
+    table,
+    value,
+)
 from dvae_core.runs.folder import RunFolder
 from dvae_core.runs.watch import Watch
 
@@ -103,7 +112,7 @@ def _loss(info: dict[str, Any]) -> str:
         for name, said in BALANCE.items()
         if loss.get(name)
     )
-    return table(columns, rows) + betas
+    return table("Terms of the loss", columns, rows) + betas
 
 
 def _recipe(run: RunFolder) -> str:
@@ -111,4 +120,4 @@ def _recipe(run: RunFolder) -> str:
         text = small_text(run.path / "recipe.toml")
     except (OSError, ValueError):
         return ""
-    return f"<pre>{escape(text)}</pre>"
+    return listing("Recipe", text)

@@ -26,7 +26,7 @@ def links(sections: Mapping[str, str]) -> str:
 def cards(sections: Mapping[str, str]) -> str:
     """Sections, given their insides, each with an anchor."""
     return "\n".join(
-        f'<section class="card" id="{anchor}"><h2>'
+        f'<section class="card" id="{anchor}" aria-label="{name}"><h2>'
         f'<a class="anchor" href="#{anchor}">{name}</a></h2>{sections[name]}</section>'
         for name, anchor in anchors(sections).items()
     )
@@ -41,8 +41,19 @@ def drawing(png: bytes, caption: str, alt: str) -> str:
     )
 
 
-def table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    """A plain table."""
+def scrolling(name: str, inside: str, kind: str = "") -> str:
+    """What may be wider than the page; the keyboard scrolls it too."""
+    reached = f'tabindex="0" role="group" aria-label="{escape(name)}"'
+    return f'<div class="{f"scroll {kind}".strip()}" {reached}>{inside}</div>'
+
+
+def listing(name: str, text: str) -> str:
+    """A file as it is."""
+    return f'<pre tabindex="0" role="group" aria-label="{escape(name)}">{escape(text)}</pre>'
+
+
+def table(name: str, head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    """A plain table, under a name for who cannot see it."""
     top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     body = "".join(
         "<tr>"
@@ -50,9 +61,9 @@ def table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
         + "</tr>"
         for row in rows
     )
-    return (
-        '<div class="scroll"><table class="plain">'
-        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+    return scrolling(
+        name,
+        f'<table class="plain"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>',
     )
 
 
@@ -84,9 +95,9 @@ def provenance(infos: Sequence[Mapping[str, Any]], about: Sequence[str]) -> str:
         for row in info.get("components", ())
     )
     return (
-        table(("run" if len(infos) == 1 else "runs", ""), [fact for fact in facts if fact[1]])
-        + table(("version of", ""), versions)
-        + table(("component", *columns[1:]), list(parts))
+        table("Runs", ("key", "value"), [fact for fact in facts if fact[1]])
+        + table("Versions", ("version of", "version"), versions)
+        + table("Components", ("component", *columns[1:]), list(parts))
     )
 
 

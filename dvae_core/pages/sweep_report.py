@@ -12,7 +12,7 @@ from typing import Any
 from dvae_core.files import read_inside, small_text
 from dvae_core.pages.curves import Curve, chart
 from dvae_core.pages.intervals import Scale
-from dvae_core.pages.sections import anchors, cards, drawing, links
+from dvae_core.pages.sections import anchors, cards, drawing, links, listing, scrolling
 from dvae_core.pages.sweep_figures import main_metrics
 from dvae_core.pages.sweep_runs import Ends, link_to
 from dvae_core.runs.comparison_table import Row, table_cells, table_notes, table_pieces
@@ -122,9 +122,9 @@ def _metric_column(name: str, rows: tuple[Row, ...], texts: list[str]) -> list[s
 def _piece(header: list[str], columns: list[list[str]]) -> str:
     top = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
     body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in zip(*columns, strict=True))
-    return (
-        '<div class="scroll"><table class="compared">'
-        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+    return scrolling(
+        "Comparison",
+        f'<table class="compared"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>',
     )
 
 
@@ -134,7 +134,7 @@ def _regions(sweep: SweepFolder) -> str:
     except OSError:
         return ""
     caption = "Which class owns what of the latent space, for the first seed of each variant"
-    return f'<div class="scroll wide">{drawing(png, caption, "Regions of the classes")}</div>'
+    return scrolling("Regions", drawing(png, caption, "Regions of the classes"), "wide")
 
 
 def _curves(sweep: SweepFolder) -> str:
@@ -214,7 +214,7 @@ def _best(
 
 def _sweep_file(sweep: SweepFolder) -> str:
     try:
-        return f"<pre>{escape(small_text(sweep.path / 'sweep.toml'))}</pre>"
+        return listing("Sweep file", small_text(sweep.path / "sweep.toml"))
     except (OSError, ValueError):
         return ""
 

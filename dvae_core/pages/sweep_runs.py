@@ -64,7 +64,7 @@ class Ends:
             return "<p>No run has been started.</p>"
         left_out = len(self._statuses) - len(rows)
         more = f'<p class="quiet">{left_out} more runs are in journal.jsonl.</p>' * bool(left_out)
-        return table(("run", "status", "seconds", "host", ""), rows) + more
+        return table("Runs", ("run", "status", "seconds", "host", "note"), rows) + more
 
     def provenance(self) -> str:
         """The sessions, and what the runs were made with."""
@@ -73,7 +73,7 @@ class Ends:
             for row in self._sweep.journal
             if "session" in row
         ]
-        about = table(("started", "on", "launcher", "set"), sessions)
+        about = table("Sessions", ("started", "on", "launcher", "set"), sessions)
         return about + provenance(list(self._infos.values()), ABOUT)
 
     def _note(self, name: str) -> str:

@@ -27,7 +27,8 @@ function readable(colour, ground, wanted) {
   return away;
 }
 
-const inkOn = (colour) => (luminance(colour) > 0.25 ? "#111" : "#fff");
+// The better of the two has a contrast of 4.5 at least, whatever the colour.
+const inkOn = (colour) => (contrast(colour, [0, 0, 0]) > contrast(colour, [255, 255, 255]) ? "#000" : "#fff");
 
 // What the page's theme says: colours of the style sheet, and each class's shades.
 function readTheme(root, hexes) {

@@ -15,6 +15,15 @@ function link(runs) {
   }
 }
 
+// Each card says whose it is, to who hears the page.
+function tellApart(runs) {
+  runs.forEach((run, i) => {
+    for (const card of run.root.querySelectorAll("section[aria-label]")) {
+      card.setAttribute("aria-label", `${card.getAttribute("aria-label")}, run ${i + 1}`);
+    }
+  });
+}
+
 // In the theme that holds now.
 function redraw() {
   for (const run of runs) {
@@ -32,6 +41,7 @@ function redraw() {
 
 async function main() {
   document.documentElement.classList.toggle("several", runs.length > 1);
+  if (runs.length > 1) tellApart(runs);
   document.getElementById("runs").replaceChildren(...runs.map((run) => run.root));
   await Promise.all(runs.map((run) => run.start()));
   if (runs.length > 1) link(runs);
