@@ -708,6 +708,58 @@ def test_a_line_drawn_before_the_moved_plane_has_come_is_kept(visit, four, monke
         server.shutdown()
 
 
+def test_points_are_found_by_a_loop_and_by_number(visit, file, explored):
+    page, snapshot = visit(file), explored.snapshot
+    plane = explored.planes[0]
+    places = plane.coordinates(snapshot.test_means)
+    left, right, low, high = plane.box
+    page.get_by_role("button", name="Select").click()
+    page.mouse.move(*at(page, 0.6, 0.1))
+    page.mouse.down()
+    for u, v in ((0.98, 0.1), (0.98, 0.9), (0.6, 0.9)):
+        page.mouse.move(*at(page, u, v))
+    page.mouse.up()
+    u, v = (places[:, 0] - left) / (right - left), (high - places[:, 1]) / (high - low)
+    within = (u > 0.6) & (u < 0.98) & (v > 0.1) & (v < 0.9)
+    told = page.locator(".how-many").text_content()
+    count = int(told.split()[0].replace(",", ""))
+    assert 0 < count < POINTS
+    assert abs(count - within.sum()) < 0.02 * POINTS  # a pixel of the screen is not as fine
+    verdicts = snapshot.judge.verdicts(snapshot.test_means[within])
+    right_share = np.mean(verdicts == snapshot.test_labels[within])
+    assert abs(float(re.search(r"(\d+)\xa0%", told)[1]) - 100 * right_share) < 3
+    listed = page.locator(".listed button")
+    assert 0 < listed.count() <= 48
+    listed.first.click()
+    said = page.locator(".real").get_attribute("aria-label")
+    assert said == listed.first.get_attribute("aria-label")
+
+    page.get_by_role("spinbutton", name="test image").fill("77")
+    page.keyboard.press("Enter")
+    label = snapshot.test_labels[77]
+    expect(page.locator(".found-said")).to_contain_text(CLASSES[label][:13])
+    x, y = page.locator(".where").text_content().split(", ")
+    np.testing.assert_allclose([float(x), float(y)], places[77], atol=0.006)
+
+    page.get_by_role("button", name="List", exact=True).click()
+    assert page.locator(".how-many").text_content().startswith(f"{POINTS:,} test images")
+    page.locator(".unselect").click()
+    expect(page.locator(".selected")).to_be_hidden()
+
+
+def test_density_and_sureness_can_be_shown(visit, file):
+    page = visit(file)
+    seen = [picture(page, ".ground")]
+    for press in (".show-density", ".show-density", "[data-layer=image]", "[data-layer=sure]"):
+        page.locator(press).click()
+        seen.append(picture(page, ".ground"))
+    plain, dense, again, judged, sure = seen
+    assert again == plain
+    assert len({plain, dense, judged, sure}) == 4
+    page.locator(".show-density").click()
+    assert picture(page, ".ground") not in seen
+
+
 def test_pointers_of_two_runs_follow_each_other(visit, content, tmp_path):
     file = tmp_path / "two.html"
     file.write_text(make_page([content, content | {"name": "another"}]), encoding="utf-8")

@@ -17,8 +17,8 @@ from dvae_core.runs.watch import Watch
 
 SCRIPTS = (
     "unpack", "colours", "maps", "lattice", "camera", "plane", "paths", "morph", "beyond",
-    "tween", "epochs", "tables", "run", "controls", "filter", "gestures", "roving", "svg", "save",
-    "about", "address",
+    "tween", "density", "epochs", "tables", "select", "run", "controls", "filter", "gestures",
+    "roving", "svg", "save", "about", "address",
 )  # fmt: skip
 
 MAIN = (

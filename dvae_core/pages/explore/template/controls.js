@@ -34,7 +34,7 @@ function addLayers(run) {
     button.addEventListener("click", () => {
       run.layer = button.dataset.layer;
       press(run.find(".layers"), button);
-      showPoints(run, run.layer !== "images"); // they would hide them
+      showPoints(run, run.layer !== "images" && run.layer !== "sure"); // they would hide it
       run.setScene();
       run.onChange?.();
     });
@@ -43,10 +43,19 @@ function addLayers(run) {
     showPoints(run, !run.view.showsPoints);
     run.view.draw();
   });
-  run.find(".draw-line").addEventListener("click", () => {
-    run.lineMode = !run.lineMode;
-    run.startLine(null);
+  const density = run.find(".show-density");
+  density.disabled = run.map.flat;
+  density.addEventListener("click", () => {
+    run.view.showsDensity = !run.view.showsDensity;
+    density.setAttribute("aria-pressed", String(run.view.showsDensity));
+    run.view.draw();
   });
+  for (const drag of ["line", "loop"]) {
+    run.find(`.draw-${drag}`).addEventListener("click", () => {
+      run.drag = run.drag === drag ? null : drag;
+      run.startLine(null);
+    });
+  }
 }
 
 function showPoints(run, on) {

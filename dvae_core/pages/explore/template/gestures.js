@@ -31,8 +31,10 @@ function addPointer(run) {
       return;
     }
     const mouse = event.pointerType === "mouse";
-    const draws = run.lineMode || event.shiftKey || (mouse && !camera.zoomed);
-    pressed = { at, place: view.toLatent(...at), far: false, does: draws ? "draw" : camera.zoomed ? "pan" : "point" };
+    const place = view.toLatent(...at);
+    const line = run.drag === "line" || event.shiftKey || (mouse && !camera.zoomed);
+    const does = run.drag === "loop" ? "loop" : line ? "line" : camera.zoomed ? "pan" : "point";
+    pressed = { at, place, far: false, does, loop: [place] };
     run.pointAt(...pressed.place);
   });
 
@@ -53,7 +55,10 @@ function addPointer(run) {
       return pan(at[0] - before[0], at[1] - before[1]);
     }
     const here = view.toLatent(...at);
-    if (pressed?.far && pressed.does === "draw" && !run.past) {
+    if (pressed?.far && pressed.does === "loop" && !run.past) {
+      pressed.loop.push(here);
+      view.marks.loop = pressed.loop;
+    } else if (pressed?.far && pressed.does === "line" && !run.past) {
       view.marks.line = { corners: [pressed.place, here] };
     } else if (run.lineFrom) {
       view.marks.line = { corners: [run.lineFrom, here] };
@@ -66,10 +71,11 @@ function addPointer(run) {
     element.classList.remove("held");
     if (!down.size) pinch = null;
     if (!pressed) return;
-    const { place, far, does, at } = pressed;
+    const { place, far, does, at, loop } = pressed;
     pressed = null;
     if (far) {
-      if (does === "draw" && !run.past) run.join(place, run.pointer);
+      if (does === "line" && !run.past) run.join(place, run.pointer);
+      if (does === "loop" && !run.past) run.selection.take(loop);
       return;
     }
     const again = last && last.map === run.map && event.timeStamp - last.time < TWICE && Math.hypot(at[0] - last.at[0], at[1] - last.at[1]) < 3 * FAR;

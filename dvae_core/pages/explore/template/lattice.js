@@ -41,18 +41,18 @@ class Lattice {
     return likeliest(this.mixed(this.judged, this.classes, x, y), 255);
   }
 
-  // The image judge's verdicts as a map.
+  // The image judge's verdicts as a map, which knows how sure each is.
   map(cells) {
     const [left, right, low, high] = this.box;
     const rows = this.rows > 2 ? cells : 1;
-    const verdicts = new Uint16Array(cells * rows);
+    const verdicts = new Uint16Array(cells * rows), sure = new Float32Array(cells * rows);
     for (let r = 0; r < rows; r++) {
       for (let c = 0; c < cells; c++) {
         const x = left + ((c + 0.5) / cells) * (right - left), y = low + ((r + 0.5) / rows) * (high - low);
-        verdicts[r * cells + c] = this.verdict(x, y)[0];
+        [verdicts[r * cells + c], sure[r * cells + c]] = this.verdict(x, y);
       }
     }
-    return new ClassMap(verdicts, cells, rows, this.box, 65535);
+    return Object.assign(new ClassMap(verdicts, cells, rows, this.box, 65535), { sure });
   }
 }
 

@@ -9,8 +9,9 @@ class PlaneView {
     this.hexes = hexes;
     this.names = names;
     this.showsPoints = true;
+    this.showsDensity = false;
     this.lattice = null; // set where images are the ground
-    this.marks = { pointer: null, pins: [], line: null, found: null };
+    this.marks = { pointer: null, pins: [], line: null, loop: null, found: null };
     this.camera = new Camera(() => this.moved());
     new ResizeObserver(() => this.resize()).observe(element);
   }
@@ -95,6 +96,7 @@ class PlaneView {
     if (this.lattice) this.drawImages(context);
     else this.drawAreas(context);
     if (scene.points && this.showsPoints) this.drawPoints(context);
+    if (scene.points && this.showsDensity && !scene.map.flat) this.drawDensity(context);
     if (scene.plan) this.drawPlan(context);
     if (scene.map) this.drawNames(context);
     this.drawAxes(context);
@@ -139,6 +141,7 @@ class PlaneView {
     const [across, down] = [width, height].map((side) => Math.round(side * this.dense));
     context.imageSmoothingEnabled = false;
     context.drawImage(map.picture(this.theme.area, box, across, down), x, y, width, height);
+    if (this.scene.pales) context.drawImage(map.veil(this.theme.ground, box, across, down), x, y, width, height);
     const scales = this.scales();
     this.stroke(context, map.borders(...scales, null, newPath(context)), this.theme.border, 1.25);
     for (const pair of pairs) {
@@ -204,6 +207,16 @@ class PlaneView {
       context.fill();
       context.stroke();
     }
+  }
+
+  drawDensity(context) {
+    const { scene, theme } = this;
+    scene.density ??= new Density(scene.points, scene.keeps, scene.map.box);
+    SHARES.forEach((share, i) => {
+      const path = scene.density.line(share, ...this.scales(), newPath(context));
+      this.stroke(context, path, theme.halo, 3.5 + i);
+      this.stroke(context, path, theme.accent, 1 + 0.5 * i);
+    });
   }
 
   // Where the prior has its classes: crosses, joined for each named pair.
@@ -292,7 +305,15 @@ class PlaneView {
     // Printed, the top would hide the ground, so both are one.
     const printed = document.documentElement.classList.contains("printed");
     const context = pen ?? (printed ? this.ground.getContext("2d") : this.clear(this.top));
-    const { pointer, pins, line, found } = this.marks;
+    const { pointer, pins, line, loop, found } = this.marks;
+    if (loop) {
+      const path = newPath(context);
+      for (const [x, y] of [...loop, loop[0]]) path.lineTo(this.toX(x), this.toY(y));
+      this.stroke(context, path, this.theme.halo, 5);
+      context.setLineDash([5, 5]);
+      this.stroke(context, path, this.theme.ink, 2);
+      context.setLineDash([]);
+    }
     if (line) {
       const path = newPath(context);
       for (const [x, y] of line.corners) path.lineTo(this.toX(x), this.toY(y));

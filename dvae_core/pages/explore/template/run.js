@@ -16,6 +16,7 @@ class Run {
     this.pastPoints = null; // and where some test images lay then
     this.pointer = null;
     this.lineFrom = null;
+    this.drag = null; // what a drag draws wherever it can: a line, or a loop
     this.chosen = new Set(); // classes whose points are shown alone; all are where there is none
     this.misjudged = false; // whether only points are shown that the latent judge gets wrong
     this.unpacked = [];
@@ -53,6 +54,7 @@ class Run {
     this.beyond = new Beyond(this, this.find(".beyond"));
     await this.choosePlane(0);
     this.morph = new Morph(this, this.find(".morph"));
+    this.selection = new Selection(this, this.find(".selected"));
     this.epochs = new Epochs(this, this.find(".time"));
     addControls(this);
     fillMetrics(this.find(".figures"), facts.metrics, facts.epoch);
@@ -93,6 +95,7 @@ class Run {
     [this.chosen, this.misjudged] = [new Set(classes), misjudged];
     tellFilter(this);
     this.setScene();
+    this.selection?.clear();
     this.onChange?.();
   }
 
@@ -134,11 +137,12 @@ class Run {
     const packed = this.facts.planes[this.planeIndex];
     const { view } = this;
     let map = this.past ?? this.map;
-    if (!this.past && this.layer === "image") map = this.imageMap ??= this.lattice.map(IMAGE_CELLS);
+    const judged = !this.past && (this.layer === "image" || this.layer === "sure");
+    if (judged) map = this.imageMap ??= this.lattice.map(IMAGE_CELLS);
     view.lattice = !this.past && this.layer === "images" ? this.lattice : null;
     view.set({
       map, box: this.epochs?.box ?? map.box, pairs: this.facts.pairs,
-      plan: packed.plan,
+      plan: packed.plan, pales: judged && this.layer === "sure",
       ...(this.past ? this.pastScene() : {
         points: this.points, labels: this.labels, ringed: this.sampled,
         keeps: Uint8Array.from(this.labels, (_, index) => this.keeps(index)),
@@ -268,6 +272,16 @@ class Run {
     }, 250);
   }
 
+  // A test image, whether or not its picture is in the page.
+  goTo(index) {
+    const place = this.placeOf(index);
+    this.view.camera.follow(place);
+    this.pointAt(...place);
+    this.showTest(this.slot.has(index) ? index : -1);
+    this.view.marks.found = place;
+    this.view.drawTop();
+  }
+
   // --- Pins and lines.
 
   pin() {
@@ -312,6 +326,7 @@ class Run {
     marks.pins.length = 0;
     this.startLine(null);
     this.clearPath();
+    this.selection?.clear();
     this.showPins();
   }
 
@@ -323,9 +338,9 @@ class Run {
 
   startLine(from) {
     this.lineFrom = from;
-    const drawing = Boolean(from) || this.lineMode === true;
-    this.find(".draw-line").setAttribute("aria-pressed", String(drawing));
-    this.element.classList.toggle("drawing", drawing);
+    this.find(".draw-line").setAttribute("aria-pressed", String(Boolean(from) || this.drag === "line"));
+    this.find(".draw-loop").setAttribute("aria-pressed", String(this.drag === "loop"));
+    this.element.classList.toggle("drawing", Boolean(from) || this.drag !== null);
   }
 
   join(from, to) {
