@@ -158,6 +158,13 @@ def test_every_verb_has_help_that_ends_in_examples(dvae):
     assert dvae("--version")[1] == "0.1.0\n"
 
 
+def test_a_recipe_chooses_the_figures_of_the_line(dvae, recipe_file, tmp_path):
+    figures = 'evaluate.line=["knn_accuracy", "nonsense"]'
+    _, _, err = dvae("run", recipe_file, "--out", tmp_path, "--set", figures)
+    (line, *_) = [line for line in err.splitlines() if line.startswith("epoch")]
+    assert re.search(r"\| knn_accuracy [\d.]+  nonsense -", line), line
+
+
 def test_the_readme_names_every_verb():
     readme = (ROOT / "README.md").read_text()
     assert all(f"dvae {verb}" in readme for verb in VERBS)

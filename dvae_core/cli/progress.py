@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
@@ -51,7 +51,7 @@ class Lines(Speaker, Watch):
     def __init__(self) -> None:
         super().__init__()
         self.epochs = 0
-        self.goal = ""
+        self.figures: Sequence[str] = ()
         self.last: dict[str, Any] | None = None
 
     def started(self, run: RunFolder, timeline: Timeline, step: int) -> None:
@@ -63,7 +63,7 @@ class Lines(Speaker, Watch):
         )
 
     def epoch_finished(self, row: dict[str, Any]) -> None:
-        self.say(epoch_line(row, self.epochs, self.goal))
+        self.say(epoch_line(row, self.epochs, self.figures))
         self.last = row
 
     def finished(self, run: RunFolder) -> None:

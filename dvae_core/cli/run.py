@@ -78,7 +78,7 @@ def run(
 
         started = time.monotonic()
         goal = Goal.of(loaded.train.keep_best)
-        watcher.goal = goal.key if goal else ""
+        watcher.figures = [*([goal.key] if goal else []), *(loaded.evaluate.line or ())]
         if resume is not None:
             done = resume_run(resume, loaded, watch=watcher)
         else:
