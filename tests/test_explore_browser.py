@@ -747,6 +747,22 @@ def test_points_are_found_by_a_loop_and_by_number(visit, file, explored):
     expect(page.locator(".selected")).to_be_hidden()
 
 
+def test_a_notebook_shows_the_page_in_a_frame(visit, content, tmp_path):
+    made = make_page([content])
+    assert len(repr(made)) < 100
+    cell = tmp_path / "cell.html"
+    shown = made._repr_html_()
+    start = "<!doctype html><html lang=en data-ready><title>a notebook</title>"
+    cell.write_text(f"{start}<main><h1>A notebook</h1>{shown}</main></html>")
+    page = visit(cell)
+    frame = page.frame_locator("iframe")
+    frame.locator("html[data-ready]").wait_for(state="attached")
+    frame.get_by_role("button", name="Misjudged").click()
+    expect(frame.locator(".all-points")).to_be_enabled()
+    frame.locator(".plane").click()
+    expect(frame.locator(".pins button")).to_have_count(1)
+
+
 def test_density_and_sureness_can_be_shown(visit, file):
     page = visit(file)
     seen = [picture(page, ".ground")]

@@ -13,6 +13,7 @@ from dvae_core.latent.loaded_run import LoadedRun
 from dvae_core.pages.curves import Curve, chart
 from dvae_core.pages.explore.content import Explored
 from dvae_core.pages.explore.page import page
+from dvae_core.pages.notebook import Page
 from dvae_core.pages.sections import (
     anchors,
     cards,
@@ -41,7 +42,7 @@ BALANCE = {
 }
 
 
-def run_report(run: LoadedRun, watch: Watch | None = None) -> str:
+def run_report(run: LoadedRun, watch: Watch | None = None) -> Page:
     """The HTML of a page that says all of a run: its latent space, and what its folder holds.
 
     Args:

@@ -12,6 +12,7 @@ from typing import Any
 from dvae_core.files import read_inside, small_text
 from dvae_core.pages.curves import Curve, chart
 from dvae_core.pages.intervals import Scale
+from dvae_core.pages.notebook import Page
 from dvae_core.pages.sections import anchors, cards, drawing, links, listing, scrolling
 from dvae_core.pages.sweep_figures import main_metrics
 from dvae_core.pages.sweep_runs import Ends, link_to
@@ -32,7 +33,7 @@ LETTERS = 160
 
 def sweep_report(
     sweep: SweepFolder, file: Path, stage: Callable[[str], None] = lambda text: None
-) -> str:
+) -> Page:
     """The HTML of a page that says all of a sweep; it needs no network.
 
     Args:

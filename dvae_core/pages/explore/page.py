@@ -11,6 +11,7 @@ from typing import Any
 from dvae_core.latent.loaded_run import LoadedRun
 from dvae_core.pages.explore.content import Explored
 from dvae_core.pages.explore.packing import json_for_script
+from dvae_core.pages.notebook import Page
 from dvae_core.plugin.registry import DISTRIBUTION
 from dvae_core.runs.provenance import version_of
 from dvae_core.runs.watch import Watch
@@ -38,8 +39,10 @@ def explore_page(
     planes: Sequence[str] = (),
     watch: Watch | None = None,
     shown_classes: Sequence[str] = (),
-) -> str:
+) -> Page:
     """The HTML of a page to move through the latent spaces of runs; it needs no network.
+
+    A notebook shows the page where it is the last line of a cell.
 
     Args:
         runs: what `load_run` gave; several stand side by side.
@@ -72,7 +75,7 @@ def page(
     live: bool = False,
     title: str | None = None,
     above: str = "",
-) -> str:
+) -> Page:
     """The HTML of a page that explores runs.
 
     Args:
@@ -83,7 +86,7 @@ def page(
         title: the page's, if not those of the runs.
         above: more sections to stand above.
     """
-    return Template(_read("page.html")).substitute(
+    html = Template(_read("page.html")).substitute(
         title=escape(title or " and ".join(content["title"] for content in contents)),
         style=_read("page.css"),
         above=above,
@@ -94,6 +97,7 @@ def page(
         needs=NEEDS[live],
         version=escape(version_of(DISTRIBUTION) or ""),
     )
+    return Page(html)
 
 
 def _script(contents: Sequence[dict[str, Any]], *, live: bool) -> str:
