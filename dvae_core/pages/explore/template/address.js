@@ -15,6 +15,7 @@ class Address {
   }
 
   write() {
+    if (location.protocol === "about:") return; // in a frame of a notebook
     const states = this.runs.map((run) => stateOf(run).toString());
     const usual = states.every((state) => !state);
     if (usual && !location.hash.includes("=")) return; // it may name a section
