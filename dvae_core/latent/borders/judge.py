@@ -15,6 +15,8 @@ VOTERS = 20_000
 """Images that have a vote: never more, so that no verdict hangs on how many a judge was given."""
 LONELY = 2.0
 """The local outlier factor from which a point is void."""
+ALONE = 2_000
+"""Points up to which one thread is quicker than starting others."""
 VOID = -1
 """The verdict where no class counts."""
 
@@ -114,7 +116,8 @@ class Judge:
 
     def _neighbours(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         ranks = np.arange(1, min(k, len(self._labels)) + 1)
-        distances, indices = self._tree.query(points, k=ranks, workers=-1)
+        workers = -1 if len(points) > ALONE else 1
+        distances, indices = self._tree.query(points, k=ranks, workers=workers)
         return distances, indices
 
     def _vote(self, labels: np.ndarray) -> np.ndarray:
