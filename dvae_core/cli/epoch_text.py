@@ -13,6 +13,8 @@ FIGURES = 3
 """Measured figures in a line, at most; all stand in the table at the end."""
 SHORT = {"reconstruction": "rec"}
 SPLITS = ("val/", "test/")
+WORTH_A_WORD = 60.0
+"""Seconds of evaluation in a run from which it is said that they were more than training took."""
 
 
 def epoch_line(row: Mapping[str, Any], epochs: int, chosen: Sequence[str] = ()) -> str:
@@ -46,6 +48,21 @@ def epoch_line(row: Mapping[str, Any], epochs: int, chosen: Sequence[str] = ()) 
         others = others[1:]
     rest = [f"  {_figure(key, row)}" for key in others[: max(0, FIGURES - max(1, len(first)))]]
     return _filled(line, rest)
+
+
+def evaluation_hint(rows: Sequence[Mapping[str, Any]], images: int) -> str | None:
+    """A word to who has waited for evaluation longer than for training, and for a minute at least.
+
+    >>> evaluation_hint([{"seconds": 100.0, "images_per_second": 50.0}], images=1000)
+    'evaluation took 80 of 100 seconds; evaluate.every = 5, say, makes it rarer'
+    """
+    timed = [row for row in rows if row.get("images_per_second", 0) > 0 and "seconds" in row]
+    spent = sum(row["seconds"] for row in timed)
+    evaluated = spent - sum(images / row["images_per_second"] for row in timed)
+    if evaluated < max(WORTH_A_WORD, spent / 2):
+        return None
+    took = f"evaluation took {evaluated:.0f} of {spent:.0f} seconds"
+    return f"{took}; evaluate.every = 5, say, makes it rarer"
 
 
 def _figure(key: str, row: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dvae_core.cli.console import PlainConsole
-from dvae_core.cli.epoch_text import epoch_line, epoch_table, next_step
+from dvae_core.cli.epoch_text import epoch_line, epoch_table, evaluation_hint, next_step
 from dvae_core.errors import printable
 from dvae_core.recipe.timeline import Timeline
 from dvae_core.runs.folder import RunFolder
@@ -70,6 +70,9 @@ class Lines(Speaker, Watch):
         """The run is over: all of its last epoch, and what comes next."""
         if self.last is not None:
             self.say(f"\n{epoch_table(self.last)}\n")
+        images = run.info.get("train_images")
+        if images and (hint := evaluation_hint(run.metrics(), images)):
+            self.say(hint)
         self.say(next_step(run.path))
 
 
