@@ -162,7 +162,8 @@ def test_a_recipe_chooses_the_figures_of_the_line(dvae, recipe_file, tmp_path):
     figures = 'evaluate.line=["knn_accuracy", "nonsense"]'
     _, _, err = dvae("run", recipe_file, "--out", tmp_path, "--set", figures)
     (line, *_) = [line for line in err.splitlines() if line.startswith("epoch")]
-    assert re.search(r"\| knn_accuracy [\d.]+  nonsense -", line), line
+    assert re.search(r"\| knn_accuracy [\d.]+  nonsense -$", line), line
+    assert err.count('evaluate.line: there is no figure "nonsense"') == 1
 
 
 def test_the_readme_names_every_verb():

@@ -7,47 +7,61 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dvae_core.runs.rows import SPLITS, measured_key
+
 WIDTH = 80
 """Columns of a line."""
 FIGURES = 3
 """Measured figures in a line, at most; all stand in the table at the end."""
 SHORT = {"reconstruction": "rec"}
-SPLITS = ("val/", "test/")
 WORTH_A_WORD = 60.0
 """Seconds of evaluation in a run from which it is said that they were more than training took."""
 
 
-def epoch_line(row: Mapping[str, Any], epochs: int, chosen: Sequence[str] = ()) -> str:
+def epoch_line(
+    row: Mapping[str, Any], epochs: int, goal: str = "", chosen: Sequence[str] = ()
+) -> str:
     """One epoch in one line: the loss, its terms, and as many measured figures as fit.
 
     Args:
         row: a line of metrics.jsonl.
         epochs: of the whole run.
-        chosen: figures that come first, with or without their split before them; what has not
-            been measured says so.
+        goal: the key that the run keeps its best epoch by; it comes first.
+        chosen: the figures to show in place of these, with or without their split; what has not
+            been measured has a dash.
 
-    >>> epoch_line({"epoch": 1, "train/loss": 9.0, "train/reconstruction": 7.0, "train/kl": 4.0,
-    ...     "train/kl_weight": 0.5, "test/kl": 3.5, "test/knn_accuracy": 0.5}, 10)
+    >>> row = {"epoch": 1, "train/loss": 9.0, "train/reconstruction": 7.0, "train/kl": 4.0,
+    ...     "train/kl_weight": 0.5, "test/kl": 3.5, "test/knn_accuracy": 0.5}
+    >>> epoch_line(row, 10)
     'epoch  1/10  loss 9.00  rec 7.00  kl 4.00 | knn_accuracy 0.500'
-    >>> epoch_line({"epoch": 1, "train/loss": 9.0, "val/a": 1.0, "val/b": 2.0}, 9, ["b", "c"])
-    'epoch 1/9  loss 9.00 | b 2.00  c -  a 1.000'
+    >>> epoch_line(row, 10, chosen=["test/kl", "void_rate"])
+    'epoch  1/10  loss 9.00  rec 7.00  kl 4.00 | test/kl 3.50  void_rate -'
     """
     terms = [key for key in row if key.startswith("train/") and _is_term(key, row)]
-    names = [key.removeprefix("train/") for key in terms]
     measured = [key for key in row if key.startswith(SPLITS)]
-    first = [_measured(name, measured) or name for name in chosen] if measured else []
-    others = [key for key in measured if key.partition("/")[2] not in names and key not in first]
-
-    asked = "  ".join(_figure(key, row) for key in first)
+    figures = [f"{name} {_shown(name, row)}" for name in chosen] if measured else []
+    if not chosen:
+        names = [key.removeprefix("train/") for key in terms]
+        others = [key for key in measured if key.partition("/")[2] not in names]
+        others.sort(key=lambda key: key != goal)
+        figures = [f"{key.partition('/')[2]} {_shown(key, row)}" for key in others[:FIGURES]]
     line = f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}"
-    line = _filled(line, [f"  {_figure(key, row)}" for key in terms], WIDTH - len(asked) - 3)
-    if asked:
-        line += f" | {asked}"
-    else:
-        line = _filled(line, [f" | {_figure(key, row)}" for key in others[:1]])
-        others = others[1:]
-    rest = [f"  {_figure(key, row)}" for key in others[: max(0, FIGURES - max(1, len(first)))]]
-    return _filled(line, rest)
+    kept = len("  ".join(figures)) + 3 if chosen else 0
+    for key in terms:
+        name = key.removeprefix("train/")
+        piece = f"  {SHORT.get(name, name)} {number(name, row[key])}"
+        if name == "loss" or len(line + piece) <= WIDTH - kept:
+            line += piece
+    for n, figure in enumerate(figures):
+        piece = f"{'  ' if n else ' | '}{figure}"
+        if chosen or len(line + piece) <= WIDTH:
+            line += piece
+    return line
+
+
+def _shown(name: str, row: Mapping[str, Any]) -> str:
+    key = measured_key(name, row)
+    return "-" if key is None else number(name.rpartition("/")[2], row[key])
 
 
 def evaluation_hint(rows: Sequence[Mapping[str, Any]], images: int) -> str | None:
@@ -63,25 +77,6 @@ def evaluation_hint(rows: Sequence[Mapping[str, Any]], images: int) -> str | Non
         return None
     took = f"evaluation took {evaluated:.0f} of {spent:.0f} seconds"
     return f"{took}; evaluate.every = 5, say, makes it rarer"
-
-
-def _figure(key: str, row: Mapping[str, Any]) -> str:
-    """A figure with its name, without the split; of one that was not measured, a dash."""
-    name = key.partition("/")[2] if key.startswith((*SPLITS, "train/")) else key
-    return f"{SHORT.get(name, name)} {number(name, row[key]) if key in row else '-'}"
-
-
-def _filled(line: str, pieces: Sequence[str], width: int = WIDTH) -> str:
-    """A line with those of the pieces that fit."""
-    for piece in pieces:
-        if len(line + piece) <= width:
-            line += piece
-    return line
-
-
-def _measured(name: str, keys: Sequence[str]) -> str | None:
-    """The key of a figure: what is looked at each epoch before the test images."""
-    return next((key for key in (name, *(split + name for split in SPLITS)) if key in keys), None)
 
 
 def epoch_table(row: Mapping[str, Any]) -> str:

@@ -51,7 +51,8 @@ class Lines(Speaker, Watch):
     def __init__(self) -> None:
         super().__init__()
         self.epochs = 0
-        self.figures: Sequence[str] = ()
+        self.goal = ""
+        self.chosen: Sequence[str] = ()
         self.last: dict[str, Any] | None = None
 
     def started(self, run: RunFolder, timeline: Timeline, step: int) -> None:
@@ -63,7 +64,7 @@ class Lines(Speaker, Watch):
         )
 
     def epoch_finished(self, row: dict[str, Any]) -> None:
-        self.say(epoch_line(row, self.epochs, self.figures))
+        self.say(epoch_line(row, self.epochs, self.goal, self.chosen))
         self.last = row
 
     def finished(self, run: RunFolder) -> None:

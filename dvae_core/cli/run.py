@@ -78,7 +78,8 @@ def run(
 
         started = time.monotonic()
         goal = Goal.of(loaded.train.keep_best)
-        watcher.figures = [*([goal.key] if goal else []), *(loaded.evaluate.line or ())]
+        watcher.goal = goal.key if goal else ""
+        watcher.chosen = loaded.evaluate.line or ()
         if resume is not None:
             done = resume_run(resume, loaded, watch=watcher)
         else:

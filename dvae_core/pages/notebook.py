@@ -11,7 +11,8 @@ HEIGHT = 900
 class Page(str):
     """The HTML of a page, to write into a file; in a notebook it is the page itself.
 
-    There it lies in a frame of its own, so that its style and scripts touch nothing else.
+    There it lies in a frame of its own, whose style and scripts touch nothing else. Its links to
+    its own sections work; those to files beside it lead nowhere.
     """
 
     def __repr__(self) -> str:
@@ -19,8 +20,10 @@ class Page(str):
 
     def _repr_html_(self) -> str:
         """What Jupyter asks for."""
+        inside = self.replace("<head>", '<head><base href="about:srcdoc">', 1)
         return (
-            f'<iframe srcdoc="{escape(self)}" title="{escape(self._title)}" '
+            f'<iframe srcdoc="{escape(inside)}" title="{escape(self._title)}" '
+            'sandbox="allow-scripts allow-downloads" '
             f'style="width: 100%; height: {HEIGHT}px; border: 0"></iframe>'
         )
 

@@ -124,8 +124,8 @@ class Evaluate(Table):
     """Metrics by name, or as tables with their keys."""
     plots: Annotated[tuple[Annotated[Plot, *slot("plot")], ...], FROM_LIST] = ()
     """Plots by name, or as tables with their keys."""
-    line: Annotated[tuple[str, ...], FROM_LIST] | None = None
-    """Measured figures that the line of an epoch has, such as ["knn_accuracy", "val/kl"]."""
+    line: Annotated[tuple[str, ...], FROM_LIST, Field(min_length=1, max_length=4)] | None = None
+    """The measured figures that the line of an epoch has, such as ["knn_accuracy", "val/kl"]."""
 
 
 TABLES: dict[str, type[Table]] = {

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dvae_core.errors import RunFolderError
 from dvae_core.files import LARGEST_ROWS, append_lines, read_inside, write_atomically
 
+SPLITS = ("val/", "test/")
+"""What stands before a figure that was measured on these images."""
 LARGEST_NUMBER = 1e100
 """In a row, above all that float32 can hold: sums and squares of such are finite."""
 
@@ -80,6 +83,16 @@ class Rows:
             return b""
         except OSError as error:
             raise RunFolderError(f"{self.file}: cannot be read: {error.strerror}") from error
+
+
+def measured_key(name: str, row: Mapping[str, Any]) -> str | None:
+    """The key of a measured figure, named with or without its split; None if it is not there.
+
+    >>> measured_key("kl", {"train/kl": 3.0, "val/kl": 3.1, "test/kl": 3.2})
+    'val/kl'
+    """
+    asked = [name] if name.startswith(SPLITS) else [split + name for split in SPLITS]
+    return next((key for key in asked if key in row), None)
 
 
 def is_row(row: Any) -> bool:

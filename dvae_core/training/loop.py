@@ -21,6 +21,7 @@ from dvae_core.plugin.registry import Registry
 from dvae_core.randomness import set_aside
 from dvae_core.recipe.goal import Goal
 from dvae_core.runs.folder import RunFolder
+from dvae_core.runs.rows import measured_key
 from dvae_core.runs.watch import Watch
 from dvae_core.stopping import StopRequest
 from dvae_core.training.callback_states import restore, states_of
@@ -259,6 +260,10 @@ def _evaluate(
     if due and goal is not None and goal.key not in row:
         hint = did_you_mean(goal.key, row) or f"; there are {', '.join(row)}"
         watch.warn(f'train.keep_best: there is no metric "{goal.key}"{hint}')
+    for name in recipe.evaluate.line or () if epoch == recipe.evaluate.every else ():
+        if measured_key(name, row) is None and not name.startswith("test/"):  # these may come last
+            hint = did_you_mean(name, [key.partition("/")[2] for key in row])
+            watch.warn(f'evaluate.line: there is no figure "{name}"{hint}')
     with set_aside(recipe.seed, "plots"):
         for plot in recipe.evaluate.plots if due else ():
             image = None

@@ -15,8 +15,8 @@ VOTERS = 20_000
 """Images that have a vote: never more, so that no verdict hangs on how many a judge was given."""
 LONELY = 2.0
 """The local outlier factor from which a point is void."""
-ALONE = 2_000
-"""Points up to which one thread is quicker than starting others."""
+ONE_THREAD_UP_TO = 2_000
+"""Points, for which one thread is quicker than starting others."""
 VOID = -1
 """The verdict where no class counts."""
 
@@ -116,7 +116,7 @@ class Judge:
 
     def _neighbours(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         ranks = np.arange(1, min(k, len(self._labels)) + 1)
-        workers = -1 if len(points) > ALONE else 1
+        workers = -1 if len(points) > ONE_THREAD_UP_TO else 1
         distances, indices = self._tree.query(points, k=ranks, workers=workers)
         return distances, indices
 

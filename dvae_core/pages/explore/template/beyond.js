@@ -76,10 +76,11 @@ class Beyond {
     if (this.moving) return;
     this.moving = true;
     while (this.wish) {
-      const plane = this.run.planeIndex, wish = this.wish;
+      const plane = this.run.planeIndex, { times, wish } = this;
       this.wish = null;
       const found = await this.ground(plane, wish.quick).catch(() => null);
-      if (found && plane === this.run.planeIndex) this.run.setGround(...found);
+      // Another plane, or this one again, has begun with sliders of its own.
+      if (found && plane === this.run.planeIndex && times === this.times) this.run.setGround(...found);
     }
     this.moving = false;
   }

@@ -27,13 +27,15 @@ function addPointer(run) {
     run.morph.stop();
     if (down.size === 2) {
       [pressed, pinch] = [null, two()];
+      run.selection.show();
       view.marks.line = run.morph.path ? view.marks.line : null;
       return;
     }
     const mouse = event.pointerType === "mouse";
     const place = view.toLatent(...at);
-    const line = run.drag === "line" || event.shiftKey || (mouse && !camera.zoomed);
-    const does = run.drag === "loop" ? "loop" : line ? "line" : camera.zoomed ? "pan" : "point";
+    const drag = run.past ? null : run.drag;
+    const line = drag === "line" || event.shiftKey || (mouse && !camera.zoomed);
+    const does = drag === "loop" ? "loop" : line ? "line" : camera.zoomed ? "pan" : "point";
     pressed = { at, place, far: false, does, loop: [place] };
     run.pointAt(...pressed.place);
   });
@@ -92,6 +94,7 @@ function addPointer(run) {
     down.delete(event.pointerId);
     element.classList.remove("held");
     pressed = null;
+    run.selection.show();
     if (!down.size) pinch = null;
   });
 

@@ -6,10 +6,11 @@ const runs = content.runs.map((facts, index) => new Run(facts, index));
 // The pointers follow each other from test image to test image, which lie elsewhere in each run.
 function link(runs) {
   for (const run of runs) {
-    run.links.push((index) => {
+    run.links.push((index, sought = false) => {
       for (const other of runs) {
-        const known = index >= 0 && other.facts.dataset === run.facts.dataset && other.slot.has(index);
-        if (known && other !== run && !other.past) other.pointAt(...other.placeOf(index), { linked: true });
+        if (other === run || other.past || index < 0 || other.facts.dataset !== run.facts.dataset) continue;
+        if (sought && index < other.labels.length) other.goTo(index, { linked: true });
+        else if (other.slot.has(index)) other.pointAt(...other.placeOf(index), { linked: true });
       }
     });
   }

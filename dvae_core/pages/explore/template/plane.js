@@ -12,6 +12,7 @@ class PlaneView {
     this.showsDensity = false;
     this.lattice = null; // set where images are the ground
     this.marks = { pointer: null, pins: [], line: null, loop: null, found: null };
+    this.theme = readTheme(element, hexes);
     this.camera = new Camera(() => this.moved());
     new ResizeObserver(() => this.resize()).observe(element);
   }
@@ -20,7 +21,7 @@ class PlaneView {
   set(scene) {
     this.scene = scene;
     this.camera.home = scene.box;
-    if (!this.theme) return this.resize();
+    if (!this.width) return this.resize();
     this.draw();
     this.drawTop();
   }
@@ -85,6 +86,7 @@ class PlaneView {
 
   // Onto the screen, or with a pen of one's own.
   draw(pen = null) {
+    if (!this.width) return; // nobody sees it yet
     const context = pen ?? this.clear(this.ground);
     const { theme, scene } = this;
     context.fillStyle = theme.beyond;
@@ -96,7 +98,7 @@ class PlaneView {
     if (this.lattice) this.drawImages(context);
     else this.drawAreas(context);
     if (scene.points && this.showsPoints) this.drawPoints(context);
-    if (scene.points && this.showsDensity && !scene.map.flat) this.drawDensity(context);
+    if (scene.points && this.showsDensity && scene.still && !scene.map.flat) this.drawDensity(context);
     if (scene.plan) this.drawPlan(context);
     if (scene.map) this.drawNames(context);
     this.drawAxes(context);
@@ -141,7 +143,7 @@ class PlaneView {
     const [across, down] = [width, height].map((side) => Math.round(side * this.dense));
     context.imageSmoothingEnabled = false;
     context.drawImage(map.picture(this.theme.area, box, across, down), x, y, width, height);
-    if (this.scene.pales) context.drawImage(map.veil(this.theme.ground, box, across, down), x, y, width, height);
+    if (this.scene.veiled) context.drawImage(map.veil(this.theme.ground, box, across, down), x, y, width, height);
     const scales = this.scales();
     this.stroke(context, map.borders(...scales, null, newPath(context)), this.theme.border, 1.25);
     for (const pair of pairs) {
@@ -212,8 +214,8 @@ class PlaneView {
   drawDensity(context) {
     const { scene, theme } = this;
     scene.density ??= new Density(scene.points, scene.keeps, scene.map.box);
-    SHARES.forEach((share, i) => {
-      const path = scene.density.line(share, ...this.scales(), newPath(context));
+    SHARES.forEach((_, i) => {
+      const path = scene.density.path(i, ...this.scales(), newPath(context));
       this.stroke(context, path, theme.halo, 3.5 + i);
       this.stroke(context, path, theme.accent, 1 + 0.5 * i);
     });
@@ -301,7 +303,7 @@ class PlaneView {
   }
 
   drawTop(pen = null) {
-    if (!this.scene) return;
+    if (!this.scene || !this.width) return;
     // Printed, the top would hide the ground, so both are one.
     const printed = document.documentElement.classList.contains("printed");
     const context = pen ?? (printed ? this.ground.getContext("2d") : this.clear(this.top));

@@ -23,6 +23,7 @@ class Run {
   }
 
   name = (c) => (c < 0 ? "void" : this.facts.classes[c]);
+  labelOf = (index) => (this.labels[index] < 0 ? "no label" : this.name(this.labels[index]));
 
   // A class as a swatch and its name.
   chip(c) {
@@ -142,7 +143,8 @@ class Run {
     view.lattice = !this.past && this.layer === "images" ? this.lattice : null;
     view.set({
       map, box: this.epochs?.box ?? map.box, pairs: this.facts.pairs,
-      plan: packed.plan, pales: judged && this.layer === "sure",
+      still: !this.past || this.epochs.shown.at !== null,
+      plan: packed.plan, veiled: judged && this.layer === "sure",
       ...(this.past ? this.pastScene() : {
         points: this.points, labels: this.labels, ringed: this.sampled,
         keeps: Uint8Array.from(this.labels, (_, index) => this.keeps(index)),
@@ -169,12 +171,17 @@ class Run {
     note.textContent = `epoch ${packed.epoch}: ` + (frame.points
       ? `areas and ${frame.points.length / 2} test means; images are of epoch ${facts.epoch}`
       : `areas alone; points and images are of epoch ${facts.epoch}`);
-    for (const button of this.root.querySelectorAll(".layers button")) button.disabled = !now;
+    this.disable(!now);
     this.root.classList.toggle("is-past", !now);
     if (!now) this.clear();
     fillMetrics(this.find(".figures"), facts.metrics, packed.epoch);
     fillMatrix(this.find(".direct"), this, now ? null : packed);
     this.showFrame(now ? { map: null, points: null } : frame);
+  }
+
+  // What is of the last epoch alone: what lies under the points, and what is drawn between them.
+  disable(past) {
+    for (const button of this.root.querySelectorAll(".layers button, .draw-line, .draw-loop, .list-points")) button.disabled = past;
   }
 
   // On the way to another epoch.
@@ -253,11 +260,10 @@ class Run {
     }
     const slot = this.slot.get(index), size = this.lattice.pixels;
     const cut = (all) => all.subarray(slot * size, (slot + 1) * size);
-    const label = this.labels[index];
     const [real, back] = [this.find(".real"), this.find(".back")];
     show(real, cut(this.real), this.facts.shape);
     show(back, cut(this.back), this.facts.shape);
-    const name = label < 0 ? "no label" : this.name(label);
+    const name = this.labelOf(index);
     real.setAttribute("aria-label", `Test image ${index}, ${name}`);
     back.setAttribute("aria-label", `Reconstruction of test image ${index}`);
     this.find(".real-name").textContent = `test image: ${shortened(name, 14)}`;
@@ -273,13 +279,15 @@ class Run {
   }
 
   // A test image, whether or not its picture is in the page.
-  goTo(index) {
+  goTo(index, { linked = false } = {}) {
     const place = this.placeOf(index);
+    this.morph.stop();
     this.view.camera.follow(place);
-    this.pointAt(...place);
+    this.pointAt(...place, { linked: true });
     this.showTest(this.slot.has(index) ? index : -1);
     this.view.marks.found = place;
     this.view.drawTop();
+    if (!linked) for (const link of this.links) link(index, true);
   }
 
   // --- Pins and lines.

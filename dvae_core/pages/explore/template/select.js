@@ -4,28 +4,37 @@ const MOST_LISTED = 48;
 
 class Selection {
   constructor(run, card) {
-    Object.assign(this, { run, card });
+    Object.assign(this, { run, card, loop: null });
+    this.said = run.find(".found-said");
     run.find(".list-points").addEventListener("click", () => this.take(null));
     card.querySelector(".unselect").addEventListener("click", () => this.clear());
     const number = run.find(".find input");
     number.max = run.labels.length - 1;
     number.addEventListener("change", () => this.find(number));
+    number.addEventListener("keydown", (event) => event.key === "Enter" && this.find(number));
   }
 
   // Those of the points shown that lie within a loop of places, or all of them.
   take(loop) {
     const { run, card } = this;
-    run.view.marks.loop = loop;
-    run.view.drawTop();
+    this.show(loop);
     const found = [...run.labels.keys()].filter((i) => run.keeps(i) && (!loop || isWithin(loop, ...run.placeOf(i))));
     card.hidden = false;
     this.tell(found);
     this.list(found.filter((i) => run.slot.has(i)));
+    card.scrollIntoView({ block: "nearest" });
   }
 
   clear() {
-    this.run.view.marks.loop = null;
     this.card.hidden = true;
+    this.said.textContent = "";
+    this.show(null);
+  }
+
+  // The loop that is drawn: the one that was taken, unless another is on its way.
+  show(loop = this.loop) {
+    this.loop = loop;
+    this.run.view.marks.loop = loop;
     this.run.view.drawTop();
   }
 
@@ -59,28 +68,32 @@ class Selection {
       show(canvas, run.real.subarray(slot * size, (slot + 1) * size), run.facts.shape);
       button.type = "button";
       button.append(canvas);
-      button.setAttribute("aria-label", `Test image ${index}, ${run.labels[index] < 0 ? "no label" : run.name(run.labels[index])}`);
+      button.setAttribute("aria-label", `Test image ${index}, ${run.labelOf(index)}`);
       button.addEventListener("click", () => run.goTo(index));
       return button;
     }));
-    this.card.querySelector(".left-out").textContent = !shown ? "" :
+    this.card.querySelector(".left-out").textContent = !shown ? "None of them has its picture in this page." :
       `${shown} of ${pictured.length.toLocaleString("en")} that have their picture in this page; press one to go there.`;
   }
 
   // A test image by its number: where it lies, and what is known of it.
   async find(number) {
-    const { run } = this, said = run.find(".found-said");
+    const { run, said } = this;
     said.textContent = "";
     if (number.value === "") return;
     const index = Math.min(Math.max(Math.round(+number.value), 0), +number.max);
     number.value = index;
-    await run.epochs.goToNow();
+    if (run.past) await run.epochs.goToNow();
     run.goTo(index);
-    const label = run.labels[index], verdict = run.name(run.verdicts[index]);
-    said.textContent = (label < 0 ? "no label" : shortened(run.name(label), 14)) +
-      (label === run.verdicts[index] ? "" : `; latent judge: ${shortened(verdict, 14)}`);
+    const [label, verdict] = [run.labels[index], run.verdicts[index]];
+    const facts = [shortened(run.labelOf(index), 14)];
+    if (label < 0 || label !== verdict) facts.push(`latent judge: ${shortened(run.name(verdict), 14)}`);
+    if (!isIn(run.map.box, ...run.placeOf(index))) facts.push("out of view");
+    said.textContent = facts.join("; ");
   }
 }
+
+const isIn = ([left, right, low, high], x, y) => x >= left && x <= right && y >= low && y <= high;
 
 // Whether a place lies within a closed loop of places: a ray from it crosses the loop an odd number of times.
 function isWithin(loop, x, y) {
