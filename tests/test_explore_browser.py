@@ -25,6 +25,7 @@ from dvae_core.latent.morph_picture import describe_morph
 from dvae_core.pages.explore.content import Explored
 from dvae_core.pages.explore.page import page as make_page
 from dvae_core.pages.explore.server import ANSWERS, Server
+from dvae_core.pages.run_report import run_report
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.runs.watch import Watch
 from dvae_core.training.run import run_recipe
@@ -569,8 +570,13 @@ def test_five_dimensions_and_three_channels(visit, run, tmp_path):
     file.write_text(make_page([facts]), encoding="utf-8")
     page = visit(file)
     assert page.locator(".planes button").count() == 3
+    page.get_by_role("spinbutton", name="test image").fill("7")
+    page.keyboard.press("Enter")
+    label = explored.snapshot.test_labels[7]
+    expect(page.locator(".found-said")).to_contain_text(CLASSES[label][:13])
     page.locator(".planes button").last.click()
     expect(page.locator(".planes button").last).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".found-said")).to_be_empty()
     page.mouse.click(*at(page, 0.5, 0.5))
     place = page.locator(".pins button").get_attribute("data-place")
     point = explored.planes[2].points(np.array([[float(n) for n in place.split(",")]]))
@@ -763,17 +769,54 @@ def test_a_notebook_shows_the_page_in_a_frame(visit, content, tmp_path):
     expect(frame.locator(".pins button")).to_have_count(1)
 
 
-def test_density_and_sureness_can_be_shown(visit, file):
+def test_the_sections_of_a_report_are_reached_in_a_notebook(visit, run, tmp_path):
+    cell = tmp_path / "cell.html"
+    start = "<!doctype html><html lang=en data-ready><title>a notebook</title>"
+    shown = run_report(run)._repr_html_()
+    cell.write_text(f"{start}<main><h1>A notebook</h1>{shown}</main></html>")
+    frame = visit(cell).frame_locator("iframe")
+    frame.get_by_role("link", name="Recipe").first.click()
+    expect(frame.locator("#recipe pre")).to_be_in_viewport()
+
+
+def test_density_lines_hold_what_they_say(visit, file, explored, tmp_path):
+    page = visit(file, reduced_motion="reduce")
+    before = picture(page, ".ground")
+    page.get_by_role("button", name="Density").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as SVG").click()
+    download.value.save_as(tmp_path / "plane.svg")
+    accent = page.evaluate("getComputedStyle(document.body).getPropertyValue('--accent')").strip()
+    drawn = ElementTree.parse(tmp_path / "plane.svg").getroot()
+    _, _, width, height = map(float, drawn.get("viewBox").split())
+    left, right, low, high = explored.planes[0].box
+    places = explored.planes[0].coordinates(explored.snapshot.test_means)
+    x = (places[:, 0] - left) / (right - left) * width
+    y = (high - places[:, 1]) / (high - low) * height
+    lines = [path.get("d") for path in drawn.iter() if path.get("stroke") == accent]
+    held = []
+    for line in lines:
+        ends = np.array(re.findall(r"-?[\d.]+", line), dtype=float).reshape(-1, 2, 2)
+        crossed = np.zeros(len(x), dtype=int)  # the line's pieces, by a ray to the right
+        for (ax, ay), (bx, by) in ends:
+            level = (ay > y) != (by > y)
+            crossed += level & (x < ax + (bx - ax) * (y - ay) / np.where(level, by - ay, 1))
+        held.append(np.mean(crossed % 2))
+    np.testing.assert_allclose(held, [0.95, 0.8, 0.5], atol=0.02)
+    page.get_by_role("button", name="Density").click()
+    assert picture(page, ".ground") == before
+
+
+def test_sureness_pales_where_the_image_judge_doubts(visit, file):
     page = visit(file)
-    seen = [picture(page, ".ground")]
-    for press in (".show-density", ".show-density", "[data-layer=image]", "[data-layer=sure]"):
-        page.locator(press).click()
-        seen.append(picture(page, ".ground"))
-    plain, dense, again, judged, sure = seen
-    assert again == plain
-    assert len({plain, dense, judged, sure}) == 4
-    page.locator(".show-density").click()
-    assert picture(page, ".ground") not in seen
+    page.locator("[data-layer=image]").click()
+    page.get_by_role("button", name="Points", exact=True).click()
+    plain = picture(page, ".ground")
+    page.locator("[data-layer=sure]").click()
+    assert picture(page, ".ground") != plain
+    page.locator("[data-layer=image]").click()
+    page.get_by_role("button", name="Points", exact=True).click()
+    assert picture(page, ".ground") == plain
 
 
 def test_pointers_of_two_runs_follow_each_other(visit, content, tmp_path):
