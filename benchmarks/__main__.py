@@ -2,9 +2,9 @@
 
     python -m benchmarks [TOPIC ...] [--peers lightning,pythae,keras] [--quick]
 
-Topics: training, start_up, evaluation, growth, memory, launches, gpu; all of them if none is named.
-What is compared takes turns, A B A B, each turn in a fresh process. Figures of different runs of
-this command should not be compared on a busy machine; the ratios within one may.
+Topics: training, start_up, evaluation, pages, growth, memory, launches, gpu; all of them if none
+is named. What is compared takes turns, A B A B, each turn in a fresh process. Figures of different
+runs of this command should not be compared on a busy machine; the ratios within one may.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import evaluation, gpu, growth, launches, report, start_up, training
+from benchmarks import evaluation, gpu, growth, launches, pages, report, start_up, training
 from benchmarks.environments import PEERS
 
 Found = tuple[report.Table, dict[str, Any]]
@@ -87,6 +87,10 @@ def _evaluation(options: argparse.Namespace) -> Iterator[Found]:
         yield evaluation.share_of_epoch(options.threads, options.rounds, "bfloat16")
 
 
+def _pages(options: argparse.Namespace) -> Iterator[Found]:
+    yield from pages.pages(options.rounds, quick=options.quick)
+
+
 def _growth(options: argparse.Namespace) -> Iterator[Found]:
     yield growth.speed(options.threads, options.quick)
 
@@ -108,6 +112,7 @@ TOPICS: dict[str, Callable[[argparse.Namespace], Iterator[Found]]] = {
     "training": _training,
     "start_up": _start_up,
     "evaluation": _evaluation,
+    "pages": _pages,
     "growth": _growth,
     "memory": _memory,
     "launches": _launches,

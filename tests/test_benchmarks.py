@@ -33,7 +33,7 @@ def test_every_topic_runs(tmp_path):
     assert all(row["same_loss"] for name, row in training["rows"].items() if name != "ceiling")
     (launches,) = results["launches"]
     assert all(row["within"] for row in launches["rows"].values()), launches
-    for topic in ("start_up", "evaluation", "growth", "memory", "gpu"):
+    for topic in ("start_up", "evaluation", "pages", "growth", "memory", "gpu"):
         assert results[topic], topic
     assert "dvae list-plugins" in found.stdout
 
