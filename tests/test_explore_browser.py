@@ -388,6 +388,7 @@ def test_points_are_filtered_and_the_address_keeps_the_view(visit, file, run):
     page.get_by_role("button", name="Misjudged").click()
     wrong = (labels == 1) & (verdicts != 1)
     assert kept.text_content() == f"{wrong.sum():,} of {POINTS:,} points"
+    page.locator(".show-density").click()
     page.locator(".epoch").focus()
     page.keyboard.press("Home")
     page.mouse.move(*at(page, 0.5, 0.5))
@@ -401,6 +402,7 @@ def test_points_are_filtered_and_the_address_keeps_the_view(visit, file, run):
     expect(page.locator(".past")).to_contain_text("epoch 1")
     assert page.locator(".legend button").nth(1).get_attribute("aria-pressed") == "true"
     assert page.locator(".misjudged").get_attribute("aria-pressed") == "true"
+    assert page.locator(".show-density").get_attribute("aria-pressed") == "true"
     assert np.abs(pixels(page, ".ground") - shown).mean() < 0.5  # of 255: six digits are kept
     page.get_by_role("button", name="All points").click()
     assert page.locator(".kept").text_content() == f"{POINTS:,} of {POINTS:,} points"

@@ -42,6 +42,7 @@ function stateOf(run) {
   if (epochs.common) state.set("axes", "common");
   if (run.chosen.size) state.set("classes", [...run.chosen].join(" "));
   if (run.misjudged) state.set("misjudged", "yes");
+  if (view.showsDensity) state.set("density", "yes");
   const { camera } = view;
   if (camera.zoomed) state.set("view", [camera.x, camera.y, camera.zoom].map(briefly).join(" "));
   if (state.size && run.pointer) state.set("at", run.pointer.map(briefly).join(" "));
@@ -57,6 +58,7 @@ async function restore(run, state) {
   const layer = run.find(`.layers button[data-layer="${CSS.escape(state.get("layer") ?? "latent")}"]`);
   if (layer && run.layer !== layer.dataset.layer) layer.click();
   run.choosePoints(numbers("classes").filter((c) => c in facts.classes), state.has("misjudged"));
+  if (view.showsDensity !== state.has("density")) run.find(".show-density").click();
   epochs.startAt(state.get("axes") === "common");
   const epoch = epochs.maps.findIndex((one) => one.epoch === +state.get("epoch"));
   if (epochs.maps.length) await epochs.goTo(epoch < 0 ? epochs.maps.length - 1 : epoch, 0);

@@ -49,6 +49,7 @@ function addLayers(run) {
     run.view.showsDensity = !run.view.showsDensity;
     density.setAttribute("aria-pressed", String(run.view.showsDensity));
     run.view.draw();
+    run.onChange?.();
   });
   for (const drag of ["line", "loop"]) {
     run.find(`.draw-${drag}`).addEventListener("click", () => {
