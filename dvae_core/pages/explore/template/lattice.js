@@ -100,3 +100,15 @@ function show(canvas, values, shape) {
   }
   canvas.getContext("2d").putImageData(toPixels(values, shape), 0, 0);
 }
+
+// A button with an image on it, and what it is called.
+function pictureButton(values, shape, name, press) {
+  const [button, canvas] = [document.createElement("button"), document.createElement("canvas")];
+  canvas.className = "image";
+  show(canvas, values, shape);
+  button.type = "button";
+  button.setAttribute("aria-label", name);
+  button.append(canvas);
+  button.addEventListener("click", press);
+  return button;
+}

@@ -309,21 +309,15 @@ class Run {
     const { pins } = this.view.marks;
     this.find(".pinned").hidden = !pins.length;
     this.find(".pins").replaceChildren(...pins.map((pin, i) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.dataset.place = pin.place.join(",");
-      const canvas = document.createElement("canvas");
-      canvas.className = "image";
-      show(canvas, pin.image, this.facts.shape);
-      const name = document.createElement("span");
       const verdict = this.name(pin.latent);
-      name.textContent = `${i + 1}: ${shortened(verdict, 9)}`;
-      button.setAttribute("aria-label", `Pin ${i + 1}, ${verdict}; press to take it out`);
-      button.append(canvas, name);
-      button.addEventListener("click", () => {
+      const button = pictureButton(pin.image, this.facts.shape, `Pin ${i + 1}, ${verdict}; press to take it out`, () => {
         pins.splice(i, 1);
         this.showPins();
       });
+      button.dataset.place = pin.place.join(",");
+      const name = document.createElement("span");
+      name.textContent = `${i + 1}: ${shortened(verdict, 9)}`;
+      button.append(name);
       return button;
     }));
     this.view.drawTop();

@@ -62,15 +62,8 @@ class Selection {
     const size = run.lattice.pixels;
     this.card.querySelector(".listed").replaceChildren(...Array.from({ length: shown }, (_, k) => {
       const index = pictured[Math.floor((k * pictured.length) / shown)], slot = run.slot.get(index);
-      const button = document.createElement("button");
-      const canvas = document.createElement("canvas");
-      canvas.className = "image";
-      show(canvas, run.real.subarray(slot * size, (slot + 1) * size), run.facts.shape);
-      button.type = "button";
-      button.append(canvas);
-      button.setAttribute("aria-label", `Test image ${index}, ${run.labelOf(index)}`);
-      button.addEventListener("click", () => run.goTo(index));
-      return button;
+      const picture = run.real.subarray(slot * size, (slot + 1) * size);
+      return pictureButton(picture, run.facts.shape, `Test image ${index}, ${run.labelOf(index)}`, () => run.goTo(index));
     }));
     this.card.querySelector(".left-out").textContent = !shown ? "None of them has its picture in this page." :
       `${shown} of ${pictured.length.toLocaleString("en")} that have their picture in this page; press one to go there.`;
