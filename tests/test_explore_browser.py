@@ -633,25 +633,24 @@ def test_vectors_are_shown_as_their_profiles(visit, tmp_path):
 
 
 def test_a_server_moves_the_plane_and_judges_lines_exactly(visit, four):
-    explored = four
-    with Server([explored]) as server:
+    with Server([four]) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page = visit(server.address, reduced_motion="reduce")
         for axis, key, times in ((0, "End", 3), (1, "Home", -3)):
             page.locator(".sliders input").nth(axis).focus()
             page.keyboard.press(key)
-            spread = explored.planes[0].spread[axis]
+            spread = four.planes[0].spread[axis]
             expect(page.locator(".sliders output").nth(axis)).to_have_text(
                 f"{'+' if times > 0 else ''}{times * spread:.2f}"
             )
-        moved = explored.planes[0].shifted([3, -3] * explored.planes[0].spread)
+        moved = four.planes[0].shifted([3, -3] * four.planes[0].spread)
 
         page.wait_for_load_state("networkidle")
         page.mouse.click(*at(page, 0.4, 0.6))
         expect(page.locator(".where")).to_contain_text("exact")
         place = page.locator(".pins button").get_attribute("data-place")
         point = moved.points(np.array([[float(n) for n in place.split(",")]]))
-        exact = explored.snapshot.decode(point)[0, 0]
+        exact = four.snapshot.decode(point)[0, 0]
         for _ in range(100):  # the last of the moves may come now, and is decoded again
             shown = pixels(page, ".decoded canvas") / 255
             if np.allclose(shown, exact, atol=0.51 / 255):
@@ -671,9 +670,9 @@ def test_a_server_moves_the_plane_and_judges_lines_exactly(visit, four):
         ]
         points = moved.points(np.linspace(*ends, 64))
         latent, image = verdicts(page, CLASSES)
-        agree = np.mean(np.array(latent) == explored.snapshot.judge.verdicts(points))
+        agree = np.mean(np.array(latent) == four.snapshot.judge.verdicts(points))
         assert agree > 0.95  # a pixel of the screen is not as fine as the two ends are
-        judged = explored.snapshot.image_judge.probabilities(explored.snapshot.decode(points))
+        judged = four.snapshot.image_judge.probabilities(four.snapshot.decode(points))
         assert np.mean(np.array(image) == judged.argmax(axis=1)) > 0.95
         check_accessible(page)
         page.close()
@@ -755,15 +754,18 @@ def test_points_are_found_by_a_loop_and_by_number(visit, file, explored):
     expect(page.locator(".selected")).to_be_hidden()
 
 
+def notebook_with(shown, folder):
+    """A file with what a notebook makes of what ends a cell."""
+    file = folder / "cell.html"
+    start = "<!doctype html><html lang=en data-ready><title>a notebook</title>"
+    file.write_text(f"{start}<main><h1>A notebook</h1>{shown._repr_html_()}</main></html>")
+    return file
+
+
 def test_a_notebook_shows_the_page_in_a_frame(visit, content, tmp_path):
     made = make_page([content])
     assert len(repr(made)) < 100
-    cell = tmp_path / "cell.html"
-    shown = made._repr_html_()
-    start = "<!doctype html><html lang=en data-ready><title>a notebook</title>"
-    cell.write_text(f"{start}<main><h1>A notebook</h1>{shown}</main></html>")
-    page = visit(cell)
-    frame = page.frame_locator("iframe")
+    frame = visit(notebook_with(made, tmp_path)).frame_locator("iframe")
     frame.locator("html[data-ready]").wait_for(state="attached")
     frame.get_by_role("button", name="Misjudged").click()
     expect(frame.locator(".all-points")).to_be_enabled()
@@ -772,11 +774,7 @@ def test_a_notebook_shows_the_page_in_a_frame(visit, content, tmp_path):
 
 
 def test_the_sections_of_a_report_are_reached_in_a_notebook(visit, run, tmp_path):
-    cell = tmp_path / "cell.html"
-    start = "<!doctype html><html lang=en data-ready><title>a notebook</title>"
-    shown = run_report(run)._repr_html_()
-    cell.write_text(f"{start}<main><h1>A notebook</h1>{shown}</main></html>")
-    frame = visit(cell).frame_locator("iframe")
+    frame = visit(notebook_with(run_report(run), tmp_path)).frame_locator("iframe")
     frame.get_by_role("link", name="Recipe").first.click()
     expect(frame.locator("#recipe pre")).to_be_in_viewport()
 

@@ -260,8 +260,9 @@ def _evaluate(
     if due and goal is not None and goal.key not in row:
         hint = did_you_mean(goal.key, row) or f"; there are {', '.join(row)}"
         watch.warn(f'train.keep_best: there is no metric "{goal.key}"{hint}')
-    for name in recipe.evaluate.line or () if epoch == recipe.evaluate.every else ():
-        if measured_key(name, row) is None and not name.startswith("test/"):  # these may come last
+    for name in recipe.evaluate.line or ():
+        missing = measured_key(name, row) is None and not name.startswith("test/")  # may come last
+        if missing and epoch == recipe.evaluate.every:
             hint = did_you_mean(name, [key.partition("/")[2] for key in row])
             watch.warn(f'evaluate.line: there is no figure "{name}"{hint}')
     with set_aside(recipe.seed, "plots"):

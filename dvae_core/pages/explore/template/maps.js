@@ -65,21 +65,31 @@ class ClassMap {
   }
 
   // A colour over a window of the map, thicker where the judge is less sure.
-  veil([r, g, b], window, width, height) {
+  veil(colour, window, width, height) {
     const [left, right, low, high] = this.box;
+    const key = String(colour);
+    if (this.doubts?.key !== key) this.doubts = { key, cells: this.drawDoubts(colour) };
+    const { cells } = this.doubts, { width: columns, height: rows } = cells;
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [width, height];
+    const x = ((window[0] - left) / (right - left)) * columns, y = ((high - window[3]) / (high - low)) * rows;
+    const across = ((window[1] - window[0]) / (right - left)) * columns, down = ((window[3] - window[2]) / (high - low)) * rows;
+    canvas.getContext("2d").drawImage(cells, x, y, across, down, 0, 0, width, height);
+    return canvas;
+  }
+
+  // The same cell by cell, which the whole map shares however the view moves.
+  drawDoubts([r, g, b]) {
     const { columns } = this, rows = this.sure.length / columns;
-    const [cells, canvas] = [document.createElement("canvas"), document.createElement("canvas")];
-    [cells.width, cells.height, canvas.width, canvas.height] = [columns, rows, width, height];
     const image = new ImageData(columns, rows);
     this.sure.forEach((sure, i) => {
       const at = 4 * ((rows - 1 - Math.floor(i / columns)) * columns + (i % columns)); // row 0 lies lowest
       image.data.set([r, g, b, 255 * Math.min(Math.max(1 - sure, 0), 1)], at);
     });
+    const cells = document.createElement("canvas");
+    [cells.width, cells.height] = [columns, rows];
     cells.getContext("2d").putImageData(image, 0, 0);
-    const x = ((window[0] - left) / (right - left)) * columns, y = ((high - window[3]) / (high - low)) * rows;
-    const across = ((window[1] - window[0]) / (right - left)) * columns, down = ((window[3] - window[2]) / (high - low)) * rows;
-    canvas.getContext("2d").drawImage(cells, x, y, across, down, 0, 0, width, height);
-    return canvas;
+    return cells;
   }
 
   // The borders between classes, or between two of them, as a path in pixels: where two cells

@@ -81,12 +81,10 @@ class Selection {
     const [label, verdict] = [run.labels[index], run.verdicts[index]];
     const facts = [shortened(run.labelOf(index), 14)];
     if (label < 0 || label !== verdict) facts.push(`latent judge: ${shortened(run.name(verdict), 14)}`);
-    if (!isIn(run.map.box, ...run.placeOf(index))) facts.push("out of view");
+    if (run.map.at(...run.placeOf(index)) === null) facts.push("out of view");
     said.textContent = facts.join("; ");
   }
 }
-
-const isIn = ([left, right, low, high], x, y) => x >= left && x <= right && y >= low && y <= high;
 
 // Whether a place lies within a closed loop of places: a ray from it crosses the loop an odd number of times.
 function isWithin(loop, x, y) {
