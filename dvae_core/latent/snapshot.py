@@ -22,6 +22,7 @@ from dvae_core.model.objective import Objective
 from dvae_core.plugin.labelled_images import ImageShape, LabelledImages, Split
 from dvae_core.randomness import derived_seed
 from dvae_core.recipe.recipe import Recipe
+from dvae_core.runs.rows import SPLITS
 
 REAL = 10_000
 """Training images that others are compared with."""
@@ -388,7 +389,7 @@ class Snapshot:
 def _as_test(row: dict[str, Any]) -> dict[str, Any]:
     """A row that says under `test/` what it says under `val/`."""
     own = {k.replace("val/", "test/", 1): v for k, v in row.items() if k.startswith("val/")}
-    return {k: v for k, v in row.items() if not k.startswith(("test/", "val/"))} | own
+    return {k: v for k, v in row.items() if not k.startswith(SPLITS)} | own
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

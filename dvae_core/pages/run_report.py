@@ -25,6 +25,7 @@ from dvae_core.pages.sections import (
     value,
 )
 from dvae_core.runs.folder import RunFolder
+from dvae_core.runs.rows import SPLITS
 from dvae_core.runs.watch import Watch
 
 ABOUT = (
@@ -74,7 +75,7 @@ def sections_of(run: RunFolder, epoch: int) -> str:
 
 def _curves(rows: Sequence[dict[str, Any]], epoch: int) -> str:
     rows = [row for row in rows if row["epoch"] <= epoch]
-    parts = ("train/", "val/", "test/")
+    parts = ("train/", *SPLITS)
     keys = dict.fromkeys(key for row in rows for key in row if key.startswith(parts))
     names: dict[str, list[str]] = {}
     for key in keys:

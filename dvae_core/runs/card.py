@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from dvae_core.errors import printable
+from dvae_core.runs.rows import SPLITS
 
 HEAD = "---\nlibrary_name: dvae\ntags:\n- vae\n- latent-space\n---\n"
 """What the hub files it under."""
@@ -69,7 +70,7 @@ def _measured(rows: Sequence[dict[str, Any]], figures: Sequence[str]) -> Iterato
     shown = {
         key: f"{value:.4g}"
         for key, value in last.items()
-        if key.startswith(("test/", "val/")) and isinstance(value, int | float)
+        if key.startswith(SPLITS) and isinstance(value, int | float)
     }
     if shown or figures:
         yield "## Figures\n"

@@ -9,6 +9,7 @@ from typing import Any
 
 from dvae_core.plugin.kinds import Metric
 from dvae_core.runs.comparison import CORE_DIRECTIONS
+from dvae_core.runs.rows import SPLITS
 
 CORE_EXPLAINS = {
     "reconstruction": "the loss of the images that come back, summed over an image's pixels, "
@@ -29,8 +30,7 @@ def figures(rows: Sequence[dict[str, Any]], metrics: Sequence[Metric]) -> dict[s
         `names`, `epochs`, `rows` of values by both, and by name what it `means` and whether
         "higher" or "lower" is `better`; "" where nobody says.
     """
-    parts = ("val/", "test/")
-    keys = list(dict.fromkeys(key for row in rows for key in row if key.startswith(parts)))
+    keys = list(dict.fromkeys(key for row in rows for key in row if key.startswith(SPLITS)))
     explains: dict[str, str] = dict(CORE_EXPLAINS)
     better: dict[str, str] = dict(CORE_DIRECTIONS)
     for metric in metrics:
