@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from benchmarks import film
+from benchmarks.browser import browser
 from benchmarks.documents import DOCS, ROOT, save_picture, stamp, write_below_mark
 
 FIGURES = {
@@ -95,19 +94,13 @@ def morphed(name: str, folder: Path, a: str, b: str) -> str:
 
 def screenshots(folder: Path) -> None:
     """The explore page of a run, with the morph between the first named pair."""
-    from playwright.sync_api import sync_playwright
-
     from dvae_core import explore_page, load_run
 
-    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as scratch, browser() as chromium:
         file = Path(scratch) / "page.html"
         file.write_text(explore_page(load_run(folder)), encoding="utf-8")
-        chromium = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=[] if os.getuid() else ["--no-sandbox"]
-        )
         for name, screen in SCREENS.items():
             save_picture(_screenshot(chromium, file, screen), name)
-        chromium.close()
 
 
 def _screenshot(chromium: Any, file: Path, screen: dict[str, Any]) -> bytes:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contenders import ROOT
+from benchmarks.browser import browser
+from benchmarks.documents import finished
 from benchmarks.report import Table
-from benchmarks.start_up import DVAE
+from benchmarks.start_up import DVAE, RECIPE
+
+MEASURED = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+"""Runs a command from a small process: Linux passes the peak of a large one on to its children."""
 
 
 def pages(rounds: int, *, quick: bool) -> Iterator[tuple[Table, dict[str, Any]]]:
@@ -55,40 +63,27 @@ def _run(folder: Path, dim: int, *, quick: bool) -> Path:
     ]  # fmt: skip
     if quick:
         changes.append("dataset.test_limit=200")
-    sets = [word for change in changes for word in ("--set", change)]
-    recipe = ROOT / "recipes" / "mnist_abs.toml"
-    command = [*DVAE, "run", str(recipe), "--out", str(folder), *sets]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return Path(done.stdout.splitlines()[-1])
+    return finished(folder / "run", RECIPE, changes)
 
 
 def _turn(command: list[str]) -> tuple[float, float]:
     """Seconds, and the most memory that it took in MB."""
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with exit code {process.returncode}")
-    return time.perf_counter() - started, usage.ru_maxrss / 1e3
+    asked = [sys.executable, "-c", MEASURED, *command]
+    found = subprocess.run(asked, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - started, int(found.stdout) / 1e3
 
 
 def _ready(file: Path) -> float | None:
     """Milliseconds from the start of the page until it is drawn; the median of three visits."""
-    from playwright.sync_api import sync_playwright
-
-    found = shutil.which("chromium")
-    if found is None:
+    if shutil.which("chromium") is None:
         return None
     times = []
-    with sync_playwright() as playwright:
-        sandbox = [] if os.getuid() else ["--no-sandbox"]
-        chromium = playwright.chromium.launch(executable_path=found, args=sandbox)
+    with browser() as chromium:
         for _ in range(3):
             page = chromium.new_page()
             page.goto(file.as_uri())
             page.wait_for_selector("html[data-ready]", state="attached")
             times.append(float(page.evaluate("document.documentElement.dataset.ready")))
             page.close()
-        chromium.close()
     return statistics.median(times)
