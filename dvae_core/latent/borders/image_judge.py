@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from dvae_core.errors import DvaeError
 from dvae_core.files import cache_folder, write_atomically
-from dvae_core.model.batches import scaled
+from dvae_core.model.batches import scaled, to_device
 from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.randomness import set_aside
 
@@ -25,7 +25,8 @@ EPOCHS = 5
 STEPS = 400
 """A small data set is seen for more epochs than five, for so many steps."""
 BATCH = 128
-CHUNK = 1000
+CHUNK = 250
+"""Images that are judged at once: what a convolution makes of them stays in the cache."""
 HEAD = 2
 """Layers after the last hidden one."""
 
@@ -34,7 +35,8 @@ class ImageJudge:
     """A classifier of images, trained on real training images alone, never on decoded ones."""
 
     def __init__(self, network: nn.Module, accuracy: float, digest: str) -> None:
-        self._network = network.eval()
+        # The format in which torch's convolutions are quickest: twice as quick here.
+        self._network = network.eval().to(memory_format=torch.channels_last)
         self.accuracy = accuracy
         """On the test images; nan where none has a label."""
         self.digest = digest
@@ -140,6 +142,5 @@ def _outputs(network: nn.Module, images: np.ndarray) -> Tensor:
     parts = []
     with torch.inference_mode():
         for start in range(0, len(images), CHUNK):
-            chunk = torch.from_numpy(np.array(images[start : start + CHUNK])).to(device)
-            parts.append(network(scaled(chunk).float()))
+            parts.append(network(scaled(to_device(images[start : start + CHUNK], device)).float()))
     return torch.cat(parts)
