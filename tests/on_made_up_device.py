@@ -67,5 +67,5 @@ def test_a_step_of_every_recipe_stays_on_its_device(on_device, path):
             training.ledger.read(training.finite())
         assert sum(counted.waits.values()) == 1
         # DistributedDataParallel refuses two kinds of devices.
-        own = training.model, training.objective, ALONE, training.autocast, nullcontext
+        own = training.model, training.objective, ALONE, training.gradients.autocast, nullcontext
         assert {p.device for p in SharedLoss(*own).parameters()} == {on_device}

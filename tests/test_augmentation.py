@@ -108,9 +108,9 @@ def test_each_step_draws_anew_and_each_run_the_same(recipe_file):
     recipe = load_recipe(recipe_file, [BOTH])
     training = Training(recipe, load_data(recipe.dataset))
     images, labels, _ = next(iter(training.batches.epoch(0)))
-    (first,), (again,) = (training._augmented(images, labels) for _ in range(2))
+    (first,), (again,) = (training.gradients.augmented(images, labels) for _ in range(2))
     training.take_step(images, labels)
-    (second,) = training._augmented(images, labels)
+    (second,) = training.gradients.augmented(images, labels)
     assert torch.equal(first, again)
     assert not torch.equal(first, second)
 
@@ -120,7 +120,7 @@ def test_nothing_is_augmented_where_nothing_is_said(recipe_file):
     assert "augmentation" not in recipe.to_table()["dataset"]
     training = Training(recipe, load_data(recipe.dataset))
     images, labels, _ = next(iter(training.batches.epoch(0)))
-    (same,) = training._augmented(images, labels)
+    (same,) = training.gradients.augmented(images, labels)
     assert same is images
 
 
@@ -130,13 +130,13 @@ def test_a_data_set_augments_as_it_wants(install, recipe_file):
     recipe = load_recipe(recipe_file, [*change, "train.batch_size=10", "train.accumulate=2"])
     training = Training(recipe, load_data(recipe.dataset))
     images, labels, _ = next(iter(training.batches.epoch(0)))
-    given, target = training._augmented(images, labels)
+    given, target = training.gradients.augmented(images, labels)
     assert not given.any()
     assert torch.equal(target[:, 0, 0, 0], labels.float())
     # The loss is that of the target: what is decoded of nothing, against ones and zeros.
     noise, weights = torch.zeros(len(labels), 2), torch.ones(3)
     with torch.no_grad():
-        _, row = training._loss(given, labels, noise, weights, target)
+        _, row = training.gradients.loss(given, labels, noise, weights, target)
         outputs = training.model(given, noise, labels)
     loss = recipe.reconstruction.component.loss(outputs.logits, target)
     assert float(row[1]) == pytest.approx(float(loss.mean()), rel=1e-5)

@@ -295,12 +295,16 @@ def test_the_shares_of_two_ranks_are_the_whole(recipe, name, head):
     training = Training(told, load_data(told.dataset))
     images, labels, targets = training.batches.batch(torch.arange(37))
     noise, weights = torch.randn(37, 2), torch.tensor([1.0, 0.5, 2.0])
-    loss, row = training.loss(images, labels, noise, weights, targets=targets)
+    loss, row = training.gradients.loss(images, labels, noise, weights, targets=targets)
     shares = []
     for rank in range(2):
         ranks = SimpleNamespace(rank=rank, count=2)
         share = SharedLoss(
-            training.model, training.objective, ranks, training.autocast, training.autocast
+            training.model,
+            training.objective,
+            ranks,
+            training.gradients.autocast,
+            training.gradients.autocast,
         )
         own = images[part_of(37, ranks)]
         shares.append(share(own, labels, noise, weights, targets=targets))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,16 +14,13 @@ from dvae_core.latent.networks import Networks
 from dvae_core.latent.snapshot import Snapshot
 from dvae_core.model.batches import Batch, Batches
 from dvae_core.model.data import fingerprint, visible_labels
-from dvae_core.model.device import autocast, device_of, place
+from dvae_core.model.device import device_of, place
 from dvae_core.model.fitting import restore_optimizer
 from dvae_core.model.guided_vae import build_model
 from dvae_core.model.ledger import Ledger
 from dvae_core.model.objective import Objective
-from dvae_core.plugin.kinds import Dataset
 from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.randomness import (
-    derived_seed,
-    forked,
     global_state,
     seed_everything,
     set_global_state,
@@ -33,10 +28,10 @@ from dvae_core.randomness import (
 from dvae_core.recipe import optimizers
 from dvae_core.recipe.recipe import Recipe
 from dvae_core.runs.folder import RunFolder
+from dvae_core.training.gradients import Gradients
 from dvae_core.training.noise import Noise
 from dvae_core.training.ranks.ranks import ALONE, Ranks
-from dvae_core.training.ranks.shared_loss import part_of, shared
-from dvae_core.training.speed.compiling import Loss, compiled
+from dvae_core.training.ranks.shared_loss import part_of
 from dvae_core.training.speed.memory import keep_freed_memory
 
 
@@ -65,6 +60,9 @@ class Training:
         labels, targets = visible_labels(recipe, data)
         self.objective = Objective(recipe, self.model, self.timeline, data.train_images, labels).to(
             self.device
+        )
+        self.gradients = Gradients(
+            recipe, self.model, self.objective, self.device, ranks, lambda: self.step
         )
         # A term may hold the model itself; each parameter is trained once.
         both = (*self.model.parameters(), *self.objective.parameters())
@@ -106,11 +104,6 @@ class Training:
         """Steps into the epoch at hand."""
         self.means: dict[str, float] = {}
         """The last finished epoch's means."""
-        self.loss: Loss = self._loss
-        if ranks.count > 1:
-            self.loss = shared(
-                self.model, self.objective, ranks, self.autocast, self._random_of_rank
-            )
 
     def check_batches(self) -> None:
         """Refuse, before the first step, a batch that the last one of an epoch would fail with.
@@ -137,18 +130,10 @@ class Training:
         chosen = {"precision": train.precision, "compile": train.compile}
         return facts | {"chosen": chosen | {"measured": list(self.measured)}}
 
-    def _random_of_rank(self) -> contextlib.AbstractContextManager:
-        """Global random numbers of this rank's own, for a step."""
-        return forked(self.device, self.recipe.seed, "rank", self.ranks.rank, self.step)
-
     @property
     def step(self) -> int:
         """Steps finished."""
         return self.epoch * self.timeline.steps_per_epoch + self.epoch_step
-
-    def autocast(self) -> contextlib.AbstractContextManager:
-        """The precision of the networks."""
-        return autocast(self.device, self.recipe.train.precision)
 
     def take_step(self, images: Tensor, labels: Tensor, targets: Tensor | None = None) -> bool:
         """One optimizer step on a `Batch`.
@@ -174,13 +159,7 @@ class Training:
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
         self.optimizer.zero_grad()
-        images, *decoded = self._augmented(batch.images, batch.labels)
-        given = {"images": images, "labels": batch.labels, "noise": noise}
-        if decoded:
-            given["decoded"] = decoded[0]
-        if batch.targets is not None:
-            given["targets"] = batch.targets
-        row = self._add_gradients(weights, given)
+        row = self.gradients.add(batch, noise, weights)
         if self.recipe.train.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.recipe.train.clip_grad_norm)
         self.optimizer.step()
@@ -191,52 +170,10 @@ class Training:
         return step >= self.recipe.train.labels_until * self.timeline.total
 
     @property
-    def _augments(self) -> bool:
-        dataset = self.recipe.dataset
-        return dataset.augmentation is not None or type(dataset).augment is not Dataset.augment
-
-    @property
     def _is_plain(self) -> bool:
         """Whether a step is one batch, as it is, at a constant learning rate."""
         one_batch = self.recipe.train.step_size == self.recipe.train.batch_size
-        return one_batch and self.recipe.optimizer.schedule is None and not self._augments
-
-    def _augmented(self, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
-        """The images that go in, and those to be decoded where these are others."""
-        dataset, rank = self.recipe.dataset, self.ranks.rank
-        if not self._augments:
-            return (images,)
-        seed = derived_seed(self.recipe.seed, "augmentation", self.step, rank)
-        random = torch.Generator(self.device).manual_seed(seed)
-        given = dataset.augment(images, labels[part_of(len(labels), self.ranks)], random)
-        made = given if isinstance(given, tuple) else (given,)
-        if any(tensor.shape != images.shape for tensor in made):
-            shapes = ", ".join(str(list(tensor.shape)) for tensor in made)
-            raise DvaeError(
-                f'dataset "{dataset.name}": augment makes {shapes} of {list(images.shape)}'
-            )
-        return tuple(t.contiguous(memory_format=torch.channels_last) for t in made)
-
-    def _add_gradients(self, weights: Tensor, given: dict[str, Tensor]) -> Tensor:
-        """Those of the mean loss of what is given, batch by batch; its row for the ledger."""
-        size, batch_size = len(given["labels"]), self.recipe.train.batch_size
-        if size <= batch_size:
-            loss, row = self._loss_of(size)(weights=weights, **given)
-            loss.backward()
-            return row
-        rows = []
-        for parts in zip(*(tensor.split(batch_size) for tensor in given.values()), strict=True):
-            part = dict(zip(given, parts, strict=True))
-            share = len(part["labels"]) / size
-            loss, row = self._loss_of(len(part["labels"]))(weights=weights, **part)
-            (share * loss).backward()
-            # The last two columns count images; the others are means over them.
-            rows.append(torch.cat([share * row[:-2], row[-2:]]))
-        return torch.stack(rows).sum(0)
-
-    def _loss_of(self, size: int) -> Loss:
-        """The last batch of an epoch may be smaller, and is not worth compiling for."""
-        return self.fast_loss if size == self.recipe.train.batch_size else self.loss
+        return one_batch and self.recipe.optimizer.schedule is None and not self.gradients.augments
 
     @property
     def lr(self) -> float | None:
@@ -248,31 +185,6 @@ class Training:
         if lr < 0:
             raise DvaeError(f'schedule "{schedule.name}" gave a learning rate of {lr}, below 0')
         return lr
-
-    def _loss(
-        self,
-        images: Tensor,
-        labels: Tensor,
-        noise: Tensor,
-        weights: Tensor,
-        decoded: Tensor | None = None,
-        targets: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """The loss of a batch and its row for the ledger, from the networks on.
-
-        Args:
-            decoded: the images that are to be decoded, where those that go in are others.
-            targets: those of the head, where they are not the labels.
-        """
-        with self.autocast():
-            outputs = self.model(images, noise, labels, decoded)
-        loss, row = self.objective(outputs, labels, weights, targets)
-        return loss, row
-
-    @cached_property
-    def fast_loss(self) -> Loss:
-        """`loss`, compiled if the recipe says so."""
-        return compiled(self.loss) if self.recipe.train.compile == "on" else self.loss
 
     def train(self, mode: bool = True) -> None:
         """Put the model and the terms into training mode, or into evaluation mode."""

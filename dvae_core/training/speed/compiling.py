@@ -10,7 +10,7 @@ from torch import Tensor
 from dvae_core.errors import RecipeError
 
 Loss = Callable[..., tuple[Tensor, Tensor]]
-"""Of the parts of a batch, by name: the loss, and its row for the ledger. See `Training`."""
+"""Of the parts of a batch, by name: the loss, and its row for the ledger. See `Gradients`."""
 
 
 def compiled(loss: Loss) -> Loss:
