@@ -611,6 +611,16 @@ def test_five_dimensions_and_three_channels(visit, run, tmp_path):
         shown = pixels(page, ".pins button:last-child canvas") / 255
         worst = max(one["lattice"]["worst"] for one in facts["moved"])
         assert np.abs(shown - explored.snapshot.decode(point)[0, 0]).mean() < worst + 0.01
+    page.locator(".show-points").click()  # images hide them
+    page.wait_for_function(
+        "() => /points=yes/.test(location.hash) && /beyond=/.test(location.hash)"
+    )
+    address = page.url
+    page.close()
+
+    page = visit(address)
+    expect(page.locator(".sliders output").nth(2)).to_have_text(said[2])
+    assert page.locator(".show-points").get_attribute("aria-pressed") == "true"
     page.get_by_role("button", name="Back to the middle").click()
     expect(page.locator(".sliders output").nth(2)).to_have_text("0.00")
 
@@ -710,6 +720,29 @@ def test_a_line_drawn_before_the_moved_plane_has_come_is_kept(visit, four, monke
         page.locator(".sliders input").first.focus()
         page.keyboard.press("Home")  # another plane: the line was not on it
         expect(page.locator(".path")).to_be_hidden()
+        check_accessible(page)
+        page.close()
+        server.shutdown()
+
+
+def test_a_plane_that_cannot_be_moved_stays_where_it_was(visit, four):
+    with Server([four]) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = visit(server.address, reduced_motion="reduce")
+        said, how = page.locator(".sliders output").first, page.locator(".how")
+        page.locator(".sliders input").first.focus()
+        with page.expect_response("**/move"), page.expect_response("**/decode"):
+            page.keyboard.press("ArrowRight")
+        moved = f"+{0.1 * four.planes[0].spread[0]:.2f}"
+        expect(said).to_have_text(moved)
+        page.route("**/move", lambda route: route.fulfill(json={}))  # no answer that it knows
+        page.keyboard.press("End")
+        expect(how).to_contain_text("could not be moved")
+        expect(said).to_have_text(moved)
+        page.unroute("**/move")
+        page.keyboard.press("End")
+        expect(how).not_to_contain_text("could not be moved")
+        expect(said).to_have_text(f"+{3 * four.planes[0].spread[0]:.2f}")
         check_accessible(page)
         page.close()
         server.shutdown()

@@ -42,7 +42,9 @@ function stateOf(run) {
   if (epochs.common) state.set("axes", "common");
   if (run.chosen.size) state.set("classes", [...run.chosen].join(" "));
   if (run.misjudged) state.set("misjudged", "yes");
+  if (view.showsPoints !== hasPoints(run.layer)) state.set("points", view.showsPoints ? "yes" : "no");
   if (view.showsDensity) state.set("density", "yes");
+  if (run.beyond.times.some(Boolean)) state.set("beyond", run.beyond.times.map(briefly).join(" "));
   const { camera } = view;
   if (camera.zoomed) state.set("view", [camera.x, camera.y, camera.zoom].map(briefly).join(" "));
   if (state.size && run.pointer) state.set("at", run.pointer.map(briefly).join(" "));
@@ -54,11 +56,17 @@ async function restore(run, state) {
   const { facts, epochs, view } = run;
   const numbers = (key) => (state.get(key) ?? "").split(" ").filter(Boolean).map(Number);
   const plane = +(state.get("plane") ?? 0);
-  if (facts.planes[plane] && plane !== run.planeIndex) run.find(`.planes button:nth-child(${plane + 1})`).click();
+  if (facts.planes[plane] && plane !== run.planeIndex) {
+    await run.choosePlane(plane);
+    press(run.find(".planes"), run.find(`.planes button:nth-child(${plane + 1})`));
+  }
   const layer = run.find(`.layers button[data-layer="${CSS.escape(state.get("layer") ?? "latent")}"]`);
   if (layer && run.layer !== layer.dataset.layer) layer.click();
   run.choosePoints(numbers("classes").filter((c) => c in facts.classes), state.has("misjudged"));
+  const points = state.has("points") ? state.get("points") === "yes" : hasPoints(run.layer);
+  if (view.showsPoints !== points) run.find(".show-points").click();
   if (view.showsDensity !== state.has("density")) run.find(".show-density").click();
+  run.beyond.goTo(numbers("beyond"));
   epochs.startAt(state.get("axes") === "common");
   const epoch = epochs.maps.findIndex((one) => one.epoch === +state.get("epoch"));
   if (epochs.maps.length) await epochs.goTo(epoch < 0 ? epochs.maps.length - 1 : epoch, 0);

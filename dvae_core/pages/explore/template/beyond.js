@@ -15,12 +15,14 @@ class Beyond {
     const { beyond } = run.facts.planes[plane];
     card.hidden = !beyond.length;
     this.times = beyond.map(() => 0);
+    this.drawn = [...this.times]; // where the plane is that one sees
     this.wish = null;
     const here = beyond.map((_, axis) => axis).filter((axis) => this.move || this.known(plane, axis).length);
     this.rows = here.map((axis) => this.row(axis, beyond[axis]));
     this.sliders.replaceChildren(...this.rows.map(({ label }) => label));
     card.querySelector(".level").hidden = !here.length;
-    card.querySelector(".how").textContent = this.how(plane, here.length, beyond.length);
+    this.howItMoves = this.how(plane, here.length, beyond.length);
+    this.say(this.howItMoves);
     this.tell();
   }
 
@@ -57,6 +59,23 @@ class Beyond {
     this.apply(quick);
   }
 
+  // To so many standard deviations along the axes, as far as the plane can be moved here.
+  goTo(times) {
+    const wanted = this.times.map(() => 0);
+    for (const { axis, slider } of this.rows) {
+      const at = Math.min(Math.max(times[axis] || 0, slider.min), slider.max);
+      const only = this.move || !wanted.some(Boolean); // without a server one at a time
+      if (only) wanted[axis] = this.move ? at : Math.round(at);
+    }
+    if (String(wanted) === String(this.times)) return;
+    this.times.splice(0, Infinity, ...wanted);
+    this.apply(false);
+  }
+
+  say(text) {
+    this.card.querySelector(".how").textContent = text;
+  }
+
   tell() {
     const { spread } = this.run.facts.planes[this.run.planeIndex];
     for (const { axis, slider, said } of this.rows) {
@@ -76,11 +95,20 @@ class Beyond {
     if (this.moving) return;
     this.moving = true;
     while (this.wish) {
-      const plane = this.run.planeIndex, { times, wish } = this;
+      const plane = this.run.planeIndex, { times, wish } = this, there = [...times];
       this.wish = null;
       const found = await this.ground(plane, wish.quick).catch(() => null);
       // Another plane, or this one again, has begun with sliders of its own.
-      if (found && plane === this.run.planeIndex && times === this.times) this.run.setGround(...found);
+      if (plane !== this.run.planeIndex || times !== this.times) continue;
+      if (found) {
+        this.drawn = there;
+        this.run.setGround(...found);
+        this.say(this.howItMoves);
+      } else if (!this.wish) {
+        times.splice(0, Infinity, ...this.drawn);
+        this.tell();
+        this.say("The plane could not be moved, and is where it was. Does dvae explore --serve still run?");
+      }
     }
     this.moving = false;
   }

@@ -34,7 +34,7 @@ function addLayers(run) {
     button.addEventListener("click", () => {
       run.layer = button.dataset.layer;
       press(run.find(".layers"), button);
-      showPoints(run, run.layer !== "images" && run.layer !== "sure"); // they would hide it
+      showPoints(run, hasPoints(run.layer));
       run.setScene();
       run.onChange?.();
     });
@@ -42,6 +42,7 @@ function addLayers(run) {
   run.find(".show-points").addEventListener("click", () => {
     showPoints(run, !run.view.showsPoints);
     run.view.draw();
+    run.onChange?.();
   });
   const density = run.find(".show-density");
   density.disabled = run.map.flat;
@@ -58,6 +59,9 @@ function addLayers(run) {
     });
   }
 }
+
+// Whether a layer shows points by itself; some they would hide.
+const hasPoints = (layer) => layer !== "images" && layer !== "sure";
 
 function showPoints(run, on) {
   run.view.showsPoints = on;
