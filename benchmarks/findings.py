@@ -1,41 +1,30 @@
-"""What label guidance, KL terms and borders do: the figures and pictures of docs/findings.md.
+"""What label guidance, layouts, named borders and KL terms do: the figures of docs/findings.md.
 
-    python -m benchmarks.findings --sweeps DIR
+    python -m benchmarks.findings --sweeps DIR [--as-is]
 
-Runs the sweeps recipes/sweeps/claim.toml, claim_fashion.toml and claim_conv.toml in DIR, or goes on
-with those that lie there: 206 runs, about two hours on two cores.
+Runs the sweeps of recipes/sweeps that `STUDIES` names in DIR, or goes on with those that lie there:
+508 runs, about a minute and a half each on one core, and some four for a convolutional one. With
+--as-is it trains nothing and takes the runs that have finished.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import re
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.documents import DOCS, ROOT, save_picture, stamp, write_below_mark
 from dvae_core.runs.intervals import mean_margin
+from dvae_core.runs.significance import holm, p_value
 
-SWEEPS = {
-    "claim": "MNIST",
-    "claim_fashion": "Fashion-MNIST",
-    "claim_conv": "MNIST, convolutional",
-}
-GUIDANCE = {
-    "plain": "none",
-    "constant": "20 throughout",
-    "falling-to-0.01": "20, then 0.01",
-    "falling-to-1": "20, then 1",
-    "borders": "20, then 1, and borders",
-}
-KLS = ("square", "abs", "laplace", "class_prior")
-BEFORE, AFTER = 5, 10
-"""Epochs: the last with full weight, and the last."""
+if TYPE_CHECKING:
+    import numpy as np
+
+Measure = Callable[["Run"], float | None]
 
 
 @dataclass(frozen=True)
@@ -45,120 +34,215 @@ class Run:
     path: Path
 
     @cached_property
-    def rows(self) -> dict[int, dict[str, Any]]:
+    def rows(self) -> list[dict[str, Any]]:
+        """Of the epochs that were evaluated."""
         from dvae_core import RunFolder
 
-        return {row["epoch"]: row for row in RunFolder.open(self.path).metrics()}
-
-    def figure(self, name: str, epoch: int = AFTER) -> float:
-        return float(self.rows[epoch][f"test/{name}"])
-
-    @cached_property
-    def about(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self._kept(AFTER, "json").read_text())
-        return found
-
-    def map(self, epoch: int) -> tuple[Any, Any, Any]:
-        """The judge's verdicts on a grid, and the grid's two axes."""
-        import numpy as np
-
-        with np.load(self._kept(epoch, "npz")) as arrays:
-            return arrays["region_map"], arrays["region_x"], arrays["region_y"]
-
-    @cached_property
-    def areas(self) -> dict[int, float]:
-        """Of what is not void, in latent units squared, by epoch."""
-        found = {}
-        for epoch in (BEFORE, AFTER):
-            verdicts, x, y = self.map(epoch)
-            found[epoch] = float((verdicts >= 0).sum() * (x[1] - x[0]) * (y[1] - y[0]))
-        return found
-
-    def direct_paths(self) -> list[float]:
-        """The shares of direct paths of the named pairs."""
-        return [self.figure(f"direct_path/{a}-{b}") for a, b in self.about["named_pairs"]]
-
-    def adjacent(self) -> list[bool]:
-        """Whether the named pairs share a border."""
-        from dvae_core.latent.borders.regions import Grid, regions_of
-
-        classes = self.about["classes"]
-        adjacent = regions_of(Grid(*self.map(AFTER)), len(classes)).adjacent
-        pairs = [(classes.index(a), classes.index(b)) for a, b in self.about["named_pairs"]]
-        return [bool(adjacent[pair]) for pair in pairs]
+        return [row for row in RunFolder.open(self.path).metrics() if "val/kl" in row]
 
     @property
-    def kept_guidance(self) -> float | None:
-        """What is left of the accuracy that guidance won over the plain run of its KL and seed."""
-        plain = Run(self.path.with_name(re.sub(r"^[^_]+", "plain", self.path.name)))
-        if plain == self:
-            return None
-        before, after = (
-            self.figure("knn_accuracy", epoch) - plain.figure("knn_accuracy")
-            for epoch in (BEFORE, AFTER)
-        )
-        return after / before if before > 0 else None
+    def arm(self) -> str:
+        """What it was varied to."""
+        return self.path.name.rpartition("-seed-")[0]
 
-    def _kept(self, epoch: int, ending: str) -> Path:
-        return self.path / "evaluation" / f"epoch-{epoch:04d}-borders.{ending}"
+    @property
+    def seed(self) -> int:
+        return int(self.path.name.rpartition("-seed-")[2])
+
+    @cached_property
+    def information(self) -> float:
+        """Nats that a latent point tells of its image: a rate that means the same under any KL."""
+        from dvae_core import load_run
+
+        snapshot = load_run(self.path).snapshot()
+        random = snapshot.random("information")
+        return mutual_information(snapshot.test_means, snapshot.test_log_vars, random)
 
 
-Found = dict[tuple[str, str], list[Run]]
-"""The runs of a sweep by guidance and KL, a seed each."""
+def mutual_information(
+    means: np.ndarray, log_vars: np.ndarray, random: np.random.Generator, samples: int = 2000
+) -> float:
+    """Of an image and its latent point, in nats, at most log M; posteriors are diagonal normals.
 
-Measured = float | list[bool] | None
-Column = tuple[str, Callable[[Run], Measured]]
-TABLES: dict[str, list[Column]] = {
-    "Regions": [
-        (f"knn_accuracy, epoch {BEFORE}", lambda run: run.figure("knn_accuracy", BEFORE)),
-        (f"epoch {AFTER}", lambda run: run.figure("knn_accuracy")),
-        ("retention", lambda run: run.figure("knn_accuracy") / run.figure("knn_accuracy", BEFORE)),
-        ("kept guidance", lambda run: run.kept_guidance),
-        (f"area, epoch {BEFORE}", lambda run: run.areas[BEFORE]),
-        (f"epoch {AFTER}", lambda run: run.areas[AFTER]),
-        ("after / before", lambda run: run.areas[AFTER] / run.areas[BEFORE]),
-    ],
-    "Borders and cost": [
-        ("reconstruction", lambda run: run.figure("reconstruction")),
-        ("wholeness", lambda run: run.figure("wholeness")),
-        ("void_rate", lambda run: run.figure("void_rate")),
-        ("first pair: adjacent", lambda run: run.adjacent()[:1]),
-        ("direct paths", lambda run: run.direct_paths()[0]),
-        ("named pairs: adjacent", lambda run: run.adjacent()),
-        ("direct paths", lambda run: statistics.fmean(run.direct_paths())),
-        ("direct_path_mean", lambda run: run.figure("direct_path_mean")),
-    ],
+    The mean of log q(z | x) - log q(z), with q(z) the mixture of all posteriors; Hoffman and
+    Johnson, "ELBO surgery" (NIPS workshop on advances in approximate Bayesian inference, 2016).
+
+    Args:
+        means: [M, D], of as many images, and
+        log_vars: [M, D].
+        samples: how many points it is estimated from, each of another image.
+    """
+    import numpy as np
+    from scipy.special import logsumexp
+
+    chosen = random.permutation(len(means))[:samples]
+    noise = random.standard_normal((len(chosen), means.shape[1]))
+    points = means[chosen] + np.exp(log_vars[chosen] / 2) * noise
+    found = []
+    for point, own in zip(points, chosen, strict=True):
+        densities = -((point - means) ** 2 / np.exp(log_vars) + log_vars).sum(axis=1) / 2
+        found.append(densities[own] - logsumexp(densities) + np.log(len(means)))
+    return float(np.mean(found))
+
+
+def last(name: str, split: str = "test") -> Measure:
+    return lambda run: run.rows[-1].get(f"{split}/{name}")
+
+
+def named(name: str, split: str = "test") -> Measure:
+    """The mean over the pairs that the recipe names."""
+
+    def measure(run: Run) -> float | None:
+        row, prefix = run.rows[-1], f"{split}/{name}/"
+        found = [value for key, value in row.items() if key.startswith(prefix)]
+        return statistics.fmean(found) if found else None
+
+    return measure
+
+
+def full(name: str) -> Measure:
+    """In the last evaluated epoch with full guidance, on validation images."""
+
+    def measure(run: Run) -> float | None:
+        highest = max(row.get("train/guidance_weight", 0.0) for row in run.rows)
+        guided = [row for row in run.rows if row.get("train/guidance_weight", 0) >= 0.99 * highest]
+        return guided[-1].get(f"val/{name}") if highest and guided else None
+
+    return measure
+
+
+def over(one: Measure, other: Measure) -> Measure:
+    def measure(run: Run) -> float | None:
+        a, b = one(run), other(run)
+        return None if a is None or not b else a / b
+
+    return measure
+
+
+DIRECT: dict[str, Measure] = {
+    "direct paths": named("direct_path"),
+    "on validation": named("direct_path", "val"),
+    "mix": named("morph_mix"),
+    "kept realism": named("morph_kept_realism"),
+    "of a cross-fade": named("morph_kept_realism_crossfade"),
+    "k-NN": last("knn_accuracy"),
+    "reconstruction": last("reconstruction"),
+    "KL, nats": last("kl"),
+}
+RATE = "information, nats"
+SHRINKING: dict[str, Measure] = {
+    RATE: lambda run: run.information,
+    "reconstruction": last("reconstruction"),
+    "k-NN, full guidance": full("knn_accuracy"),
+    "after": last("knn_accuracy", "val"),
+    "area, full guidance": full("area_in_posteriors"),
+    "area after": last("area_in_posteriors", "val"),
+    "area after / full": over(last("area_in_posteriors", "val"), full("area_in_posteriors")),
+    "k-NN after / full": over(last("knn_accuracy", "val"), full("knn_accuracy")),
+}
+
+
+_PANELS = ("direct paths", "mix", "kept realism", "k-NN", "reconstruction", "KL, nats")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A sweep, what is shown of it, and what was planned to be compared."""
+
+    title: str
+    columns: dict[str, Measure]
+    names: dict[str, str]
+    """What the parts of an arm's name are called."""
+    panels: tuple[str, ...] = _PANELS
+    """Columns that the picture shows."""
+    contrasts: tuple[tuple[str, str, str], ...] = ()
+    """(column, arm, arm): the second is taken from the first, seed by seed."""
+    at_rate: tuple[str, tuple[str, str]] | None = None
+    """(column, arms' beginnings): compared where their curves have the same rate."""
+    runs: list[Run] = field(default_factory=list)
+
+    @cached_property
+    def arms(self) -> dict[str, list[Run]]:
+        found: dict[str, list[Run]] = {}
+        for run in self.runs:
+            found.setdefault(self.called(run.arm), []).append(run)
+        return found
+
+    def called(self, arm: str) -> str:
+        for part, name in self.names.items():
+            arm = arm.replace(part, name)
+        return arm
+
+    def of_seeds(self, arm: str, column: str) -> dict[int, float]:
+        measured = {run.seed: self.columns[column](run) for run in self.arms.get(arm, ())}
+        return {seed: value for seed, value in measured.items() if value is not None}
+
+
+_ARMS = {
+    "both": "layout and term",
+    "neither": "neither",
+    "_guidance.weight.end-": ", guidance to ",
+}
+_CONTRASTS = tuple(
+    (column, f"layout and term, guidance to {end}", f"{other}, guidance to {end}")
+    for column in ("direct paths", "mix", "kept realism", "reconstruction")
+    for other in ("layout", "term", "neither")
+    for end in ("5.5", "0.0")
+)
+STUDIES = {
+    "controls": Study("MNIST: layout, term, guidance", DIRECT, _ARMS, contrasts=_CONTRASTS),
+    "controls_fashion": Study(
+        "Fashion-MNIST: layout, term, guidance", DIRECT, _ARMS, contrasts=_CONTRASTS
+    ),
+    "controls_conv": Study("MNIST, convolutional: the corners", DIRECT, _ARMS),
+    "rate": Study(
+        "MNIST: |mean| and mean², each at four weights",
+        SHRINKING,
+        {"kl-": "", "_kl.weight-": ", weight "},
+        panels=("reconstruction", "area after", "area after / full", "k-NN after / full"),
+        at_rate=("area after / full", ("abs", "square")),
+    ),
+    "labels": Study(
+        "MNIST: how many labels",
+        DIRECT,
+        {"_dataset.labelled_fraction-": ", labels ", "-": " "},
+    ),
+    "baselines": Study("MNIST: what others do", DIRECT, {"-": " "}),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sweeps", type=Path, required=True, help="where they are or shall be")
+    parser.add_argument("--as-is", action="store_true", help="train nothing")
     options = parser.parse_args()
     parts = [f"## Figures\n\n{introduction()}"]
-    for sweep, title in SWEEPS.items():
-        found = runs_of(swept(options.sweeps, sweep))
-        parts.append(section(sweep, title, found))
+    for name, study in STUDIES.items():
+        folder = swept(options.sweeps, name, options.as_is)
+        if folder is not None:
+            study.runs.extend(finished(folder))
+        if study.runs:
+            parts += section(name, study)
     write_below_mark(DOCS / "findings.md", "benchmarks/findings.py", parts)
 
 
 def introduction() -> str:
     return (
         f"Measured on {stamp()}, by `python -m benchmarks.findings --sweeps DIR`. Means over the "
-        "seeds, with 95 % confidence intervals (Student's t) where there are several that differ; "
-        "what is or is not is counted. Kept guidance is (after - plain) / (before - plain), of the "
-        "plain run with the same KL and seed. The weight drops in the sixth epoch. Areas are of "
-        "what is not void, in squared latent units; reconstruction is that of the test images, in "
-        "squared error summed over the pixels."
+        "seeds, with 95 % confidence intervals by Student's t; no interval where all seeds agree. "
+        "Runs of one seed start alike, so that differences are taken seed by seed: their p-values "
+        "are those of paired t-tests, corrected after Holm for all that a table compares."
     )
 
 
-def swept(out: Path, name: str) -> Path:
-    """The folder of a sweep that is done."""
+def swept(out: Path, name: str, as_is: bool) -> Path | None:
+    """The folder of a sweep, run to its end unless it is taken as it is; None where none is."""
     from dvae_core import run_sweep
     from dvae_core.cli.sweep_progress import watch
 
     there = sorted(out.glob(f"{name}-[0-9]*"))
+    if as_is:
+        return there[-1] if there else None
     with watch() as watcher:
         file = ROOT / "recipes" / "sweeps" / f"{name}.toml"
         outcome = run_sweep(file, out, resume=there[-1] if there else None, watch=watcher)
@@ -167,124 +251,152 @@ def swept(out: Path, name: str) -> Path:
     return outcome.path
 
 
-def runs_of(folder: Path) -> Found:
-    found = {
-        (guidance, kl): [Run(path) for path in sorted(folder.glob(f"{guidance}_kl-{kl}-seed-*"))]
-        for guidance in GUIDANCE
-        for kl in KLS
-    }
-    return {variant: runs for variant, runs in found.items() if runs}
+def finished(folder: Path) -> list[Run]:
+    """In the order in which the sweep started them, so that arms are as its file has them."""
+    from dvae_core import RunFolder
+
+    folders = [RunFolder.open(file.parent) for file in folder.glob("*-seed-*/run.json")]
+    folders.sort(key=lambda run: run.info["started"])
+    return [Run(run.path) for run in folders if run.status == "finished"]
 
 
-def varied(found: Found) -> tuple[list[str], list[str]]:
-    """The kinds of guidance and the KLs of a sweep, in the order of the tables."""
-    guidances, kls = map(set, zip(*found, strict=True))
-    return [g for g in GUIDANCE if g in guidances], [kl for kl in KLS if kl in kls]
+def section(name: str, study: Study) -> list[str]:
+    seeds = sorted({run.seed for run in study.runs})
+    parts = [
+        f"### {study.title}\n\n`recipes/sweeps/{name}.toml`; {len(seeds)} seeds.",
+        table(study),
+    ]
+    parts += [text for text in (compared(study), at_rate(study)) if text]
+    save_picture((curves if study.at_rate else dots)(study), f"findings-{name}")
+    told = "a thin line is a seed" if study.at_rate else "a dot is a run, a stroke their mean"
+    parts.append(f"![{study.title}: {told}](images/findings-{name}.png)")
+    return parts
 
 
-def section(sweep: str, title: str, found: Found) -> str:
-    about = found["plain", "abs"][0].about
-    pairs = ", ".join(f"{a}-{b}" for a, b in about["named_pairs"])
-    seeds = len(found["plain", "abs"])
-    parts = [f"### {title}\n\nSeeds: {seeds}. Named pairs, in order: {pairs}."]
-    parts += [table(name, columns, found) for name, columns in TABLES.items()]
-    save_picture(maps(found), f"{sweep}-regions")
-    save_picture(chart(found), f"{sweep}-measures")
-    parts.append(
-        f"![the regions of every variant](images/{sweep}-regions.png)\n\n"
-        f"The regions of seed 0 in the last epoch, each KL's drawn to one scale.\n\n"
-        f"![what happens as the weight drops](images/{sweep}-measures.png)\n\n"
-        "A dot is a run, a line joins the means before and after the weight drops."
-    )
-    return "\n\n".join(parts)
-
-
-def table(name: str, columns: list[Column], found: Found) -> str:
-    heads = [f"{name}: guidance", "KL", *(head for head, _ in columns)]
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for (guidance, kl), runs in found.items():
-        cells = [interval([measure(run) for run in runs]) for _, measure in columns]
-        lines.append(f"| {GUIDANCE[guidance]} | {kl} | {' | '.join(cells)} |")
+def table(study: Study) -> str:
+    lines = [f"| arm | {' | '.join(study.columns)} |", "|---" * (len(study.columns) + 1) + "|"]
+    for arm in study.arms:
+        cells = [interval(list(study.of_seeds(arm, c).values())) for c in study.columns]
+        lines.append(f"| {arm} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def interval(measured: list[Measured]) -> str:
-    """Mean and half of the 95 % confidence interval; counts of what is or is not.
+def compared(study: Study) -> str:
+    """The planned comparisons, as far as there are runs of both arms."""
+    rows = []
+    for column, one, other in study.contrasts:
+        a, b = study.of_seeds(one, column), study.of_seeds(other, column)
+        rows.append((f"{column} | {one} | {other}", a, b))
+    return differences("figure | arm | less that of", rows)
 
-    >>> interval([1.0, 2.0, 3.0])
-    '2.00 ± 2.48'
-    >>> interval([0.25, None]), interval([1.0, 1.0]), interval([None])
-    ('0.250', '1.00 (all 2)', '')
-    >>> interval([[True, False], [True, True]])
-    '3 of 4'
+
+def at_rate(study: Study) -> str:
+    """Two curves compared at three rates that all seeds of both reach, seed by seed.
+
+    Between two weights of a curve a straight line is drawn.
     """
-    counted = [each for of_run in measured if isinstance(of_run, list) for each in of_run]
-    if counted:
-        return f"{sum(counted)} of {len(counted)}"
-    values = [value for value in measured if isinstance(value, float)]
+    import numpy as np
+
+    if study.at_rate is None:
+        return ""
+    column, beginnings = study.at_rate
+    curves: tuple[dict[int, Any], ...] = ({}, {})
+    for found, beginning in zip(curves, beginnings, strict=True):
+        points: dict[int, list[tuple[float, float]]] = {}
+        for arm in (arm for arm in study.arms if arm.startswith(beginning)):
+            values = study.of_seeds(arm, column)
+            for seed, rate in study.of_seeds(arm, RATE).items():
+                points.setdefault(seed, []).append((rate, values[seed]))
+        found |= {s: np.array(sorted(p)).T for s, p in points.items() if len(p) > 1}
+    every = [rates for found in curves for rates, _ in found.values()]
+    if not every:
+        return ""
+    low, high = max(rates[0] for rates in every), min(rates[-1] for rates in every)
+    rows = []
+    for rate in np.linspace(low, high, 5)[1:-1]:
+        a, b = ({s: float(np.interp(rate, *c)) for s, c in found.items()} for found in curves)
+        means = [interval(list(values.values())) for values in (a, b)]
+        rows.append((f"{column} | {rate:.1f} | {' | '.join(means)}", a, b))
+    return differences(f"figure | at {RATE} | {' | '.join(beginnings)}", rows)
+
+
+def differences(heading: str, rows: list[tuple[str, dict[int, float], dict[int, float]]]) -> str:
+    """A table of paired differences, where there are any; p-values corrected for all its rows."""
+    told, ps = [], []
+    for text, a, b in rows:
+        p, shared = p_value(a, b), sorted(a.keys() & b.keys())
+        if p is not None and len(shared) > 1:
+            told.append(f"{text} | {interval([a[seed] - b[seed] for seed in shared])}")
+            ps.append(p)
+    if not told:
+        return ""
+    lines = [f"| {heading} | difference | p (Holm) |", "|---" * (heading.count("|") + 3) + "|"]
+    for text, p in zip(told, holm(ps), strict=True):
+        lines.append(f"| {text} | {f'{p:.3f}' if p >= 0.001 else '< 0.001'} |")
+    return "\n".join(lines)
+
+
+def interval(values: list[float]) -> str:
+    """Mean and half of the 95 % confidence interval.
+
+    >>> interval([1.0, 2.0, 3.0]), interval([0.25]), interval([1.0, 1.0]), interval([])
+    ('2.00 ± 2.48', '0.250', '1.00 (all 2)', '')
+    """
     if not values:
         return ""
     mean, margin = statistics.fmean(values), mean_margin(values)
-    digits = 1 if mean >= 20 else 2 if mean >= 1 else 3
+    digits = 1 if abs(mean) >= 20 else 2 if abs(mean) >= 1 else 3
     if margin is not None:
         return f"{mean:.{digits}f} ± {margin:.{digits}f}"
     return f"{mean:.{digits}f} (all {len(values)})" if len(values) > 1 else f"{mean:.{digits}f}"
 
 
-def maps(found: Found) -> Any:
-    """A line of region maps for each guidance, a column for each KL."""
+def dots(study: Study) -> Any:
+    """A panel a figure, a row an arm, a dot a run, a line their mean."""
     from matplotlib.figure import Figure
 
-    from dvae_core.latent.borders.drawing import draw_regions
-    from dvae_core.latent.borders.regions import Grid, regions_of
-    from dvae_core.latent.colours import class_colours
-
-    guidances, kls = varied(found)
-    size = (2.75 * len(kls), 2.7 * len(guidances))
-    figure = Figure(figsize=size, layout="constrained")
-    panels: Any = figure.subplots(len(guidances), len(kls))
-    for axes, ((guidance, kl), runs) in zip(panels.flat, found.items(), strict=True):
-        classes = runs[0].about["classes"]
-        pairs = [(classes.index(a), classes.index(b)) for a, b in runs[0].about["named_pairs"]]
-        regions = regions_of(Grid(*runs[0].map(AFTER)), len(classes))
-        draw_regions(axes, regions, classes, class_colours(len(classes)), pairs)
-        axes.set_title(f"{kl}: {GUIDANCE[guidance]}", fontsize=9)
-        axes.tick_params(labelsize=7)
-    for column in panels.T:
-        reach = max(abs(v) for axes in column for v in (*axes.get_xlim(), *axes.get_ylim()))
-        for axes in column:
-            axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    arms, rows = list(study.arms), -(-len(study.panels) // 3)
+    figure = Figure(figsize=(9, rows * (0.8 + 0.2 * len(arms))), layout="constrained")
+    panels: Any = figure.subplots(rows, 3, sharey=True, squeeze=False).ravel()
+    for axes, column in zip(panels, study.panels, strict=True):
+        for place, arm in enumerate(arms):
+            values = list(study.of_seeds(arm, column).values())
+            axes.plot(values, [place] * len(values), ".", color="C0", alpha=0.4)
+            if values:
+                axes.plot(statistics.fmean(values), place, "|", color="black", markersize=11)
+        axes.set_title(column, fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.grid(axis="x", color="#e4e4e4")
+    panels[0].set_yticks(range(len(arms)), arms)
+    panels[0].invert_yaxis()
     return figure
 
 
-def chart(found: Found) -> Any:
-    """k-NN accuracy and area, before and after the weight drops."""
+def curves(study: Study) -> Any:
+    """A panel a figure over the rate, a thin line a seed, a thick one through the arms' means."""
     from matplotlib.figure import Figure
 
-    measures: dict[str, Callable[[Run, int], float]] = {
-        "knn_accuracy": lambda run, epoch: run.figure("knn_accuracy", epoch),
-        "area": lambda run, epoch: run.areas[epoch],
-    }
-    guidances, kls = varied(found)
-    figure = Figure(figsize=(2.2 * len(guidances), 5.5), layout="constrained")
-    panels: Any = figure.subplots(len(measures), len(guidances), sharey="row", sharex=True)
-    for line, (name, measure) in zip(panels, measures.items(), strict=True):
-        for axes, guidance in zip(line, guidances, strict=True):
-            for place, kl in enumerate(kls):
-                at = [3 * place, 3 * place + 1]
-                values = [[measure(run, e) for e in (BEFORE, AFTER)] for run in found[guidance, kl]]
-                for pair in values:
-                    axes.plot(at, pair, ".", color=f"C{place}", alpha=0.4)
-                axes.plot(at, [statistics.fmean(v) for v in zip(*values, strict=True)],
-                          color=f"C{place}", label=kl)  # fmt: skip
-            axes.set_xticks([])
-            axes.grid(axis="y", color="#e4e4e4")
-            if name == "area":
-                axes.set_yscale("log")
-        line[0].set_ylabel(name)
-    for axes, guidance in zip(panels[0], guidances, strict=True):
-        axes.set_title(GUIDANCE[guidance], fontsize=9)
-    panels[0, 0].legend(fontsize=8)
+    assert study.at_rate is not None
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    panels: Any = figure.subplots(2, 2, sharex=True).ravel()
+    for axes, column in zip(panels, study.panels, strict=True):
+        for colour, beginning in zip(("C0", "C1"), study.at_rate[1], strict=True):
+            arms = [arm for arm in study.arms if arm.startswith(beginning)]
+            points = {arm: (study.of_seeds(arm, RATE), study.of_seeds(arm, column)) for arm in arms}
+            for seed in sorted({run.seed for run in study.runs}):
+                line = sorted((x[seed], y[seed]) for x, y in points.values() if seed in y)
+                axes.plot(*zip(*line, strict=True), "-", color=colour, alpha=0.25, linewidth=1)
+            means = sorted(
+                tuple(statistics.fmean(v.values()) for v in both) for both in points.values()
+            )
+            axes.plot(*zip(*means, strict=True), "o-", color=colour, linewidth=2, label=beginning)
+        axes.set_title(column, fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.grid(color="#e4e4e4")
+    for axes in panels[2:]:
+        axes.set_xlabel(RATE, fontsize=8)
+    panels[1].set_yscale("log")
+    panels[0].legend(fontsize=8)
     return figure
 
 

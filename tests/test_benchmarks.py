@@ -2,13 +2,16 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks import findings
 from benchmarks.contenders import in_turn
 from benchmarks.film import EPOCH_MS, REST_MS, STEPS, film
 from benchmarks.peers.same_model import model_of, usual_model_of
@@ -75,3 +78,36 @@ def test_the_film_has_a_frame_an_epoch_and_the_walk(recipe_file, tmp_path, judge
             movie.seek(number)
             times.append(movie.info["duration"])
     assert times == [EPOCH_MS, EPOCH_MS, REST_MS]
+
+
+def test_information_is_that_of_a_linear_gaussian_channel():
+    random = np.random.default_rng(0)
+    signal, noise = np.array([3.0, 1.0]), np.array([1.0, 0.5])
+    means = random.normal(0, signal, (5000, 2))
+    log_vars = np.broadcast_to(2 * np.log(noise), means.shape)
+    exact = 0.5 * np.log1p((signal / noise) ** 2).sum()  # Shannon, of each dimension
+    assert findings.mutual_information(means, log_vars, random) == pytest.approx(exact, abs=0.05)
+    certain = np.full(means.shape, -40.0)  # each point tells which of all images it is
+    assert findings.mutual_information(means, certain, random) == pytest.approx(np.log(5000))
+
+
+def test_curves_are_compared_where_their_rates_agree():
+    columns = {findings.RATE: lambda run: run.rate, "y": lambda run: run.y}
+    runs = [
+        SimpleNamespace(arm=f"{name}, {rate}", seed=seed, rate=rate, y=slope * rate + more * seed)
+        for name, slope, more, rates in (
+            ("one", 2.0, 1.1, (1.0, 3.0, 9.0)),
+            ("two", 1.0, 1.0, (2.0, 6.0)),
+        )
+        for rate in rates
+        for seed in (0, 1, 2)
+    ]
+    study = findings.Study("", columns, {}, at_rate=("y", ("one", "two")), runs=runs)
+    # Both reach the rates from 2 to 6. There the mean of 2 r + 1.1 seed is 2 r + 1.1, and of the
+    # differences r + 0.1 seed it is r + 0.1.
+    told = re.findall(r"y \| (\S+) \| (\S+) ± \S+ \| (\S+) ± \S+ \| (\S+)", findings.at_rate(study))
+    assert told == [
+        ("3.0", "7.10", "4.00", "3.10"),
+        ("4.0", "9.10", "5.00", "4.10"),
+        ("5.0", "11.10", "6.00", "5.10"),
+    ]
