@@ -371,6 +371,15 @@ class GoodEncoder(Encoder):
         return nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(image_shape)), 8))
 
 
+class Residual(GoodEncoder):
+    """Encodes; its last layer starts at zero."""
+
+    def build(self, image_shape):
+        last = nn.Linear(8, 8)
+        nn.init.zeros_(last.weight)
+        return nn.Sequential(super().build(image_shape), nn.Tanh(), last)
+
+
 class Unflattened(GoodEncoder):
     """Encodes."""
 
@@ -512,13 +521,33 @@ class Told(nn.Module):
         return self.network(z) + self.places[labels][:, None, None, None]
 
 
+class Deaf(nn.Module):
+    """A decoder that does not listen to the label."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, z, labels):
+        return self.network(z)
+
+
+class ZeroStart(GoodDecoder):
+    """Decodes; in the beginning the class changes nothing."""
+
+    given_labels = True
+
+    def build(self, latent_dim, image_shape, classes):
+        return Told(super().build(latent_dim, image_shape), torch.zeros(len(classes) + 1))
+
+
 class LabelDeaf(GoodDecoder):
     """Decodes; the class changes nothing."""
 
     given_labels = True
 
     def build(self, latent_dim, image_shape, classes):
-        return Told(super().build(latent_dim, image_shape), torch.zeros(len(classes) + 1))
+        return Deaf(super().build(latent_dim, image_shape))
 
 
 class Hidebound(GoodDecoder):
@@ -626,6 +655,39 @@ class GoodPosterior(Posterior):
 
     def change(self, sample):
         return sample
+
+
+class Dropping(GoodPosterior):
+    """Makes latent points."""
+
+    def build(self, features, latent_dim):
+        return Dropped(IndependentNormal(features, latent_dim))
+
+
+class Dropped(nn.Module):
+    """Features go through dropout first."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.dropout = network, nn.Dropout(0.5)
+
+    def forward(self, features, noise):
+        return self.network(self.dropout(features), noise)
+
+
+class HalfPrecise(GoodPosterior):
+    """Makes latent points."""
+
+    def build(self, features, latent_dim):
+        return Half(features, latent_dim)
+
+
+class Half(IndependentNormal):
+    """As it comes from the linear layers."""
+
+    def forward(self, features, noise):
+        mean, log_var = self.to_mean(features), self.to_log_var(features)
+        return Sample(mean + noise * (0.5 * log_var).exp(), mean, log_var, noise=noise)
 
 
 class BareTensor(GoodPosterior):
@@ -776,6 +838,28 @@ class Amnesiac(Callback):
         return {"seen": id(self)}
 
 
+class Forgetting(Callback):
+    """Listens."""
+
+    name = "wrong"
+    _seen = 0
+
+    def epoch_finished(self, run, metrics, figures):
+        self._seen += 1
+
+    def state(self):
+        return {"seen": self._seen}
+
+
+class Satisfied(Callback):
+    """Ends the run after its first epoch."""
+
+    name = "wrong"
+
+    def epoch_finished(self, run, metrics, figures):
+        run.stop("enough")
+
+
 class Spacious(KL):
     """Pulls, in five dimensions or more."""
 
@@ -874,6 +958,51 @@ class Cropping(ToyDataset):
         return images[..., 1:]
 
 
+class Brightening(ToyDataset):
+    """Loads."""
+
+    name = "wrong"
+
+    def augment(self, images, labels, generator):
+        return images + torch.rand(len(images), 1, 1, 1, generator=generator)
+
+
+class Measured(ToyDataset):
+    """Images with numbers, some of which nobody knows."""
+
+    name = "wrong"
+
+    def load(self, cache):
+        data = super().load(cache)
+        parts = {}
+        for part in ("train", "test"):
+            numbers = np.linspace(1, 2, len(getattr(data, f"{part}_labels")), dtype=np.float32)
+            numbers[::3] = np.nan
+            parts[f"{part}_labels"] = numbers[:, None]
+        return LabelledImages(
+            data.train_images,
+            parts["train_labels"],
+            data.test_images,
+            parts["test_labels"],
+            ("amount",),
+        )
+
+
+class Coloured(Dataset):
+    """Images in colour, whose shape it does not say beforehand."""
+
+    name = "wrong"
+
+    def load(self, cache):
+        images = np.full((20, 3, 8, 8), 100, np.uint8)
+        labels = np.arange(20) % 2
+        return LabelledImages(images, labels, images, labels, ("one", "two"))
+
+    def augment(self, images, labels, generator):
+        tint = torch.rand(len(images), 3, 1, 1, generator=generator)
+        return images * tint
+
+
 class Tupled(Dataset):
     """Loads."""
 
@@ -890,6 +1019,13 @@ class GoodMetric(Metric):
 
     def measure(self, snapshot):
         return {"spread": float(snapshot.test_means.std())}
+
+
+class Keepsake(GoodMetric):
+    """Measures."""
+
+    def details(self, snapshot):
+        return {"thing": object()}
 
 
 class NotANumber(GoodMetric):
@@ -1061,6 +1197,10 @@ class Stubborn(Launcher):
         (HiddenOptimizer, "goes_on_where_it_stopped", "an optimizer of its own"),
         (Unkept, "keeps_its_state", "its state"),
         (Amnesiac, "keeps_its_state", "restore does not take back"),
+        (Forgetting, "keeps_its_state", "restore does not take back"),
+        (HalfPrecise, "gives_a_sample", "gives torch.bfloat16 in a bfloat16 run"),
+        (Brightening, "augments_by_the_generator_alone", "leaves [0, 1]"),
+        (Keepsake, "gives_details_that_can_be_kept", '"thing" is object'),
         (Constant, "gives_a_scalar_that_trains", "does not depend on the model"),
         (Hungry, "gives_a_scalar_that_trains", "not finite where every label is hidden"),
         (Fresh, "gives_the_same_twice", "train_images differ"),
@@ -1104,7 +1244,8 @@ def test_what_need_not_be_wrong_is_a_note():
 
 
 def test_what_the_contract_allows_conforms():
-    for good in (Spacious, KeptOptimizer, GoodFloats):
+    goods = (Spacious, KeptOptimizer, GoodFloats, ZeroStart, Residual, Dropping, Satisfied)
+    for good in (*goods, Measured, Coloured):
         assert {*failures(good)} == {"imports_quickly"}, failures(good)
 
 

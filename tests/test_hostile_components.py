@@ -245,6 +245,39 @@ def test_what_components_change_is_put_back(train):
     assert found == plain
 
 
+def test_what_a_callback_draws_the_run_does_not_miss(train):
+    code = """
+    import torch
+    from dvae_core import Term
+    class Draws(Callback):
+        "Draws random numbers, and keeps nothing."
+        name = "draws"
+        def run_started(self, run):
+            np.random.random()
+        def epoch_finished(self, run, metrics, figures):
+            torch.randn(7)
+    class Noisy(Term):
+        "Draws, too."
+        name = "noisy"
+        def build(self, model):
+            return lambda outputs, labels: (outputs.z * torch.rand(())).square().mean()
+    @hookimpl
+    def register_callbacks():
+        return [Draws]
+    @hookimpl
+    def register_terms():
+        return [Noisy]
+    """
+    noisy = 'terms=[{name="noisy"}]'
+    plain = rows_of(train(code, noisy, "train.epochs=3")[0])
+    drawn, warnings = train(None, noisy, 'callbacks=["draws"]', "train.epochs=3")
+    assert warnings == []
+    assert rows_of(drawn) == plain
+    half, _ = train(None, noisy, 'callbacks=["draws"]')
+    again = resume_run(half.path, load_recipe(half.recipe_file, ["train.epochs=3"]))
+    assert rows_of(again) == plain
+
+
 def test_a_metric_cannot_change_what_training_goes_on_with(train):
     plain = rows_of(train(None, 'evaluate.metrics=["knn"]')[0])
     code = """

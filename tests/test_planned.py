@@ -11,7 +11,14 @@ from dvae_core import Term, load_recipe
 from dvae_core.model.data import load_data
 from dvae_core.testing.toys import toy_recipe, toy_registry
 from dvae_core.training import steps as steps_module
-from dvae_core.training.captured import Uncapturable, check_optimizer, put_back, who
+from dvae_core.training.captured import (
+    Uncapturable,
+    check_modules,
+    check_optimizer,
+    kept_by_modules,
+    put_back,
+    who,
+)
 from dvae_core.training.noise import Noise
 from dvae_core.training.state import Training
 from dvae_core.training.steps import PlannedSteps, steps_of
@@ -194,6 +201,85 @@ def test_a_warm_up_leaves_no_trace():
     assert torch.equal(training.ledger.rows, rows)
     assert torch.equal(steps.at, at)
     assert places == [p.data_ptr() for p in training.parameters]
+
+
+class Frozen(Term):
+    """Keeps what a graph would never change again: a buffer that is assigned, or a number."""
+
+    name = "frozen"
+    in_python: bool = False
+
+    def build(self, model):
+        return Freezing(self.in_python)
+
+
+class Freezing(nn.Module):
+    def __init__(self, in_python):
+        super().__init__()
+        self.in_python, self.calls = in_python, 0
+        self.register_buffer("level", torch.zeros(()))
+
+    def forward(self, outputs, labels):
+        level = outputs.z.detach().mean()
+        if self.in_python:
+            self.calls += 1
+            self.level.copy_(level)
+        else:
+            self.level = level
+        return (outputs.z.mean() - self.level).square()
+
+    def get_extra_state(self):
+        return {"calls": self.calls}
+
+    def set_extra_state(self, state):
+        self.calls = state["calls"]
+
+
+@pytest.mark.parametrize(
+    ("in_python", "said"),
+    [
+        (False, "Freezing assigns its buffer level in place of writing into it"),
+        (True, "Freezing counts in Python in place of in a buffer"),
+    ],
+)
+def test_what_a_graph_would_freeze_is_no_part_of_one(in_python, said):
+    recipe = toy_recipe(toy_registry(Frozen), terms=[{"name": "frozen", "in_python": in_python}])
+    training = Training(recipe, load_data(recipe.dataset))
+    steps = PlannedSteps(training)
+    steps.plan()
+    steps._done(steps.step_by_host())
+    state = copy.deepcopy(training.state_dict())
+    before = kept_by_modules(training)
+    check_modules(training, before)  # nothing has happened
+    buffer = training.objective.extra[0].level
+    with put_back(training, (steps.at, training.ledger.rows)):
+        steps.step()
+        with pytest.raises(Uncapturable, match=said):
+            check_modules(training, before)
+    assert training.objective.extra[0].level is buffer
+    assert same_state(state, training.state_dict())
+
+
+def test_a_graph_is_made_again_where_a_buffer_is_another(recipe_file, monkeypatch):
+    recipe = load_recipe(recipe_file, ["train.batch_size=50"])
+    training = Training(recipe, load_data(recipe.dataset))
+    training.objective.register_buffer("seen", torch.zeros(1))
+    made = []
+
+    def captured(step, training, *written):
+        made.append(training.epoch)
+        return step
+
+    monkeypatch.setattr(steps_module, "captured", captured)
+    training.captures = True
+    steps = PlannedSteps(training)
+    for epoch in range(4):
+        list(steps.take())
+        training.ledger.read()
+        training.finish_epoch()
+        if epoch == 1:
+            training.objective.seen = torch.ones(1)  # as a term's `measured` may do
+    assert made == [0, 2]
 
 
 def test_an_optimizer_that_counts_on_the_processor_is_no_part_of_a_graph(recipe_file):

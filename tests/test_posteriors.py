@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -11,8 +12,9 @@ from dvae_plugins.kls import SquareKL
 from dvae_plugins.posteriors import Diagonal, FullCovariance
 from torch.distributions import MultivariateNormal, kl_divergence
 
-from dvae_core import KL, LabelledImages, Posterior, Sample, load_run
+from dvae_core import KL, IndependentNormal, LabelledImages, Posterior, Sample, load_run
 from dvae_core.errors import RecipeError
+from dvae_core.model.data import load_data
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.testing.toys import toy_recipe, toy_registry
 from dvae_core.training.run import resume_run, run_recipe
@@ -171,6 +173,52 @@ def test_a_posterior_of_another_shape_has_its_own_density_in_the_bound():
     bounds = training.snapshot().log_likelihood(EVERY, samples=4000)
     np.testing.assert_allclose(bounds, truth, atol=0.3)
     assert bounds.mean() == pytest.approx(truth.mean(), abs=0.03)
+
+
+class Told(IndependentNormal):
+    """Says more of its sample than the usual one."""
+
+    def forward(self, features, noise):
+        sample = super().forward(features, noise)
+        return Richer(**vars(sample), extra=features.sum(dim=1))
+
+
+@dataclasses.dataclass(frozen=True)
+class Richer(Sample):
+    extra: torch.Tensor | None = None
+
+
+class Telling(Posterior):
+    """Independent dimensions, and a word more."""
+
+    name = "telling"
+    family = "independent normal"
+
+    def build(self, features, latent_dim):
+        return Told(features, latent_dim)
+
+
+class Curious(KL):
+    """Looks at all that it is given."""
+
+    name = "curious"
+    given_outputs = True
+
+    def build(self, latent_dim, classes):
+        def kl(mean, log_var, labels, outputs):
+            assert outputs.class_logits.shape == (len(mean), len(classes))
+            return outputs.sample.extra.square() + outputs.class_logits.softmax(dim=1)[:, 0]
+
+        return kl
+
+
+def test_a_kl_is_given_the_same_in_an_evaluation_as_in_a_step():
+    registry = toy_registry(Telling, Curious)
+    recipe = toy_recipe(registry, posterior={"name": "telling"}, kl={"name": "curious"})
+    training = Training(recipe, load_data(recipe.dataset))
+    images, labels, _ = next(iter(training.batches.epoch(0)))
+    training.take_step(images, labels)
+    assert training.snapshot().test_losses()["kl"] > 0
 
 
 def test_a_prior_that_says_nothing_is_refused_in_words():

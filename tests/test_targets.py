@@ -173,6 +173,19 @@ def test_hidden_targets_count_for_nothing(recipe):
     assert is_known(torch.full((3,), -1), targets).tolist() == [True, False, True]
 
 
+def test_a_loss_that_is_infinite_where_nothing_is_known_leaves_gradients_finite(recipe):
+    training = Training(recipe("number", ANY), load_data(recipe("number").dataset))
+    offset = torch.zeros((), requires_grad=True)  # as a loss with parameters has
+    training.objective._head_loss = lambda logits, targets: (
+        (logits - targets.log() - offset).square().sum(dim=1)
+    )
+    logits = torch.tensor([[5.0], [2.0]], requires_grad=True)
+    mean = training.objective._guidance(logits, torch.full((2,), -1), torch.tensor([[1.0], [NAN]]))
+    mean.backward()
+    assert (mean.item(), offset.grad.item()) == (25.0, -10.0)
+    assert logits.grad.tolist() == [[10.0], [0.0]]
+
+
 def test_the_usual_loss_has_the_bits_that_it_always_had(recipe_file):
     recipe = load_recipe(recipe_file)
     objective = Training(recipe, load_data(recipe.dataset)).objective

@@ -12,6 +12,7 @@ from torch import Tensor
 from dvae_core.latent.networks import CHUNK, HIDDEN, Networks
 from dvae_core.model.batches import some_of
 from dvae_core.model.objective import Objective
+from dvae_core.model.posteriors import IndependentNormal
 from dvae_core.plugin.given import Outputs, Sample
 from dvae_core.randomness import generator
 from dvae_core.recipe.recipe import Recipe
@@ -55,8 +56,9 @@ class Losses:
                 sample = self._sampler(part, images)(noises[part].to(device))
                 logits = self._networks.logits(sample.z, labels)
                 losses = self._objective.reconstruction.loss(logits, images)
+                classified = self._networks.class_logits(sample.z)
                 outputs = Outputs(
-                    images, sample.mean, sample.log_var, sample.z, logits, None, sample
+                    images, sample.mean, sample.log_var, sample.z, logits, classified, sample
                 )
                 kl = self._objective.kl_of(outputs, labels)
                 sums += torch.stack([losses.sum(), kl.sum()]).cpu().double()
@@ -93,8 +95,8 @@ class Losses:
 
     def _sampler(self, part: slice | np.ndarray, images: Tensor) -> Callable[[Tensor], Sample]:
         """Makes samples of the posteriors of some of the images, which are given, out of noise."""
-        device, posterior = self._networks.device, self._recipe.posterior
-        if posterior is not None and posterior.family != "independent normal":
+        device = self._networks.device
+        if type(self._networks.model.posterior) is not IndependentNormal:
             features = self._networks.features(images)
             return lambda noise: self._networks.sample(features, noise)
         means, log_vars = (a[part] for a in self._posterior())  # no need to encode them again

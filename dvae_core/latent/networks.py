@@ -95,6 +95,11 @@ class Networks:
             sample: Sample = self.model.posterior(features, noise)
         return sample
 
+    def class_logits(self, z: Tensor) -> Tensor | None:
+        """Of latent points [P, D] on the device, [P, K]; None without guidance."""
+        with numerics(self._precision), autocast(self.device, self._precision):
+            return self.model.classify(z)
+
     def logits(self, z: Tensor, labels: Tensor) -> Tensor:
         """Of latent points [P, D] and labels [P] on the device, [P, M, H, W]."""
         return self._in_pieces(self.model.decode, z, labels)

@@ -149,7 +149,10 @@ class Objective(nn.Module):
         if self._head_loss is None and targets is None:  # the same in one, with bits of its own
             total = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
         else:
-            wanted = labels.clamp(min=0) if targets is None else targets.nan_to_num()
+            # Where nothing is known the loss is of no matter, but may be infinite or have no
+            # gradient: it is that of a target that is known, and none of it goes back.
+            wanted = labels.clamp(min=0) if targets is None else _filled(targets, known)
+            logits = logits.where(known[:, None], logits.detach())
             loss = self._head_loss or F.cross_entropy
             total = torch.where(known, loss(logits, wanted), 0).sum()
         return total / known.sum().clamp(min=1)
@@ -162,6 +165,12 @@ class Objective(nn.Module):
 def is_known(labels: Tensor, targets: Tensor | None = None) -> Tensor:
     """Whether [B] the head may know of an image what it is to learn."""
     return labels >= 0 if targets is None else ~targets.isnan().any(dim=1)
+
+
+def _filled(targets: Tensor, known: Tensor) -> Tensor:
+    """Targets [B, K] with one that is known in place of those that are not."""
+    one = targets.index_select(0, known.int().argmax(dim=0, keepdim=True))
+    return targets.where(known[:, None], one).nan_to_num()
 
 
 class _ByName(nn.Module):

@@ -11,6 +11,7 @@ from dvae_core.plugin.guard import asked_for, guarded
 from dvae_core.plugin.hookspecs import EVENTS
 from dvae_core.plugin.kinds import Callback
 from dvae_core.plugin.registry import Registry
+from dvae_core.randomness import set_aside
 
 
 class Events:
@@ -20,6 +21,7 @@ class Events:
         warn: told what a listener says by `warnings.warn`, and once about each that raised; that
             one is not called again.
         stage: told which of the callbacks is at work, which may take a while.
+        seed: of the random numbers that listeners draw, which the run never misses.
     """
 
     def __init__(
@@ -28,9 +30,11 @@ class Events:
         callbacks: Iterable[Callback],
         warn: Callable[[str], None],
         stage: Callable[[str], None] = lambda text: None,
+        seed: int = 0,
     ) -> None:
         self._warn = warn
         self._stage = stage
+        self._seed = seed
         self._off: set[int] = set()
         self._listeners: dict[str, list[tuple[object, str, Callable[..., Any]]]] = {
             event: [] for event in EVENTS
@@ -50,7 +54,7 @@ class Events:
             with guarded(f"{label} failed in {event} and is switched off", self._switch_off(owner)):
                 given = {name: _own(v) for name, v in asked_for(function, arguments).items()}
                 self._stage(f"{label}: {event}")
-                with self._heard(label):
+                with self._heard(label), set_aside(self._seed, "events", event, label):
                     function(**given)
 
     def _switch_off(self, owner: object) -> Callable[[str], None]:

@@ -212,7 +212,8 @@ class Term(Component):
 
         Labels are -1 where they are hidden. It may be an nn.Module, and may have a method
         `measured(row)`, which is told of each evaluated epoch's row of metrics.jsonl: a term can
-        so attend to what is not yet as it should be. What it learns there belongs into buffers.
+        so attend to what is not yet as it should be. What it learns there belongs into buffers,
+        written in place (`copy_`): a step that is one graph on a GPU knows no others.
 
         Raises:
             ValueError: the term cannot be had with this model or these classes.

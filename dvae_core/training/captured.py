@@ -7,10 +7,13 @@ import copy
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from dvae_core.errors import DvaeError
 from dvae_core.randomness import global_state, set_global_state
@@ -41,9 +44,11 @@ def captured(
         Uncapturable: something in the step waits for the host.
     """
     graph = torch.cuda.CUDAGraph()
+    on_its_own = partial(torch.cuda.device, training.device)  # there may be several GPUs
     try:
-        with put_back(training, (counter, *written)):
+        with on_its_own(), put_back(training, (counter, *written)):
             check_optimizer(training)
+            before = kept_by_modules(training)
             start = counter.clone()
             side = torch.cuda.Stream()
             side.wait_stream(torch.cuda.current_stream())
@@ -53,30 +58,36 @@ def captured(
                     with _no_waiting() if number else contextlib.nullcontext():
                         step()
             torch.cuda.current_stream().wait_stream(side)
+            check_modules(training, before)
         training.optimizer.zero_grad()
-        with torch.cuda.graph(graph):
+        with on_its_own(), _all_captured(), torch.cuda.graph(graph):
             step()
     except DvaeError:
         raise
-    except (RuntimeError, Uncapturable) as error:
+    except (RuntimeError, Uncapturable, UserWarning) as error:
         training.optimizer.zero_grad()
         raise Uncapturable(who(error)) from error
-    return graph.replay
+
+    def replay() -> None:
+        with on_its_own():
+            graph.replay()
+
+    return replay
 
 
 @contextlib.contextmanager
 def put_back(training: Training, written: Sequence[Tensor]) -> Iterator[None]:
     """Let steps be taken, and leave no trace of them."""
     of_optimizer = [v for state in training.optimizer.state.values() for v in state.values()]
+    modules = _modules(training)
+    buffers = [(m, name, b) for m in modules for name, b in m._buffers.items() if b is not None]
     everything = [
         *training.parameters,
-        *training.model.buffers(),
-        *training.objective.buffers(),
+        *(buffer for _, _, buffer in buffers),
         *(value for value in of_optimizer if isinstance(value, Tensor)),
         *written,
     ]
     before = [tensor.detach().clone() for tensor in everything]
-    modules = [*training.model.modules(), *training.objective.modules()]
     own = [m for m in modules if type(m).get_extra_state is not nn.Module.get_extra_state]
     extra = [copy.deepcopy(module.get_extra_state()) for module in own]
     random = global_state(training.device)
@@ -86,9 +97,51 @@ def put_back(training: Training, written: Sequence[Tensor]) -> Iterator[None]:
         with torch.no_grad():
             for tensor, kept in zip(everything, before, strict=True):
                 tensor.copy_(kept)
+        for module, name, buffer in buffers:
+            module._buffers[name] = buffer
         for module, state in zip(own, extra, strict=True):
             module.set_extra_state(state)
         set_global_state(random, training.device)
+
+
+def _modules(training: Training) -> list[nn.Module]:
+    return list(dict.fromkeys([*training.model.modules(), *training.objective.modules()]))
+
+
+Kept = tuple[nn.Module, dict[str, Tensor | None], list[Any]]
+
+
+def kept_by_modules(training: Training) -> list[Kept]:
+    """Each module's buffers, and the plain values in what it keeps as extra state."""
+    plain = (int, float, str, bytes)
+    found = []
+    for module in _modules(training):
+        own = type(module).get_extra_state is not nn.Module.get_extra_state
+        leaves = pytree.tree_leaves(module.get_extra_state()) if own else []
+        values = [leaf for leaf in leaves if isinstance(leaf, plain)]
+        found.append((module, dict(module._buffers), values))
+    return found
+
+
+def check_modules(training: Training, before: list[Kept]) -> None:
+    """Raise Uncapturable where a step changed in Python what a graph would never change again."""
+    for (module, buffers, values), (_, now, new) in zip(
+        before, kept_by_modules(training), strict=True
+    ):
+        kind = type(module).__name__
+        for name, buffer in now.items():
+            if buffers.get(name) is not buffer:
+                raise Uncapturable(f"{kind} assigns its buffer {name} in place of writing into it")
+        if values != new:
+            raise Uncapturable(f"{kind} counts in Python in place of in a buffer")
+
+
+@contextlib.contextmanager
+def _all_captured() -> Iterator[None]:
+    """Have torch raise where nothing was captured."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "The CUDA Graph is empty", UserWarning)
+        yield
 
 
 def check_optimizer(training: Training) -> None:

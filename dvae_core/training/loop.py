@@ -43,7 +43,7 @@ def train(
     `state` is the checkpoint that the run goes on from.
     """
     callbacks = training.recipe.callbacks
-    events = Events(registry, callbacks, watch.warn, watch.stage)
+    events = Events(registry, callbacks, watch.warn, watch.stage, training.recipe.seed)
     told = _restore(callbacks, state or {}, training.epoch, watch.warn)
     if not training.ranks.first:
         with training.ranks.together(run.path):

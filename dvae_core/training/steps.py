@@ -61,7 +61,8 @@ class PlannedSteps(Steps):
         self.at = torch.zeros(1, dtype=torch.int64, device=device)
         """The step of the epoch that comes next."""
         self._replay: Callable[[], None] | None = None
-        self._tried = False
+        self._seen: list[Tensor] | None = None
+        """The buffers that the graph reads and writes, once one was tried."""
 
     def take(self, warn: Callable[[str], None] = lambda text: None) -> Iterator[bool]:
         training = self.training
@@ -135,8 +136,9 @@ class PlannedSteps(Steps):
         training = self.training
         if not training.captures or training.epoch_step >= self.whole or _hooked(training):
             return None
-        if not self._tried:
-            self._tried = True
+        buffers = [*training.model.buffers(), *training.objective.buffers()]
+        if self._seen is None or any(a is not b for a, b in zip(self._seen, buffers, strict=True)):
+            self._seen, self._replay = buffers, None
             try:
                 self._replay = captured(self.step, training, self.at, (training.ledger.rows,))
             except Uncapturable as error:

@@ -98,10 +98,9 @@ class Gaussian(Reconstruction):
 
     def loss_at(self, log_std: Tensor | float, logits: Tensor, images: Tensor) -> Tensor:
         """The loss [B] with this logarithm of the standard deviation, one or [B, C, H, W]."""
-        from torch import as_tensor
-
-        log_std = as_tensor(log_std, device=logits.device)
-        apart = (self.image(logits) - images) * (-log_std).exp()
+        # A number stays one: as a tensor on a GPU the host would wait for it at every step.
+        precise = math.exp(-log_std) if isinstance(log_std, float) else (-log_std).exp()
+        apart = (self.image(logits) - images) * precise
         return (0.5 * apart.square() + log_std).flatten(1).sum(dim=1)
 
     def log_constant(self, pixels: int) -> float:

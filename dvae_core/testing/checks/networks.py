@@ -15,7 +15,7 @@ from dvae_core.plugin.kinds import (
     Encoder,
     Head,
 )
-from dvae_core.testing.checks.register import CLASSES, B, check, expect_shape, must
+from dvae_core.testing.checks.register import CLASSES, B, check, disturbed, expect_shape, must
 from dvae_core.testing.outcomes import Failure, NotChecked, Note
 
 SHAPES = ((1, 28, 28), (3, 32, 32))
@@ -80,7 +80,7 @@ def heeds_its_labels(decoder: Decoder) -> None:
     if not decoder.given_labels:
         return
     for _, network in _decoders(decoder, 2):
-        network.eval()
+        disturbed(network).eval()
         z = torch.randn(1, 2).expand(len(CLASSES) + 1, 2)
         labels = torch.arange(-1, len(CLASSES))
         images = network(z, labels)
@@ -180,7 +180,7 @@ def _seeded(build: Callable[[], nn.Module]) -> nn.Module:
 
 
 def _gradients_everywhere(network: nn.Module, *inputs: Tensor) -> None:
-    outputs = network(*inputs)
+    outputs = disturbed(network)(*inputs)
     (outputs * torch.randn_like(outputs)).sum().backward()
     for name, parameter in network.named_parameters():
         reached = parameter.grad is not None and parameter.grad.abs().sum() > 0

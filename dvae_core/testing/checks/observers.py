@@ -24,6 +24,7 @@ from dvae_core.plugin.kinds import (
 from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.randomness import global_state, set_aside
 from dvae_core.runs.checkpoints import packed, unpacked
+from dvae_core.runs.kept import check_details
 from dvae_core.runs.watch import Watch
 from dvae_core.testing.checks.register import B, check, expect_shape, must
 from dvae_core.testing.outcomes import Failure, NotChecked
@@ -33,8 +34,10 @@ from dvae_core.testing.toys import toy_recipe, toy_registry, toy_training
 @check("dataset")
 def gives_labelled_images(dataset: Dataset) -> None:
     data = _load(dataset)
-    for part in (data.train_labels, data.test_labels, data.validation_labels):
-        must(part is None or (part >= 0).any(), "no image has a label")
+    for part in ("train", "test", "validation"):
+        labels, targets = getattr(data, f"{part}_labels"), getattr(data, f"{part}_targets")
+        known = targets is not None and not np.isnan(targets).any(axis=1).all()
+        must(labels is None or known or (labels >= 0).any(), "no image has a label")
     said = dataset.has_validation()
     must(
         said in (None, data.has_validation),
@@ -57,7 +60,9 @@ def gives_labelled_images(dataset: Dataset) -> None:
 def gives_the_same_twice(dataset: Dataset) -> None:
     one, two = _load(dataset), _load(dataset)
     for field in dataclasses.fields(LabelledImages):
-        same = np.array_equal(getattr(one, field.name), getattr(two, field.name))
+        first, second = getattr(one, field.name), getattr(two, field.name)
+        floats = isinstance(first, np.ndarray) and first.dtype.kind == "f"
+        same = np.array_equal(first, second, equal_nan=floats)  # NaN is what is not known
         must(same, f"{field.name} differ when loaded again")
 
 
@@ -65,7 +70,9 @@ def gives_the_same_twice(dataset: Dataset) -> None:
 def augments_by_the_generator_alone(dataset: Dataset) -> None:
     import torch
 
-    shape = dataset.image_shape() or (1, 8, 8)
+    if type(dataset).augment is Dataset.augment and dataset.augmentation is None:
+        return
+    shape = dataset.image_shape() or _load(dataset).image_shape
     images = torch.rand(B, *shape, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(B) % 2
 
@@ -80,6 +87,7 @@ def augments_by_the_generator_alone(dataset: Dataset) -> None:
     for first, second in zip(one, two, strict=True):
         expect_shape(first, tuple(images.shape))
         must(torch.equal(first, second), "augment draws from something else than its generator")
+        must(first.min() >= 0 and first.max() <= 1, "augment leaves [0, 1], in which images are")
 
 
 _NOT_HERE: dict[str, str] = {}
@@ -111,6 +119,14 @@ def gives_finite_numbers(metric: Metric) -> None:
         must(isinstance(name, str), f"the name {name!r} is no string")
         finite = isinstance(value, int | float) and math.isfinite(value)
         must(finite, f"{name} is {value!r}, not a finite float")
+
+
+@check("metric")
+def gives_details_that_can_be_kept(metric: Metric) -> None:
+    try:
+        check_details(metric.details(toy_training().snapshot()))
+    except TypeError as error:
+        raise Failure(str(error)) from error
 
 
 @check("metric")
@@ -152,6 +168,28 @@ def leaves_no_global_state(plot: Plot) -> None:
 
 @check("callback")
 def survives_a_run(callback: Callback) -> None:
+    heard, _ = _heard_in_a_run(callback)
+    must(not heard, "; ".join(heard))
+
+
+@check("callback")
+def keeps_its_state(callback: Callback) -> None:
+    _, lived = _heard_in_a_run(callback)
+    state = lived.state()
+    must(isinstance(state, dict), f"state gives a {type(state).__name__}, not a dict")
+    try:
+        kept = unpacked(packed(state))
+    except RunFolderError as error:
+        raise Failure(f"its state {error}") from error
+    other = type(callback).from_table(
+        {k: v for k, v in callback.model_dump(mode="json").items() if v is not None and k != "name"}
+    )
+    other.restore(kept)
+    must(packed(other.state()) == packed(state), "restore does not take back all that state gives")
+
+
+def _heard_in_a_run(callback: Callback) -> tuple[list[str], Callback]:
+    """What warnings a toy run with such a callback gives, and the callback as it is after it."""
     from dvae_core.training.run import run_recipe
 
     registry = toy_registry(type(callback))
@@ -165,24 +203,10 @@ def survives_a_run(callback: Callback) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         run = run_recipe(recipe, folder, watch=Listen(), registry=registry)
-        must(len(run.metrics()) == recipe.train.epochs, "the run's record is not complete")
+        due = recipe.train.epochs if run.stopped is None else run.stopped["epoch"]
+        must(len(run.metrics()) == due, "the run's record is not complete")
         must(Path(run.path).exists(), "the run folder is gone")
-    must(not heard, "; ".join(heard))
-
-
-@check("callback")
-def keeps_its_state(callback: Callback) -> None:
-    state = callback.state()
-    must(isinstance(state, dict), f"state gives a {type(state).__name__}, not a dict")
-    try:
-        kept = unpacked(packed(state))
-    except RunFolderError as error:
-        raise Failure(f"its state {error}") from error
-    other = type(callback).from_table(
-        {k: v for k, v in callback.model_dump(mode="json").items() if v is not None and k != "name"}
-    )
-    other.restore(kept)
-    must(packed(other.state()) == packed(state), "restore does not take back all that state gives")
+    return heard, recipe.callbacks[0]
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dvae_core.plugin.given import Sample
 from dvae_core.plugin.kinds import Posterior
-from dvae_core.testing.checks.register import B, check, expect_shape, must
+from dvae_core.testing.checks.register import B, check, disturbed, expect_shape, must
 
 F = 7
 MANY = 40_000
@@ -16,14 +16,20 @@ MANY = 40_000
 @check("posterior")
 def gives_a_sample(posterior: Posterior) -> None:
     for b, d in ((B, 2), (1, 1), (B, 5)):
-        sample = _built(posterior, d)(torch.randn(b, F), torch.randn(b, d))
+        network, features, noise = _built(posterior, d), torch.randn(b, F), torch.randn(b, d)
+        sample = network(features, noise)
         must(isinstance(sample, Sample), f"gives {type(sample).__name__}, not a dvae_core.Sample")
         for tensor in (sample.z, sample.mean, sample.log_var):
             expect_shape(tensor, (b, d))
             must(tensor.dtype == torch.float32, f"gives {tensor.dtype}, not float32")
+        with torch.autocast("cpu", torch.bfloat16):
+            low = network(features, noise)
+        for tensor in (low.z, low.mean, low.log_var):
+            told = f"gives {tensor.dtype} in a bfloat16 run, not float32; call .float()"
+            must(tensor.dtype == torch.float32, told)
         if posterior.family == "point":
             must(sample.log_density is None, "is a point, and says a density")
-            return
+            continue
         must(sample.log_density is not None, "says neither log_q nor noise: it has no density")
         expect_shape(_density(sample), (b,))
         if posterior.family == "normal":
@@ -32,7 +38,7 @@ def gives_a_sample(posterior: Posterior) -> None:
 
 @check("posterior")
 def has_a_mean_without_noise(posterior: Posterior) -> None:
-    network, features = _built(posterior, 2), torch.randn(B, F)
+    network, features = _built(posterior, 2).eval(), torch.randn(B, F)
     one, other = (network(features, noise) for noise in (torch.randn(B, 2), torch.zeros(B, 2)))
     must(torch.equal(one.mean, other.mean), "its mean depends on the noise")
     must(torch.equal(one.log_var, other.log_var), "its log_var depends on the noise")
@@ -40,7 +46,7 @@ def has_a_mean_without_noise(posterior: Posterior) -> None:
 
 @check("posterior")
 def treats_an_image_by_itself(posterior: Posterior) -> None:
-    network, features, noise = _built(posterior, 2), torch.randn(B, F), torch.randn(B, 2)
+    network, features, noise = _built(posterior, 2).eval(), torch.randn(B, F), torch.randn(B, 2)
     whole, alone = network(features, noise).mean, network(features[:1], noise[:1]).mean
     must(torch.allclose(whole[:1], alone, atol=1e-5), "an image's mean depends on the batch")
 
@@ -77,7 +83,7 @@ def is_of_its_family(posterior: Posterior) -> None:
 
 @check("posterior")
 def trains_its_parameters(posterior: Posterior) -> None:
-    network = _built(posterior, 3)
+    network = disturbed(_built(posterior, 3))
     sample = network(torch.randn(64, F), torch.randn(64, 3))
     # What it adds to a Sample may be for a term, which then trains a part of it.
     given = [v for v in vars(sample).values() if isinstance(v, Tensor) and v.requires_grad]
@@ -96,11 +102,10 @@ def _built(posterior: Posterior, latent_dim: int) -> nn.Module:
 
 
 def _many(posterior: Posterior) -> Sample:
-    """Samples for one image. Its weights are random: what starts at 0 could hide anything."""
-    network = _built(posterior, 2)
+    """Samples for one image."""
+    network = _built(posterior, 2).eval()
     with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape))
+        disturbed(network)
         features = torch.randn(1, F).expand(MANY, F)
         sample: Sample = network(features, torch.randn(MANY, 2))
     return sample

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from dvae_core.plugin.keys import example_table
 from dvae_core.plugin.kinds import Component
@@ -64,3 +65,11 @@ def expect_shape(tensor: Tensor, shape: tuple[int, ...]) -> None:
         f"shape {list(tensor.shape)} where {list(shape)} is due",
     )
     must(tensor.isfinite().all(), "is not finite")
+
+
+def disturbed(network: nn.Module) -> nn.Module:
+    """The network with noise on its weights: what starts at 0 could hide anything."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    return network

@@ -46,7 +46,7 @@ class HierarchicalKL(KL):
                 r = self.normal(self.up, z)
                 u = r.rsample()
                 p = self.normal(self.down, u)
-                top = Normal(0.0, 1.0).log_prob(u) - r.log_prob(u)
+                top = Normal(0.0, 1.0, validate_args=False).log_prob(u) - r.log_prob(u)
                 return p.log_prob(z).sum(dim=1) + top.sum(dim=1)
 
             def forward(self, mean, log_var, labels, outputs):
