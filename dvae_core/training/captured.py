@@ -60,7 +60,7 @@ def captured(
             torch.cuda.current_stream().wait_stream(side)
             check_modules(training, before)
         training.optimizer.zero_grad()
-        with on_its_own(), _all_captured(), torch.cuda.graph(graph):
+        with on_its_own(), _all_captured(), torch.cuda.graph(graph, stream=side):
             step()
     except DvaeError:
         raise
