@@ -123,10 +123,15 @@ def append_lines(file: Path, rows: Iterable[Any]) -> None:
     try:
         if file.is_symlink() or (file.exists() and not file.is_file()):
             raise OSError(errno.EINVAL, "is no regular file")
-        with file.open("a", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
+        with file.open("ab") as stream:
+            before = stream.tell()
+            try:
+                stream.write(text.encode())
+                stream.flush()
+                os.fsync(stream.fileno())
+            except OSError:
+                os.truncate(file, before)  # no half of a line, on which the next would go on
+                raise
     except OSError as error:
         raise unwritable(file, error) from error
 

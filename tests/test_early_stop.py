@@ -10,6 +10,7 @@ from dvae_core.runs.folder import RunFolder
 from dvae_core.runs.watch import Watch
 from dvae_core.sweep.driver import run_sweep
 from dvae_core.sweep.jobs import is_finished
+from dvae_core.training import loop as training_loop
 from dvae_core.training.run import resume_run, run_recipe
 
 from .helpers import Heard, rows, runs_in, same_state, state
@@ -128,6 +129,30 @@ def test_a_kill_before_the_early_end_loses_nothing(recipe_file, tmp_path, monkey
             run_recipe(recipe, tmp_path / "cut")
     (path,) = (tmp_path / "cut").iterdir()
     assert RunFolder.open(path).info["status"] == "interrupted"
+    again = resume_run(path)
+    assert stopped(again) == stopped(whole)
+    assert rows(again) == rows(whole)
+    assert same_state(state(again), state(whole))
+
+
+def test_a_kill_in_the_evaluation_that_asked_for_the_end_ends_no_epoch_early(
+    recipe_file, tmp_path, monkeypatch
+):
+    recipe = load_recipe(recipe_file, ['evaluate.metrics=["fussy"]'])
+    whole = run_recipe(recipe, tmp_path / "whole")
+    measured = training_loop._evaluate
+
+    def killed(training, run, watch, **more):
+        found = measured(training, run, watch, **more)
+        if training.epoch == 3:
+            raise Interrupted("killed", 137)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training_loop, "_evaluate", killed)
+        with pytest.raises(Interrupted):
+            run_recipe(recipe, tmp_path / "cut")
+    (path,) = (tmp_path / "cut").iterdir()
     again = resume_run(path)
     assert stopped(again) == stopped(whole)
     assert rows(again) == rows(whole)

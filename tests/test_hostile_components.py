@@ -382,6 +382,88 @@ def test_a_docstring_that_is_no_text_is_refused(install, dvae):
 
 # --- What is not there to be seen, and keys that are no texts.
 
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "{'waves': np.array([1 + 2j])}",
+        "{'days': np.array(['2026-01-01'], dtype='datetime64[D]')}",
+        "{'rows': np.zeros(2, dtype=[('n', int), ('what', object)])}",
+        "{'file': np.zeros(2)}",
+        "{0: np.zeros(2)}",
+        "{'worst': ['caf' + chr(0xdce9) + '.png']}",
+    ],
+)
+def test_details_that_no_file_can_hold_cost_the_metric_alone(train, kept):
+    code = f"""
+    class Detailed(Metric):
+        "Gives details."
+        name = "detailed"
+        def measure(self, snapshot):
+            return {{"detailed": 1.0}}
+        def details(self, snapshot):
+            return {kept}
+    @hookimpl
+    def register_metrics():
+        return [Detailed]
+    """
+    run, warnings = train(code, 'evaluate.metrics=["detailed", "knn"]')
+    assert [row["epoch"] for row in run.metrics()] == [1, 2]
+    assert all("test/knn_accuracy" in row for row in run.metrics())
+    assert all('metric "detailed" failed' in text for text in warnings)
+    assert len(warnings) == 2
+
+
+def test_a_number_that_no_row_can_hold_costs_the_metric_alone(train):
+    code = """
+    class Huge(Metric):
+        "Is very large."
+        name = "huge"
+        def measure(self, snapshot):
+            return {"huge": 1e101}
+    @hookimpl
+    def register_metrics():
+        return [Huge]
+    """
+    run, warnings = train(code, 'evaluate.metrics=["huge"]')
+    assert [row["epoch"] for row in run.metrics()] == [1, 2]
+    assert all("huge is 1e+101" in text for text in warnings)
+
+
+def test_a_state_may_be_a_tensor(train):
+    code = """
+    import torch
+    class Keeps(Callback):
+        "Keeps a tensor."
+        name = "keeps"
+        def state(self):
+            return torch.ones(3)
+    @hookimpl
+    def register_callbacks():
+        return [Keeps]
+    """
+    run, warnings = train(code, 'callbacks=["keeps"]')
+    assert warnings == []
+    state, _ = run.load_checkpoint()
+    assert state["callbacks"][0]["state"].tolist() == [1, 1, 1]
+
+
+def test_what_is_remembered_leaves_the_run_readable(train):
+    code = """
+    class Hoards(Callback):
+        "Remembers a great deal."
+        name = "hoards"
+        def epoch_finished(self, run):
+            run.remember("all", "x" * 11_000_000)
+    @hookimpl
+    def register_callbacks():
+        return [Hoards]
+    """
+    run, (warning,) = train(code, 'callbacks=["hoards"]')
+    assert "larger than what run.json may hold" in warning
+    assert load_run(run).epoch == 2
+
+
 FALSY = [
     "np.float64(0.0)",
     "np.bool_(False)",

@@ -16,6 +16,7 @@ import torch
 
 from dvae_core.errors import Diverged, DvaeError, RunFolderError
 from dvae_core.recipe.recipe import load_recipe
+from dvae_core.runs import checkpoints
 from dvae_core.runs.folder import RunFolder
 from dvae_core.runs.watch import Watch
 from dvae_core.training.run import resume_run, run_recipe
@@ -348,6 +349,30 @@ def test_a_run_can_be_read_at_any_moment_of_its_training(long_recipe, tmp_path, 
     finally:
         process.kill()
         process.join(600)
+
+
+def test_a_checkpoint_stays_good_where_one_of_its_name_cannot_be_written(
+    recipe_file, tmp_path, monkeypatch
+):
+    run = run_recipe(load_recipe(recipe_file), tmp_path)
+    state, _ = run.load_checkpoint()
+    run.save_checkpoint(state | {"epoch": 1}, "best")
+    write = checkpoints.write_atomically
+
+    def full(file, data):
+        if file.suffix == ".pt":
+            raise DvaeError("the disk is full")
+        write(file, data)
+
+    monkeypatch.setattr(checkpoints, "write_atomically", full)
+    with pytest.raises(DvaeError, match="full"):
+        run.save_checkpoint(state | {"epoch": 2}, "best")
+    assert run.load_checkpoint("best")[0]["epoch"] == 1
+    monkeypatch.setattr(checkpoints, "write_atomically", write)
+    run.save_checkpoint(state | {"epoch": 3}, "best")
+    assert run.load_checkpoint("best")[0]["epoch"] == 3
+    (line,) = (run.path / "checkpoints" / "best.pt.sha256").read_text().splitlines()
+    assert line.endswith("  best.pt")
 
 
 def test_a_checkpoint_that_goes_while_it_is_read_is_no_damage(recipe_file, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dvae_core.errors import DvaeError, Interrupted, RecipeError, RunFolderError
+from dvae_core.files import append_lines
 from dvae_core.plugin.registry import load_registry
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.runs.folder import RunFolder
@@ -385,6 +387,29 @@ def test_a_job_survives_json_and_pickle_and_leaves_a_record(job):
     assert (record.status, record.session, record.attempt) == ("finished", "now", 1)
     assert record.pid == os.getpid()
     assert len(RunFolder.open(Path(job.sweep) / job.name).metrics()) == 2
+
+
+def test_a_record_holds_names_that_are_no_utf_8(tmp_path):
+    (tmp_path / "jobs").mkdir()
+    error, warning = "caf\udce9.png: no picture", "caf\udce9"
+    Record("one", "now", "failed", error=error, warnings=(warning,)).write(tmp_path)
+    record = Record.read(record_file(tmp_path, "one"))
+    assert (record.error, record.warnings) == (error, (warning,))
+
+
+def test_lines_are_added_whole_or_not_at_all(tmp_path, monkeypatch):
+    file = tmp_path / "journal.jsonl"
+    append_lines(file, [{"n": 1}])
+
+    def full(number):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(RunFolderError, match="No space left"):
+            append_lines(file, [{"n": 2}])
+    append_lines(file, [{"n": 3}])
+    assert file.read_text() == '{"n": 1}\n{"n": 3}\n'
 
 
 def test_a_run_without_a_checkpoint_starts_anew_and_a_finished_one_is_left_alone(job):

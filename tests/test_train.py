@@ -420,7 +420,16 @@ def test_an_animation_shows_every_epoch_of_a_plot(recipe_file, tmp_path):
         recipe_file,
         ['evaluate.plots=["regions", "weights"]', 'callbacks=[{name = "animation"}]'],
     )
-    run = run_recipe(recipe, tmp_path)
+
+    class Linked(Watch):
+        def stage(self, text):
+            link = tmp_path / "small" / "figures" / "regions.gif"
+            if link.parent.exists() and not link.is_symlink():
+                link.symlink_to(tmp_path / "elsewhere.gif")
+
+    (tmp_path / "elsewhere.gif").write_text("mine")
+    run = run_recipe(recipe, tmp_path, name="small", watch=Linked())
+    assert (tmp_path / "elsewhere.gif").read_text() == "mine"
     with Image.open(run.path / "figures" / "regions.gif") as movie:
         assert movie.n_frames == 4
         with Image.open(run.path / "figures" / "epoch-0001-regions.png") as first:

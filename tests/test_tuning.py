@@ -90,6 +90,15 @@ def test_auto_is_settled_remembered_and_kept(recipe_file, tmp_path, monkeypatch)
     assert json.loads((run.path / "run.json").read_text())["chosen"] == chosen
 
 
+def test_a_recipe_that_says_auto_goes_on_with_what_was_settled(recipe_file, tmp_path):
+    auto = ["train.precision=auto", "train.compile=off"]
+    run = run_recipe(load_recipe(recipe_file, [*auto, "train.epochs=2"]), tmp_path)
+    before = run.load_recipe(load_registry()).train.precision
+    again = resume_run(run.path, load_recipe(recipe_file, [*auto, "train.epochs=3"]))
+    assert again.metrics()[-1]["epoch"] == 3
+    assert again.load_recipe(load_registry()).train.precision == before
+
+
 def test_without_auto_nothing_is_measured(recipe_file, tmp_path, monkeypatch):
     monkeypatch.setattr("dvae_core.training.tuning._measured", None)
     assert "chosen" not in run_recipe(load_recipe(recipe_file), tmp_path).info

@@ -57,7 +57,10 @@ def evaluate(
         for failure in found.failures:
             watcher.say(failure)
         try:
-            found.save_details(run)
+            if loaded.between_epochs:
+                found.save_details(loaded.folder.path)
+            elif found.details:
+                watcher.say("the run stands within an epoch, so that details are not kept")
         except RunFolderError as error:
             watcher.warn(str(error))
     if as_json:

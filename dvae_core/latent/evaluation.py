@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from dvae_core.plugin.registry import Registry, UnknownComponent
 from dvae_core.randomness import set_aside
 from dvae_core.recipe.recipe import Recipe
 from dvae_core.runs.kept import check_details, save_details
+from dvae_core.runs.rows import LARGEST_NUMBER
 from dvae_core.runs.watch import Watch
 
 
@@ -70,7 +70,7 @@ def measure(snapshot: Snapshot, metrics: Iterable[Metric], watch: Watch) -> Eval
         with guarded(f'metric "{metric.name}" failed', failures.append), aside:
             measured = {str(name): float(v) for name, v in metric.measure(snapshot).items()}
             for name, value in measured.items():
-                if not math.isfinite(value):
+                if not abs(value) < LARGEST_NUMBER:  # nor where it is no number
                     raise ValueError(f"{name} is {value}")
             values |= measured
             kept = metric.details(snapshot)

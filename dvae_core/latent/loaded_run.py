@@ -44,6 +44,8 @@ class LoadedRun:
         """The resolved recipe, without what is not installed and not needed to look."""
         self.epoch: int = state["epoch"]
         """Epochs finished at the checkpoint."""
+        self.between_epochs: bool = not state["epoch_step"]
+        """Whether the checkpoint is of an epoch's end, and not of a step within one."""
         self._state = state
         self._registry = registry
         self._snapshot: Snapshot | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -49,9 +50,16 @@ class Checkpoints:
         file = self.folder / f"{name}.pt"
         data = packed(state)
         digest = hashlib.sha256(data).hexdigest()
-        # The hash first: a checkpoint is only looked at when its name is there.
-        write_atomically(_hash_file(file), f"{digest}  {file.name}\n".encode())
+        # The hash first: a checkpoint is only looked at when its name is there. Where there is one
+        # of that name it stays good until the new one is in its place.
+        hashes, line = _hash_file(file), f"{digest}  {file.name}\n"
+        old_line = ""
+        with contextlib.suppress(OSError, ValueError):
+            old_line = small_text(hashes, self.run).partition("\n")[0] + "\n"
+        write_atomically(hashes, (line + old_line).encode())
         write_atomically(file, data)
+        if old_line:
+            write_atomically(hashes, line.encode())
         try:
             for old in self.files()[:-KEPT]:
                 old.unlink(missing_ok=True)
@@ -149,7 +157,7 @@ class Checkpoints:
                     raise ValueError("it holds less than the file does")
             stream.seek(0)
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            if small_text(_hash_file(file), self.run).split()[:1] != [digest]:
+            if digest not in small_text(_hash_file(file), self.run).split()[::2]:
                 raise ValueError("its SHA-256 differs from the one beside it")
             stream.seek(0)
             # Never unpickles: a checkpoint from a stranger is data.

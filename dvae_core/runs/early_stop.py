@@ -12,8 +12,13 @@ class EarlyStop:
     _info: dict[str, Any]
 
     def stop(self, reason: str, *, restore_best: bool = False) -> None:
+        self.stop_after(None, reason, restore_best=restore_best)
+
+    def stop_after(self, epoch: int | None, reason: str, *, restore_best: bool = False) -> None:
+        """The same; `epoch` is that whose evaluation asks, before its checkpoint is there."""
         if "stopped" not in self._info:
-            self._info["stopped"] = {"reason": str(reason), "restore_best": restore_best}
+            asked = {} if epoch is None else {"asked_in": epoch}
+            self._info["stopped"] = {"reason": str(reason), "restore_best": restore_best, **asked}
             self._write_info()
 
     @property

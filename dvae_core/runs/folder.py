@@ -27,6 +27,7 @@ import tomli_w
 
 from dvae_core.errors import DvaeError, RecipeError, RunFolderError
 from dvae_core.files import (
+    LARGEST,
     is_inside,
     locked,
     make_folder,
@@ -252,7 +253,10 @@ class RunFolder(EarlyStop, Run):
         except (TypeError, ValueError, RecursionError) as error:
             kind = type(value).__name__
             raise TypeError(f'remember("{key}") cannot keep a {kind} as JSON: {error}') from error
-        self._info.setdefault("memory", {})[key] = kept
+        memory = self._info.get("memory", {}) | {key: kept}
+        if len(json.dumps(self._info | {"memory": memory}, indent=2)) >= LARGEST:
+            raise TypeError(f'remember("{key}") is larger than what run.json may hold')
+        self._info["memory"] = memory
         self._write_info()
 
     def recall(self, key: str, default: Any = None) -> Any:

@@ -13,6 +13,8 @@ from dvae_core.files import make_folder, open_inside, write_atomically
 
 READABLE = 10_000
 """Arrays of more numbers than this stand in the npz file alone."""
+RESERVED = ("file", "allow_pickle")
+"""Names that NumPy's files of arrays have no room for."""
 LARGEST = 100_000_000
 """Bytes that the arrays of a file unpack to, at most."""
 
@@ -22,10 +24,13 @@ def check_details(details: Any) -> None:
     if not isinstance(details, dict):
         raise TypeError(f"details gave {type(details).__name__}, not a dict")
     for key, value in details.items():
-        if isinstance(value, np.ndarray) and value.dtype != object:
-            continue
+        if not isinstance(key, str) or key in RESERVED:
+            raise TypeError(f"details: {key!r} cannot be the name of what is kept")
         try:
-            json.dumps(_plain(value))
+            if isinstance(value, np.ndarray) and value.dtype.hasobject:
+                raise TypeError("it holds objects")
+            if _is_readable(value):
+                json.dumps({key: _plain(value)}, ensure_ascii=False).encode()
         except (TypeError, ValueError, RecursionError) as error:
             kind = type(value).__name__
             raise TypeError(f'details: "{key}" is {kind}, which cannot be kept') from error
@@ -49,13 +54,14 @@ def save_details(run: Path, epoch: int, name: str, details: dict[str, Any]) -> N
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
         write_atomically(folder / f"{stem}.npz", buffer.getvalue())
-    readable = {
-        key: _plain(value)
-        for key, value in details.items()
-        if not isinstance(value, np.ndarray) or value.size <= READABLE
-    }
+    readable = {key: _plain(value) for key, value in details.items() if _is_readable(value)}
     text = json.dumps({"epoch": epoch, **readable}, indent=2, ensure_ascii=False)
     write_atomically(folder / f"{stem}.json", text.encode())
+
+
+def _is_readable(value: Any) -> bool:
+    """Whether it stands in the JSON file."""
+    return not isinstance(value, np.ndarray) or value.size <= READABLE
 
 
 def load_arrays(file: Path, run: Path) -> dict[str, np.ndarray]:

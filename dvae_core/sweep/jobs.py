@@ -62,7 +62,8 @@ class Record:
     def read(cls, file: Path) -> Record | None:
         """None where there is no file, or no record in it."""
         try:
-            record = _reader().validate_json(small_text(file))
+            # Python's reader takes what is in file names that are no UTF-8.
+            record = _reader().validate_python(json.loads(small_text(file)))
         except (OSError, ValueError):
             return None
         return record if record.name == file.stem else None

@@ -56,7 +56,9 @@ class Trials:
             ) from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._optuna, self._goal = optuna, goal
-        storage = optuna.storages.JournalStorage(JournalFileBackend(str(tracker.folder / STORAGE)))
+        # Absolute, for the lock beside it is a link to it, which a kill may leave.
+        file = tracker.folder.absolute() / STORAGE
+        storage = optuna.storages.JournalStorage(JournalFileBackend(str(file)))
         self._study = optuna.create_study(
             study_name="sweep",
             storage=storage,

@@ -21,6 +21,11 @@ def states_of(callbacks: Sequence[Callback], warn: Callable[[str], None]) -> lis
     return kept
 
 
+def is_empty(state: Any) -> bool:
+    """Whether a callback has nothing to keep. A state may be anything, such as a tensor."""
+    return isinstance(state, dict) and not state
+
+
 def restore(
     callbacks: Sequence[Callback], kept: Sequence[Any], warn: Callable[[str], None]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from dvae_core.runs.folder import RunFolder
 from dvae_core.runs.rows import measured_key
 from dvae_core.runs.watch import Watch
 from dvae_core.stopping import StopRequest
-from dvae_core.training.callback_states import restore, states_of
+from dvae_core.training.callback_states import is_empty, restore, states_of
 from dvae_core.training.ranks.ranks import ALONE, Ranks
 from dvae_core.training.state import Training
 from dvae_core.training.steps import steps_of
@@ -116,7 +117,7 @@ def _loop(
             run.save_checkpoint(state)
             events.tell("epoch_finished", run=run, metrics=row, figures=figures)
             state = _state(training, watch)
-            if any(kept["state"] for kept in state["callbacks"]):
+            if not all(is_empty(kept["state"]) for kept in state["callbacks"]):
                 run.save_checkpoint(state)
             watch.epoch_finished(row)
         signal = ranks.max(stop.signal or 0)
@@ -145,6 +146,7 @@ def _end_early(training: Training, run: RunFolder, events: Events, watch: Watch)
         run.rows.replace_last(row)
         run.save_checkpoint(_state(training, watch))
         events.tell("epoch_finished", run=run, metrics=row, figures=figures)
+    stopped.pop("asked_in", None)
     run.set_stopped(stopped | {"epoch": epoch, "of": training.recipe.train.epochs})
 
 
@@ -174,7 +176,7 @@ def _restore(
     """Hand the callbacks their states; whether they have been told of all finished epochs."""
     kept = state.get("callbacks", ())
     restore(callbacks, kept, warn)
-    has_states = any(isinstance(one, dict) and one.get("state") for one in kept)
+    has_states = any(isinstance(one, dict) and not is_empty(one.get("state", {})) for one in kept)
     return bool(state.get("told", True)) or not has_states or epoch == 0
 
 
@@ -248,7 +250,8 @@ def _evaluate(
     if splits == ["val"] and (last or (goal is not None and goal.by_test)):
         splits.append("test")
     before = [r for r in run.metrics() if r["epoch"] < epoch]
-    snapshot = training.snapshot(before, watch.stage, run.stop).on(splits[0])
+    stop = partial(run.stop_after, epoch)
+    snapshot = training.snapshot(before, watch.stage, stop).on(splits[0])
     for split in splits:
         measured = measure(snapshot.on(split), recipe.evaluate.metrics if due else (), watch)
         row |= measured.row

@@ -24,7 +24,7 @@ from dvae_core.stopping import stop_request
 from dvae_core.training.loop import train
 from dvae_core.training.ranks.ranks import ALONE, Ranks, join
 from dvae_core.training.state import Training
-from dvae_core.training.tuning import autotune
+from dvae_core.training.tuning import autotune, settled_as
 from dvae_core.training.warm_start import start_from, told
 
 
@@ -135,7 +135,7 @@ def _resume(
 ) -> RunFolder:
     """Go on from the last checkpoint; from the start if there was none yet."""
     before = run.load_recipe(registry)
-    recipe = recipe or before
+    recipe = settled_as(before, recipe or before)
     check_same_experiment(before, recipe)
     with _numerics(recipe):
         return _resume_with(run, recipe, registry, watch, ranks)
@@ -177,7 +177,10 @@ def _resume_with(
             for warning in run.rows.forget_after(training.epoch):
                 watch.warn(warning)
             run.set_recipe(recipe)
-            if "epoch" in (run.stopped or {}):  # it stopped, and now has more to train
+            stopped = run.stopped or {}
+            if "epoch" in stopped or stopped.get("asked_in", 0) > training.epoch:
+                # It stopped, and now has more to train; or a kill came before the checkpoint of the
+                # epoch that asked for it, which is trained again and may ask again.
                 run.set_stopped(None)
             run.note_resume(training.epoch, training.step, recipe, registry)
         return train(training, run, registry, watch, stop, state or {})

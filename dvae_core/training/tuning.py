@@ -76,6 +76,13 @@ def autotune(recipe: Recipe, data: LabelledImages, watch: Watch) -> tuple[Recipe
     return _with(recipe, best), [str(candidate) for candidate in candidates]
 
 
+def settled_as(before: Recipe, recipe: Recipe) -> Recipe:
+    """The recipe of a run that goes on: for "auto" it keeps what the run was settled to."""
+    names = ("precision", "compile")
+    auto = {n: getattr(before.train, n) for n in names if getattr(recipe.train, n) == "auto"}
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update=auto)})
+
+
 def _choices(value: str, known: tuple[str, ...]) -> tuple[str, ...]:
     return known if value == "auto" else (value,)
 

@@ -46,4 +46,8 @@ class Animation(Callback):
                 loop=0,
                 optimize=True,
             )
-            (run.path / "figures" / f"{plot}.gif").write_bytes(image.getvalue())
+            # Whole or not at all, and never through a link.
+            whole, there = (run.path / "figures" / f"{plot}.gif{part}" for part in (".part", ""))
+            whole.unlink(missing_ok=True)
+            whole.write_bytes(image.getvalue())
+            whole.replace(there)
