@@ -13,8 +13,11 @@ import pytest
 import torch
 
 from dvae_core import Callback, load_run
+from dvae_core.errors import Interrupted
+from dvae_core.plugin.events import Events
 from dvae_core.plugin.registry import load_registry
 from dvae_core.recipe.recipe import load_recipe
+from dvae_core.sweep.jobs import is_finished
 from dvae_core.training.callback_states import restore
 from dvae_core.training.run import resume_run, run_recipe
 
@@ -381,6 +384,35 @@ def test_a_docstring_that_is_no_text_is_refused(install, dvae):
 
 
 # --- What is not there to be seen, and keys that are no texts.
+
+
+def test_a_kill_among_callbacks_without_a_state_costs_no_epoch(train, tmp_path, monkeypatch):
+    code = """
+    class Hears(Callback):
+        "Writes down what it hears."
+        name = "hears"
+        def epoch_finished(self, run, metrics, figures):
+            with open(run.path / "heard.txt", "a") as file:
+                print(metrics["epoch"], file=file)
+    @hookimpl
+    def register_callbacks():
+        return [Hears]
+    """
+
+    def killed(self, event, **arguments):
+        if event == "epoch_finished" and arguments["metrics"]["epoch"] == 2:
+            raise Interrupted("killed", 137)
+        return tell(self, event, **arguments)
+
+    tell = Events.tell
+    with monkeypatch.context() as patched:
+        patched.setattr(Events, "tell", killed)
+        with pytest.raises(Interrupted):
+            train(code, 'callbacks=["hears"]', "train.epochs=3", name="cut")
+    cut = tmp_path / "runs" / "cut"
+    assert not is_finished(cut, 2)
+    resume_run(cut)
+    assert (cut / "heard.txt").read_text().split() == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize(

@@ -351,6 +351,23 @@ def test_a_run_can_be_read_at_any_moment_of_its_training(long_recipe, tmp_path, 
         process.join(600)
 
 
+def test_the_best_of_another_goal_is_set_aside(recipe_file, tmp_path):
+    goal = "train.keep_best='{} test/knn_accuracy forced'"
+    lowest, highest = (load_recipe(recipe_file, [goal.format(g)]) for g in ("lowest", "highest"))
+    run = run_recipe(lowest, tmp_path)
+    heard = Heard()
+    more = load_recipe(recipe_file, [goal.format("highest"), "train.epochs=5"])
+    again = resume_run(run.path, more, watch=heard)
+    assert any("best-before.pt" in text for text in heard.warnings)
+    accuracy = [row["test/knn_accuracy"] for row in again.metrics()]
+    assert highest.train.keep_best != lowest.train.keep_best
+    if accuracy[4] > max(accuracy[:4]):
+        assert again.load_checkpoint("best")[0]["epoch"] == 5
+    else:
+        with pytest.raises(RunFolderError, match="the best epoch is not kept"):
+            again.load_checkpoint("best")
+
+
 def test_a_checkpoint_stays_good_where_one_of_its_name_cannot_be_written(
     recipe_file, tmp_path, monkeypatch
 ):

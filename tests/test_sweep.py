@@ -612,6 +612,41 @@ def test_a_trial_with_a_failed_run_has_no_value(inline, write, tmp_path):
     assert trial.state.name == "FAIL"
 
 
+@pytest.mark.slow
+def test_values_that_are_wrong_together_alone_cost_their_trial(inline, write, tmp_path):
+    """Guidance settles at 10 steps, and 3 epochs with batches of 80 have 9."""
+    text = SEARCH.replace('"kl.weight" = { low = 0.01, high = 10.0, log = true }\n', "")
+    text = text.replace('"kl.name" = ["square", "abs"]\n', '"train.epochs" = [4, 3]\n')
+    text = text.replace("latent.dim = { low = 1, high = 4 }", '"train.batch_size" = [40, 80]')
+    text = text.replace("seeds = 2", "seeds = 1").replace("trials = 3", "trials = 8")
+    done = run_sweep(write(text), tmp_path / "sweeps")
+    states = {trial.state.name for trial in studied(done.path)}
+    assert states == {"COMPLETE", "FAIL"}
+    assert all("settles at 10 steps and the run has 9" in text for text in done.failed.values())
+    again = run_sweep(write(text), resume=done.path)
+    assert again.failed == done.failed
+    more = run_sweep(write(text.replace("trials = 8", "trials = 9")), resume=done.path)
+    assert len(studied(more.path)) == 9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("left", [2, 3, 4, 5])
+def test_a_kill_in_optunas_journal_loses_no_search(inline, write, tmp_path, left):
+    text = SEARCH.replace("trials = 3", "trials = 2").replace("seeds = 2", "seeds = 1")
+    done = run_sweep(write(text.replace("trials = 2", "trials = 1")), tmp_path / "sweeps")
+    file = done.path / "optuna.jsonl"
+    lines = file.read_text().splitlines(keepends=True)
+    drawing = next(n for n, line in enumerate(lines) if '"op_code":4' in line)  # a new trial
+    ended = len(lines)
+    # The second trial as the first one was drawn, cut off in the middle of a line.
+    again = lines[drawing : drawing + left]
+    renumbered = [line.replace('"trial_id":0', '"trial_id":1') for line in again]
+    file.write_text("".join(lines[:ended] + renumbered[:-1]) + renumbered[-1][:20])
+    (done.path / "optuna.jsonl.lock").symlink_to("optuna.jsonl")
+    more = run_sweep(write(text), resume=done.path)
+    assert [trial.state.name for trial in studied(more.path)] == ["COMPLETE", "COMPLETE"]
+
+
 def test_the_choices_of_a_search_are_checked_before_the_first_run(inline, write, tmp_path):
     file = write(SEARCH.replace('["square", "abs"]', '["square", "aps"]'))
     with pytest.raises(RecipeError, match=r'sweep.toml:11: \[kl\] unknown kl "aps"'):

@@ -94,6 +94,18 @@ class Checkpoints:
                     warnings.append(f"{file}: damaged checkpoint left out: {_reason(error)}")
         raise NoCheckpoint("\n".join([*warnings, f"{self.run}: there is no good checkpoint"]))
 
+    def set_best_aside(self) -> Path | None:
+        """Where the best checkpoint is now; None where there was none."""
+        best, aside = self.folder / "best.pt", self.folder / "best-before.pt"
+        if not best.exists():
+            return None
+        try:
+            best.replace(aside)
+            _hash_file(best).unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(best, error) from error
+        return aside
+
     @property
     def published(self) -> bool:
         """Whether others were shown this run, so that there are weights to look at it, no more."""

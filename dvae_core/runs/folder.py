@@ -262,6 +262,17 @@ class RunFolder(EarlyStop, Run):
     def recall(self, key: str, default: Any = None) -> Any:
         return self._info.get("memory", {}).get(key, default)
 
+    @property
+    def told(self) -> int | None:
+        """The last epoch that listeners have heard of; None where it was never noted."""
+        told = self._info.get("told")
+        return told if type(told) is int else None
+
+    def note_told(self, epoch: int) -> None:
+        """Listeners have heard of an epoch."""
+        self._info["told"] = epoch
+        self._write_info()
+
     def lock(self) -> contextlib.AbstractContextManager[None]:
         """Keep other processes from training in this folder, as `files.locked`."""
         return locked(self.path, "another process is training in this folder")
@@ -328,6 +339,10 @@ class RunFolder(EarlyStop, Run):
     def load_checkpoint(self, epoch: Epoch | None = None) -> tuple[dict[str, Any], list[str]]:
         """The newest good checkpoint or that of an epoch, as `Checkpoints.load`."""
         return self._checkpoints.load(epoch)
+
+    def set_best_aside(self) -> Path | None:
+        """Where the best checkpoint, of another goal, is now; None where there was none."""
+        return self._checkpoints.set_best_aside()
 
     @property
     def published(self) -> bool:

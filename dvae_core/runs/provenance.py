@@ -124,6 +124,7 @@ def provenance(
         "name": name,
         "title": recipe.title,
         "status": "running",
+        "told": 0,
         "started": time.strftime(TIME),
         "seed": recipe.seed,
         "image_shape": list(data.image_shape),

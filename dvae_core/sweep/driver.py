@@ -155,13 +155,16 @@ def _plan(
     known, trials = dict(zip(names, variants, strict=True)), None
     epochs = [recipe.train.epochs for recipe in recipes]
     device = common_device(recipes)
+    journal = tracker.journal
     if plan.sweep.search is not None:
         trials = Trials(plan, tracker)
-        names, known = trials.names, trials.known()
+        # A trial that the journal does not know has not been begun: it may be one that cannot be.
+        names = trials.names
+        known = {n: v for n, v in trials.known().items() if n in journal.variants}
         recipes = plan.check(list(known.values()))
         # A trial that is not drawn yet is taken to be as long as any.
-        epochs = [*(r.train.epochs for r in recipes), *epochs[:1] * len(names)][: len(names)]
-    journal = tracker.journal
+        lengths = {n: recipe.train.epochs for n, recipe in zip(known, recipes, strict=True)}
+        epochs = [lengths.get(name, epochs[0]) for name in names]
     digests = {name: digest(recipe) for name, recipe in zip(known, recipes, strict=True)}
     changed = [n for n, now in digests.items() if journal.variants.get(n, now) != now]
     if changed:

@@ -218,7 +218,9 @@ def is_finished(folder: Path, epochs: int) -> bool:
         return False
     rows = run.metrics()
     done = bool(rows) and rows[-1]["epoch"] >= epochs
-    return run.status == "finished" and (done or run.ended_early(epochs) is not None)
+    # As run.json has it: after a kill at the very end there are listeners to tell of it.
+    ended = run.info["status"] == "finished"
+    return ended and (done or run.ended_early(epochs) is not None)
 
 
 def _misfit(job: Job) -> str | None:

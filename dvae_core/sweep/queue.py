@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from dvae_core.errors import RecipeError
 from dvae_core.plugin.given import Job
 from dvae_core.sweep.plan import Plan, Variant, digest, run_name
 from dvae_core.sweep.search import Trials
@@ -50,11 +51,19 @@ class Queue:
         return self
 
     def __next__(self) -> Job:
-        if not self._open or not self._waiting:
-            raise StopIteration
-        name = self._waiting.popleft()
-        variant, seed = self._runs[name]
-        recipe = self._plan.recipe(self._made(variant))
+        while True:
+            if not self._open or not self._waiting:
+                raise StopIteration
+            name = self._waiting.popleft()
+            variant, seed = self._runs[name]
+            try:
+                recipe = self._plan.recipe(self._made(variant))
+                break
+            except RecipeError as error:
+                if self._trials is None:
+                    raise
+                # Values that are right one by one, and together are not.
+                self._tracker.refuse(name, str(error))
         self._tracker.plan(name, recipe.train.epochs)
         if variant not in self._tracker.journal.variants:
             self._tracker.journal.add([{"variant": variant, "recipe": digest(recipe)}])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dvae_core.errors import DvaeError, RecipeError
@@ -58,6 +59,7 @@ class Trials:
         self._optuna, self._goal = optuna, goal
         # Absolute, for the lock beside it is a link to it, which a kill may leave.
         file = tracker.folder.absolute() / STORAGE
+        _tidy(file)
         storage = optuna.storages.JournalStorage(JournalFileBackend(str(file)))
         self._study = optuna.create_study(
             study_name="sweep",
@@ -82,7 +84,7 @@ class Trials:
         """The trials that have been drawn, by name."""
         found = {}
         for trial in self._study.get_trials(deepcopy=False):
-            variant = self._plan.trial(trial.number, self._values(trial.params))
+            variant = self._plan.trial(trial.number, self._values(self._params(trial)))
             found[variant.name] = variant
         return found
 
@@ -165,6 +167,15 @@ class Trials:
         # Trials that are under way count as poor ones, so that no two look in the same place.
         return self._optuna.samplers.TPESampler(seed=seed, constant_liar=True)
 
+    def _params(self, trial: FrozenTrial) -> Mapping[str, Any]:
+        """What was drawn for a trial; what a kill left out is drawn now."""
+        missing = {k: d for k, d in self._distributions().items() if k not in trial.params}
+        if not missing:
+            return trial.params
+        self._study.sampler = self._sampler(trial.number)
+        drawn = self._optuna.trial.Trial(self._study, trial._trial_id)
+        return trial.params | {name: drawn._suggest(name, one) for name, one in missing.items()}
+
     def _distributions(self) -> dict[str, BaseDistribution]:
         made = self._optuna.distributions
         found: dict[str, BaseDistribution] = {}
@@ -185,3 +196,15 @@ class Trials:
             drawn = params[".".join(key)]
             values[key] = drawn if isinstance(dimension, Range) else dimension[drawn]
         return values
+
+
+def _tidy(file: Path) -> None:
+    """Drop what a kill has left: a line that it cut off, and Optuna's lock.
+
+    Nobody else is at them, for who drives a sweep has locked its folder.
+    """
+    for lock in file.parent.glob(f"{file.name}.lock*"):
+        lock.unlink(missing_ok=True)
+    if file.exists():
+        with file.open("rb+") as stream:
+            stream.truncate(stream.read().rfind(b"\n") + 1)

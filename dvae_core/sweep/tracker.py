@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import time
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,13 @@ class Tracker:
         if status == "finished":
             return self.journal.epochs[name] >= self._epochs_of[name]
         return status == "failed"
+
+    def refuse(self, name: str, reason: str) -> None:
+        """A run of the plan cannot be begun."""
+        row = {"run": name, "status": "failed", "seconds": 0.0, "host": platform.node()}
+        self.journal.add([row | {"epochs": 0, "error": reason}])
+        self._count(name)
+        self.watch.ended(name, "failed", reason, self.progress)
 
     def look(self, *, now: bool = False) -> None:
         """Read what has changed in the files since the last time."""

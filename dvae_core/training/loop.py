@@ -45,7 +45,7 @@ def train(
     """
     callbacks = training.recipe.callbacks
     events = Events(registry, callbacks, watch.warn, watch.stage, training.recipe.seed)
-    told = _restore(callbacks, state or {}, training.epoch, watch.warn)
+    told = _restore(callbacks, state or {}, training.epoch, run.told, watch.warn)
     if not training.ranks.first:
         with training.ranks.together(run.path):
             _loop(training, run, events, watch, stop)
@@ -57,6 +57,7 @@ def train(
         events.tell("run_started", run=run)
         if not told:
             _tell_again(run, training.epoch, events)
+            run.note_told(training.epoch)
         with training.ranks.together(run.path):
             _loop(training, run, events, watch, stop)
         status = "finished"
@@ -119,6 +120,7 @@ def _loop(
             state = _state(training, watch)
             if not all(is_empty(kept["state"]) for kept in state["callbacks"]):
                 run.save_checkpoint(state)
+            run.note_told(training.epoch)
             watch.epoch_finished(row)
         signal = ranks.max(stop.signal or 0)
         if signal and training.epoch < training.recipe.train.epochs:
@@ -171,13 +173,16 @@ def _restore(
     callbacks: Sequence[Callback],
     state: Mapping[str, Any],
     epoch: int,
+    noted: int | None,
     warn: Callable[[str], None],
 ) -> bool:
     """Hand the callbacks their states; whether they have been told of all finished epochs."""
     kept = state.get("callbacks", ())
     restore(callbacks, kept, warn)
     has_states = any(isinstance(one, dict) and not is_empty(one.get("state", {})) for one in kept)
-    return bool(state.get("told", True)) or not has_states or epoch == 0
+    if has_states:  # of before or of after, and so they go by what the checkpoint says
+        return bool(state.get("told", True)) or epoch == 0
+    return noted is None or noted >= epoch
 
 
 def _tell_again(run: RunFolder, epoch: int, events: Events) -> None:

@@ -138,11 +138,16 @@ def _resume(
     recipe = settled_as(before, recipe or before)
     check_same_experiment(before, recipe)
     with _numerics(recipe):
-        return _resume_with(run, recipe, registry, watch, ranks)
+        return _resume_with(run, recipe, registry, watch, ranks, before)
 
 
 def _resume_with(
-    run: RunFolder, recipe: Recipe, registry: Registry, watch: Watch, ranks: Ranks
+    run: RunFolder,
+    recipe: Recipe,
+    registry: Registry,
+    watch: Watch,
+    ranks: Ranks,
+    before: Recipe,
 ) -> RunFolder:
     state, warnings = ranks.from_first(lambda: _last_state(run))
     changed = [*run.version_warnings(registry), *run.environment_warnings(recipe, registry)]
@@ -176,6 +181,10 @@ def _resume_with(
             run.tidy()
             for warning in run.rows.forget_after(training.epoch):
                 watch.warn(warning)
+            was = before.train.keep_best
+            other_goal = was not in (None, recipe.train.keep_best)
+            if other_goal and (aside := run.set_best_aside()):
+                watch.warn(f"train.keep_best was {was}: what it kept is {aside} now")
             run.set_recipe(recipe)
             stopped = run.stopped or {}
             if "epoch" in stopped or stopped.get("asked_in", 0) > training.epoch:
