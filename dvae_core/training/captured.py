@@ -88,7 +88,7 @@ def put_back(training: Training, written: Sequence[Tensor]) -> Iterator[None]:
         *written,
     ]
     before = [tensor.detach().clone() for tensor in everything]
-    own = [m for m in modules if type(m).get_extra_state is not nn.Module.get_extra_state]
+    own = [module for module in modules if _keeps_more(module)]
     extra = [copy.deepcopy(module.get_extra_state()) for module in own]
     random = global_state(training.device)
     try:
@@ -108,6 +108,11 @@ def _modules(training: Training) -> list[nn.Module]:
     return list(dict.fromkeys([*training.model.modules(), *training.objective.modules()]))
 
 
+def _keeps_more(module: nn.Module) -> bool:
+    """Whether a module has extra state."""
+    return type(module).get_extra_state is not nn.Module.get_extra_state
+
+
 Kept = tuple[nn.Module, dict[str, Tensor | None], list[Any]]
 
 
@@ -116,8 +121,7 @@ def kept_by_modules(training: Training) -> list[Kept]:
     plain = (int, float, str, bytes)
     found = []
     for module in _modules(training):
-        own = type(module).get_extra_state is not nn.Module.get_extra_state
-        leaves = pytree.tree_leaves(module.get_extra_state()) if own else []
+        leaves = pytree.tree_leaves(module.get_extra_state()) if _keeps_more(module) else []
         values = [leaf for leaf in leaves if isinstance(leaf, plain)]
         found.append((module, dict(module._buffers), values))
     return found

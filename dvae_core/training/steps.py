@@ -137,7 +137,7 @@ class PlannedSteps(Steps):
         if not training.captures or training.epoch_step >= self.whole or _hooked(training):
             return None
         buffers = [*training.model.buffers(), *training.objective.buffers()]
-        if self._seen is None or any(a is not b for a, b in zip(self._seen, buffers, strict=True)):
+        if self._seen is None or [*map(id, self._seen)] != [*map(id, buffers)]:
             self._seen, self._replay = buffers, None
             try:
                 self._replay = captured(self.step, training, self.at, (training.ledger.rows,))

@@ -78,9 +78,11 @@ def autotune(recipe: Recipe, data: LabelledImages, watch: Watch) -> tuple[Recipe
 
 def settled_as(before: Recipe, recipe: Recipe) -> Recipe:
     """The recipe of a run that goes on: for "auto" it keeps what the run was settled to."""
-    names = ("precision", "compile")
-    auto = {n: getattr(before.train, n) for n in names if getattr(recipe.train, n) == "auto"}
-    return recipe.model_copy(update={"train": recipe.train.model_copy(update=auto)})
+    was, now = before.train, recipe.train
+    precision = was.precision if now.precision == "auto" else now.precision
+    return _with(
+        recipe, Candidate(precision, was.compile if now.compile == "auto" else now.compile)
+    )
 
 
 def _choices(value: str, known: tuple[str, ...]) -> tuple[str, ...]:
