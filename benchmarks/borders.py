@@ -4,6 +4,9 @@
 
 Takes the finished runs that lie in DIR and trains what is missing there: one to two minutes a run
 on one core, half a minute for digits.
+
+What each case came to is kept in benchmarks/results/borders.json, so that the table can be made
+without the runs; it is replaced once DIR has as many sets of the case as are kept.
 """
 
 from __future__ import annotations
@@ -11,14 +14,21 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import statistics
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from benchmarks.documents import DOCS, ROOT, finished, save_picture, stamp, write_below_mark
+from benchmarks.documents import (
+    DOCS,
+    RESULTS,
+    ROOT,
+    finished,
+    save_picture,
+    stamp_of,
+    write_below_mark,
+)  # fmt: skip
 
 CLASSES = 10
 SETS = 10
@@ -148,29 +158,62 @@ def settings(case: Case, number: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Found:
-    """What the runs of a case came to, from their last rows."""
+    """What the runs of a case came to, from their last rows, on the test images."""
 
-    rows: list[dict[str, Any]]
+    median: float
+    """Of the direct paths of all runs' named pairs."""
+    lowest: list[float]
+    """The named pair of each run that has the fewest."""
+    knn_accuracy: float
+    reconstruction: float
+    kl: float
+    run: str
 
-    @property
-    def shares(self) -> list[list[float]]:
-        """The direct paths of each run's named pairs, lowest first."""
+    @classmethod
+    def of(cls, folders: Sequence[Path]) -> Found:
+        from dvae_core import RunFolder
+
+        rows = [RunFolder.open(folder).metrics()[-1] for folder in folders]
         prefix = "test/direct_path/"
-        return [sorted(v for k, v in row.items() if k.startswith(prefix)) for row in self.rows]
-
-    def mean(self, name: str) -> float:
-        return statistics.fmean(row[f"test/{name}"] for row in self.rows)
+        shares = [[v for k, v in row.items() if k.startswith(prefix)] for row in rows]
+        means = (
+            statistics.fmean(row[f"test/{name}"] for row in rows)
+            for name in ("knn_accuracy", "reconstruction", "kl")
+        )
+        return cls(
+            statistics.median(share for run in shares for share in run),
+            sorted(min(run) for run in shares),
+            *means,
+            run=max(stamp_of(folder) for folder in folders),
+        )
 
     def line(self, case: Case) -> str:
         """The case's row of the table."""
-        every = [share for run in self.shares for share in run]
-        lowest = sorted(run[0] for run in self.shares)
-        told = " ".join(f"{share:.2f}".lstrip("0") for share in lowest)
+        told = " ".join(f"{share:.2f}".lstrip("0") for share in self.lowest)
         return (
-            f"| {case.title} | {case.pairs} | {len(self.rows)} | {statistics.median(every):.2f} "
-            f"| {told} | {self.mean('knn_accuracy'):.3f} | {self.mean('reconstruction'):.2f} "
-            f"| {self.mean('kl'):.2f} |"
+            f"| {case.title} | {case.pairs} | {len(self.lowest)} | {self.median:.2f} "
+            f"| {told} | {self.knn_accuracy:.3f} | {self.reconstruction:.2f} | {self.kl:.2f} |"
         )
+
+
+def results(runs: Path) -> tuple[dict[str, Found], dict[str, list[int]]]:
+    """By case, and the sets that no plan holds by the number of pairs: those that are kept, with
+    those of the finished runs in a folder, which are kept from now on."""
+    file = RESULTS / "borders.json"
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    found = {name: Found(**of) for name, of in kept["cases"].items()}
+    for name in CASES:
+        done = finished_runs(runs, name)
+        if done and len(done) >= len(found[name].lowest if name in found else []):
+            found[name] = Found.of(done)
+    refused = kept["refused"]
+    for marker in runs.glob("*.refused"):
+        pairs, number = re.findall(r"\d+", marker.name)
+        refused[pairs] = sorted({*refused.get(pairs, []), int(number)})
+    cases = {name: asdict(found[name]) for name in CASES if name in found}
+    text = json.dumps({"cases": cases, "refused": refused}, indent=1)
+    file.write_text(text + "\n", encoding="utf-8")
+    return found, refused
 
 
 def document(runs: Path) -> list[str]:
@@ -181,36 +224,36 @@ def document(runs: Path) -> list[str]:
         "| reconstruction | KL, nats |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name, case in CASES.items():
-        there = sorted(runs.glob(f"{name}-[0-9]*/run.json"))
-        folders = [RunFolder.open(file.parent) for file in there]
-        done = [f for f in folders if f.info["status"] == "finished" and of_case(f.path, name)]
-        if done:
-            lines.append(Found([folder.metrics()[-1] for folder in done]).line(case))
+    found, refused = results(runs)
+    lines += [found[name].line(case) for name, case in CASES.items() if name in found]
+    ran = ", ".join(sorted({of.run for of in found.values()}))
     parts = [
-        f"## Figures\n\nMeasured on {stamp()}, by `python -m benchmarks.borders --runs DIR`. Every "
-        "set has random pairs and a seed of its own; MNIST and Fashion-MNIST have 20,000 of their "
-        "training images, of which a tenth is for validation, and digits 150 epochs. k-NN, "
+        f"## Figures\n\nBy `python -m benchmarks.borders --runs DIR`, {ran}, on 2 cores with AVX2. "
+        "Every set has random pairs and a seed of its own; MNIST and Fashion-MNIST have 20,000 of "
+        "their training images, of which a tenth is for validation, and digits 150 epochs. k-NN, "
         "reconstruction and KL are means over the sets, on the test images.",
         "\n".join(lines),
     ]
-    refused = Counter(file.name.partition("-")[0] for file in runs.glob("*.refused"))
     if refused:
-        told = ", ".join(f"{n} of the sets of {pairs} pairs" for pairs, n in refused.items())
-        parts.append(f"Left out, for no plan was found that holds them: {told}.")
+        told = ", ".join(f"{len(sets)} of the sets of {pairs}" for pairs, sets in refused.items())
+        parts.append(f"Left out, for no plan was found that holds them: {told} pairs.")
     for name in SHOWN:
-        for file in sorted(runs.glob(f"{name}-1/run.json")):
-            shown = RunFolder.open(file.parent)
+        for folder in finished_runs(runs, name)[:1]:
+            shown = RunFolder.open(folder)
             picture = shown.figure_path(shown.metrics()[-1]["epoch"], "regions")
             save_picture(picture.read_bytes(), f"borders-{name}")
-            title = f"{CASES[name].title}, {CASES[name].pairs} named pairs, and the plan"
-            parts.append(f"![regions: {title}](images/borders-{name}.png)")
+        title = f"{CASES[name].title}, {CASES[name].pairs} named pairs, and the plan"
+        parts.append(f"![regions: {title}](images/borders-{name}.png)")
     return parts
 
 
-def of_case(folder: Path, name: str) -> bool:
-    """Whether a folder is of this case, and not of one whose name begins alike."""
-    return folder.name.removeprefix(f"{name}-").isdigit()
+def finished_runs(runs: Path, name: str) -> list[Path]:
+    """Of a case, and not of one whose name begins alike; by their numbers."""
+    from dvae_core import RunFolder
+
+    there = [file.parent for file in runs.glob(f"{name}-*/run.json")]
+    numbered = {int(end): f for f in there if (end := f.name.removeprefix(f"{name}-")).isdigit()}
+    return [f for _, f in sorted(numbered.items()) if RunFolder.open(f).status == "finished"]
 
 
 if __name__ == "__main__":

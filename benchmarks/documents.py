@@ -9,6 +9,8 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PICTURES = DOCS / "images"
+RESULTS = Path(__file__).parent / "results"
+"""What runs came to that took too long to be made again for each change of a document."""
 
 
 def write_below_mark(document: Path, writer: str, parts: list[str]) -> None:
@@ -58,3 +60,12 @@ def stamp() -> str:
         f"{here['date']} with dvae-core {version('dvae-core')} and torch {here['torch']}, "
         f"{here['cores']} cores ({here['cpu_capability']})"
     )
+
+
+def stamp_of(run: Path) -> str:
+    """When a run was trained, and with what."""
+    from dvae_core import RunFolder
+
+    info = RunFolder.open(run).info
+    core, torch = (info["versions"][name] for name in ("dvae-core", "torch"))
+    return f"{info['started'][:10]} with dvae-core {core} and torch {torch}"

@@ -5,11 +5,16 @@
 Runs the sweeps of recipes/sweeps that `STUDIES` names in DIR, or goes on with those that lie there:
 508 runs, about a minute and a half each on one core, and some four for a convolutional one. With
 --as-is it trains nothing and takes the runs that have finished.
+
+What each run came to is kept in benchmarks/results, a CSV file a sweep, so that the tables can be
+made without the runs; a run that is measured again replaces its row there.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import re
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.documents import DOCS, ROOT, save_picture, stamp, write_below_mark
+from benchmarks.documents import DOCS, RESULTS, ROOT, save_picture, stamp_of, write_below_mark
 from dvae_core.runs.intervals import mean_margin
 from dvae_core.runs.significance import holm, p_value
 
@@ -159,14 +164,20 @@ class Study:
     """(column, arm, arm): the second is taken from the first, seed by seed."""
     at_rate: tuple[str, tuple[str, str]] | None = None
     """(column, arms' beginnings): compared where their curves have the same rate."""
-    runs: list[Run] = field(default_factory=list)
+    rows: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
+    """What the runs came to, by arm and seed."""
 
-    @cached_property
-    def arms(self) -> dict[str, list[Run]]:
-        found: dict[str, list[Run]] = {}
-        for run in self.runs:
-            found.setdefault(self.called(run.arm), []).append(run)
-        return found
+    @property
+    def arms(self) -> list[str]:
+        return list(dict.fromkeys(arm for arm, _ in self.rows))
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({seed for _, seed in self.rows})
+
+    def add(self, run: Run) -> None:
+        measured = {column: measure(run) for column, measure in self.columns.items()}
+        self.rows[self.called(run.arm), run.seed] = measured | {"run": stamp_of(run.path)}
 
     def called(self, arm: str) -> str:
         for part, name in self.names.items():
@@ -174,8 +185,24 @@ class Study:
         return arm
 
     def of_seeds(self, arm: str, column: str) -> dict[int, float]:
-        measured = {run.seed: self.columns[column](run) for run in self.arms.get(arm, ())}
+        measured = {seed: row[column] for (of, seed), row in self.rows.items() if of == arm}
         return {seed: value for seed, value in measured.items() if value is not None}
+
+    def read(self, file: Path) -> None:
+        """Take the rows of a file that `write` has written."""
+        with file.open(encoding="utf-8", newline="") as lines:
+            for row in csv.DictReader(lines):
+                figures = {c: float(row[c]) if row[c] else None for c in self.columns}
+                self.rows[row["arm"], int(row["seed"])] = figures | {"run": row["run"]}
+
+    def write(self, file: Path) -> None:
+        with file.open("w", encoding="utf-8", newline="") as lines:
+            table = csv.DictWriter(
+                lines, ["arm", "seed", *self.columns, "run"], lineterminator="\n"
+            )
+            table.writeheader()
+            for (arm, seed), row in self.rows.items():
+                table.writerow({"arm": arm, "seed": seed} | row)
 
 
 _ARMS = {
@@ -216,23 +243,39 @@ def main() -> None:
     parser.add_argument("--sweeps", type=Path, required=True, help="where they are or shall be")
     parser.add_argument("--as-is", action="store_true", help="train nothing")
     options = parser.parse_args()
-    parts = [f"## Figures\n\n{introduction()}"]
+    document, parts = DOCS / "findings.md", [f"## Figures\n\n{INTRODUCTION}"]
+    standing = sections(document.read_text(encoding="utf-8"))
     for name, study in STUDIES.items():
+        results = RESULTS / f"{name}.csv"
+        if results.exists():
+            study.read(results)
         folder = swept(options.sweeps, name, options.as_is)
-        if folder is not None:
-            study.runs.extend(finished(folder))
-        if study.runs:
+        for run in finished(folder) if folder is not None else ():
+            study.add(run)
+        if study.rows:
+            study.write(results)
             parts += section(name, study)
-    write_below_mark(DOCS / "findings.md", "benchmarks/findings.py", parts)
+        elif study.title in standing:
+            parts.append(standing[study.title])
+    write_below_mark(document, "benchmarks/findings.py", parts)
 
 
-def introduction() -> str:
-    return (
-        f"Measured on {stamp()}, by `python -m benchmarks.findings --sweeps DIR`. Means over the "
-        "seeds, with 95 % confidence intervals by Student's t; no interval where all seeds agree. "
-        "Runs of one seed start alike, so that differences are taken seed by seed: their p-values "
-        "are those of paired t-tests, corrected after Holm for all that a table compares."
-    )
+INTRODUCTION = (
+    "By `python -m benchmarks.findings --sweeps DIR`, on 2 cores with AVX2. Means over the "
+    "seeds, with 95 % confidence intervals by Student's t; no interval where all seeds agree. "
+    "Runs of one seed start alike, so that differences are taken seed by seed: their p-values "
+    "are those of paired t-tests, corrected after Holm for all that a table compares."
+)
+
+
+def sections(text: str) -> dict[str, str]:
+    """Those of a document, by their titles.
+
+    >>> sections("# All\\n\\n### One\\n\\n1\\n\\n### Two\\n\\n2\\n")
+    {'One': '### One\\n\\n1', 'Two': '### Two\\n\\n2'}
+    """
+    parts = re.split(r"^(?=### )", text, flags=re.MULTILINE)[1:]
+    return {part[4 : part.index("\n")]: part.strip() for part in parts}
 
 
 def swept(out: Path, name: str, as_is: bool) -> Path | None:
@@ -261,11 +304,12 @@ def finished(folder: Path) -> list[Run]:
 
 
 def section(name: str, study: Study) -> list[str]:
-    seeds = sorted({run.seed for run in study.runs})
-    parts = [
-        f"### {study.title}\n\n`recipes/sweeps/{name}.toml`; {len(seeds)} seeds.",
-        table(study),
-    ]
+    ran = ", ".join(sorted({row["run"] for row in study.rows.values()}))
+    source = (
+        f"`recipes/sweeps/{name}.toml`; {len(study.seeds)} seeds, {ran}; "
+        f"every run's figures are in `benchmarks/results/{name}.csv`."
+    )
+    parts = [f"### {study.title}\n\n{source}", table(study)]
     parts += [text for text in (compared(study), at_rate(study)) if text]
     save_picture((curves if study.at_rate else dots)(study), f"findings-{name}")
     told = "a thin line is a seed" if study.at_rate else "a dot is a run, a stroke their mean"
@@ -355,7 +399,7 @@ def dots(study: Study) -> Any:
     """A panel a figure, a row an arm, a dot a run, a line their mean."""
     from matplotlib.figure import Figure
 
-    arms, rows = list(study.arms), -(-len(study.panels) // 3)
+    arms, rows = study.arms, -(-len(study.panels) // 3)
     figure = Figure(figsize=(9, rows * (0.8 + 0.2 * len(arms))), layout="constrained")
     panels: Any = figure.subplots(rows, 3, sharey=True, squeeze=False).ravel()
     for axes, column in zip(panels, study.panels, strict=True):
@@ -383,7 +427,7 @@ def curves(study: Study) -> Any:
         for colour, beginning in zip(("C0", "C1"), study.at_rate[1], strict=True):
             arms = [arm for arm in study.arms if arm.startswith(beginning)]
             points = {arm: (study.of_seeds(arm, RATE), study.of_seeds(arm, column)) for arm in arms}
-            for seed in sorted({run.seed for run in study.runs}):
+            for seed in study.seeds:
                 line = sorted((x[seed], y[seed]) for x, y in points.values() if seed in y)
                 axes.plot(*zip(*line, strict=True), "-", color=colour, alpha=0.25, linewidth=1)
             means = sorted(

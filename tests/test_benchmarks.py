@@ -5,13 +5,12 @@ import json
 import re
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import findings
+from benchmarks import borders, findings
 from benchmarks.contenders import in_turn
 from benchmarks.film import EPOCH_MS, REST_MS, STEPS, film
 from benchmarks.peers.same_model import model_of, usual_model_of
@@ -92,17 +91,16 @@ def test_information_is_that_of_a_linear_gaussian_channel():
 
 
 def test_curves_are_compared_where_their_rates_agree():
-    columns = {findings.RATE: lambda run: run.rate, "y": lambda run: run.y}
-    runs = [
-        SimpleNamespace(arm=f"{name}, {rate}", seed=seed, rate=rate, y=slope * rate + more * seed)
+    rows = {
+        (f"{name}, {rate}", seed): {findings.RATE: rate, "y": slope * rate + more * seed}
         for name, slope, more, rates in (
             ("one", 2.0, 1.1, (1.0, 3.0, 9.0)),
             ("two", 1.0, 1.0, (2.0, 6.0)),
         )
         for rate in rates
         for seed in (0, 1, 2)
-    ]
-    study = findings.Study("", columns, {}, at_rate=("y", ("one", "two")), runs=runs)
+    }
+    study = findings.Study("", {}, {}, at_rate=("y", ("one", "two")), rows=rows)
     # Both reach the rates from 2 to 6. There the mean of 2 r + 1.1 seed is 2 r + 1.1, and of the
     # differences r + 0.1 seed it is r + 0.1.
     told = re.findall(r"y \| (\S+) \| (\S+) ± \S+ \| (\S+) ± \S+ \| (\S+)", findings.at_rate(study))
@@ -111,3 +109,45 @@ def test_curves_are_compared_where_their_rates_agree():
         ("4.0", "9.10", "5.00", "4.10"),
         ("5.0", "11.10", "6.00", "5.10"),
     ]
+
+
+def test_what_runs_came_to_outlives_them(tmp_path):
+    columns = {"y": lambda run: None, "z": lambda run: None}
+    rows = {("a, 1", 3): {"y": 0.1 + 0.2, "z": None, "run": "today, with this"}}
+    study = findings.Study("", columns, {}, rows=rows)
+    study.write(tmp_path / "rows.csv")
+    again = findings.Study("", columns, {}, rows={("b", 3): {"y": 1.0}})
+    again.read(tmp_path / "rows.csv")
+    assert again.rows == {("b", 3): {"y": 1.0}, **study.rows}
+    assert again.arms == ["b", "a, 1"]
+    assert again.seeds == [3]
+    assert again.of_seeds("a, 1", "z") == {}
+
+
+INFO = {
+    "format": 1, "status": "finished", "components": [], "versions": {}, "plugins": {},
+    "image_shape": [1, 2, 2], "classes": ["a", "b"],
+}  # fmt: skip
+
+
+def test_cases_are_kept_until_as_many_sets_are_there(tmp_path, monkeypatch):
+    kept = {"median": 0.9, "lowest": [0.5, 0.8], "knn_accuracy": 0.9, "reconstruction": 30.0,
+            "kl": 5.0, "run": "then"}  # fmt: skip
+    text = {"cases": {"mnist-4": kept}, "refused": {"14": [1]}}
+    (tmp_path / "borders.json").write_text(json.dumps(text))
+    monkeypatch.setattr(borders, "RESULTS", tmp_path)
+    monkeypatch.setattr(borders, "stamp_of", lambda folder: "now")
+    runs = tmp_path / "runs"
+    (runs / "14-pairs-3.refused").mkdir(parents=True)
+    for number, shares in ((1, (0.6, 1.0)), (10, (0.9, 0.7))):
+        folder = runs / f"mnist-4-{number}"
+        folder.mkdir()
+        row = {f"test/direct_path/{pair}": share for pair, share in enumerate(shares)}
+        row |= {"epoch": 1, "test/knn_accuracy": 0.8, "test/reconstruction": 31.0, "test/kl": 6.0}
+        (folder / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+        (folder / "run.json").write_text(json.dumps(INFO))
+        found, refused = borders.results(runs)
+        assert found["mnist-4"].run == ("then" if number == 1 else "now")
+    assert borders.Found(0.8, [0.6, 0.7], 0.8, 31.0, 6.0, "now") == found["mnist-4"]
+    assert refused == {"14": [1, 3]}
+    assert borders.results(tmp_path / "elsewhere") == (found, refused)

@@ -16,7 +16,9 @@ import pytest
 from scipy.interpolate import RegularGridInterpolator
 
 from dvae_core.errors import RecipeError
+from dvae_core.latent import kept_posterior
 from dvae_core.latent.loaded_run import load_run
+from dvae_core.latent.networks import Networks
 from dvae_core.pages.explore import ground, server
 from dvae_core.pages.explore.content import Explored
 from dvae_core.pages.explore.epochs import epoch_maps
@@ -196,6 +198,45 @@ def test_maps_of_epochs_are_the_metrics_own(trained):
     cells = np.cumsum(rows.reshape(200, 200), axis=0, dtype=np.uint8)
     np.testing.assert_array_equal(cells, expected)
     assert found[-1]["box"][0] == pytest.approx(left)
+
+
+def test_a_page_of_a_finished_run_encodes_few_images(trained, monkeypatch):
+    monkeypatch.setattr(kept_posterior, "TRIED", 10)
+    run = trained()
+    looked = load_run(run.folder.path)
+    encoded = []
+    encode = Networks.encode
+    monkeypatch.setattr(
+        Networks, "encode", lambda own, images: encoded.append(len(images)) or encode(own, images)
+    )
+    shown = Explored(looked, (), Watch()).content()
+    assert sum(encoded) == 2 * 10
+    (run.folder.path / "evaluation" / kept_posterior.FILE).unlink()
+    assert Explored(load_run(run.folder.path), (), Watch()).content() == shown
+    assert sum(encoded) > 200
+
+
+@pytest.mark.parametrize("how", ["cut", "of others", "of other code", "too short", "not finite"])
+def test_a_posterior_that_is_not_what_the_networks_say_is_passed_over(trained, how):
+    run = trained()
+    file = run.folder.path / "evaluation" / kept_posterior.FILE
+    with np.load(file) as arrays:
+        kept = dict(arrays)
+    if how == "of others":
+        kept["train_means"] = kept["train_means"][::-1]
+    elif how == "of other code":
+        kept["test_log_vars"] = kept["test_log_vars"] + 0.01 * kept["test_log_vars"].std()
+    elif how == "too short":
+        kept["test_means"] = kept["test_means"][:-1]
+    elif how == "not finite":
+        kept["train_means"][1] = np.nan
+    np.savez(file, **kept)
+    if how == "cut":
+        file.write_bytes(file.read_bytes()[:-100])
+    snapshot = run.snapshot()
+    kept_posterior.take_posterior(snapshot, run.folder.path)
+    assert snapshot.known_train_means is None
+    assert "test_posterior" not in vars(snapshot)
 
 
 def test_a_page_asks_nothing_of_the_network(trained, dvae, tmp_path):

@@ -71,6 +71,7 @@ FILES = [
     "evaluation/epoch-0002-borders.npz",
     "evaluation/epoch-0002-borders.json",
     "evaluation/means-0002.npz",
+    "evaluation/posterior.npz",
 ]
 NO_FILES = {
     "pipe": lambda file, secret: os.mkfifo(file),

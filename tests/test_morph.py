@@ -13,9 +13,10 @@ from dvae_core.errors import DvaeError
 from dvae_core.latent.borders.image_judge import image_judge_of
 from dvae_core.latent.borders.judge import VOID
 from dvae_core.latent.borders.paths import is_direct
+from dvae_core.latent.loaded_run import load_run
 from dvae_core.latent.morph import along, morph
 from dvae_core.latent.morph_picture import describe_morph
-from dvae_core.latent.snapshot import Snapshot
+from dvae_core.latent.strangeness import Strangeness
 from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.training.run import run_recipe
@@ -210,14 +211,20 @@ def test_how_strange_images_are():
     def images(values):
         return np.array(values, dtype=np.uint8).reshape(-1, 1, 1, 1) * np.ones((1, 1, 2, 2), int)
 
-    train, test = images([0, 10]).astype(np.uint8), images([1, 9, 13]).astype(np.uint8)
-    labels = np.arange(2)
-    snapshot = object.__new__(Snapshot)
-    snapshot._data = LabelledImages(train, labels, test, np.zeros(3, dtype=int), ("a", "b"))
-    snapshot.test_labels = snapshot._data.test_labels
     features = lambda images: images[:, 0, 0, :1].astype(float)  # noqa: E731
-    snapshot.__dict__["image_judge"] = SimpleNamespace(features=features)
-    np.testing.assert_allclose(snapshot.strangeness(images([0, 5, 12])), [0, 5, 2])
+    judge = SimpleNamespace(features=features)
+    found = Strangeness(judge, images([0, 10]), np.arange(2), images([1, 9, 13]))
+    np.testing.assert_allclose(found.of(images([0, 5, 12])), [0, 5, 2])
+
+
+def test_what_is_usual_is_that_of_the_split(recipe_file, tmp_path, judged_after):
+    judged_after(10)
+    changes = ["dataset.validation_fraction=0.2", "evaluate.plots=[]"]
+    run = load_run(run_recipe(load_recipe(recipe_file, changes), tmp_path).path)
+    for split in ("test", "val"):
+        snapshot = run.snapshot(split=split)
+        assert len(snapshot.test_images) < 1000  # all of them say what is usual
+        assert np.median(snapshot.strangeness(snapshot.test_images)) == pytest.approx(1)
 
 
 def test_a_cross_fade_of_digits_is_less_real_than_a_walk(tmp_path, judged_after):

@@ -55,6 +55,7 @@ def test_training_learns_and_leaves_a_complete_folder(recipe_file, tmp_path):
         "checkpoints/epoch-0030.pt",
         "checkpoints/epoch-0030.pt.sha256",
         "evaluation/means-0030.npz",
+        "evaluation/posterior.npz",
         "metrics.jsonl",
         "recipe.toml",
         "run.json",

@@ -83,23 +83,16 @@ def morph(
     corners = np.stack([start, end]).astype(np.float64)
     if route == "border":
         corners = _over_the_border(snapshot, a, b, corners)
-    between = snapshot.judge.verdicts(along(corners, STEPS))
-    at = np.linspace(0, 1, steps)
-    if not is_direct(between, a, b):
-        at = _with_all(at, between, snapshot.judge.verdicts(along(corners, at)))
+    judged, at = snapshot.judge.verdicts, np.linspace(0, 1, steps)
     points = along(corners, at)
+    between = judged(along(corners, STEPS))
+    verdicts = between if steps == STEPS else judged(points)
+    if not is_direct(between, a, b) and not set(between) <= set(verdicts):
+        points = along(corners, _with_all(at, between, verdicts))
+        verdicts = judged(points)
     images = snapshot.decode(points)
-    return Morph(
-        a,
-        b,
-        route,
-        corners,
-        points,
-        images,
-        snapshot.judge.verdicts(points),
-        snapshot.image_judge.probabilities(images),
-        between,
-    )
+    sure = snapshot.image_judge.probabilities(images)
+    return Morph(a, b, route, corners, points, images, verdicts, sure, between)
 
 
 def _with_all(at: np.ndarray, between: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -17,15 +17,13 @@ from dvae_core.latent.borders.regions import Regions, border_points, regions
 from dvae_core.latent.colours import class_colours
 from dvae_core.latent.losses import Losses
 from dvae_core.latent.networks import HIDDEN, Networks, as_arrays
+from dvae_core.latent.strangeness import USUAL, Strangeness
 from dvae_core.model.data import first_of_each
 from dvae_core.model.objective import Objective
 from dvae_core.plugin.labelled_images import ImageShape, LabelledImages, Split
 from dvae_core.randomness import derived_seed
 from dvae_core.recipe.recipe import Recipe
 from dvae_core.runs.rows import SPLITS
-
-REAL = 10_000
-"""Training images that others are compared with."""
 
 
 class Snapshot:
@@ -122,8 +120,8 @@ class Snapshot:
             trained=self._trained,
         )
         other.shown_class = self.shown_class
-        if "train_means" in vars(self):
-            other.train_means = self.train_means
+        if (known := self.known_train_means) is not None:
+            other.train_means = known
         return other
 
     def showing(self, label: int | None) -> Snapshot:
@@ -145,21 +143,36 @@ class Snapshot:
         """[N, D]"""
         return _read_only(self.encode(self._data.train_images[self._placed])[0])
 
+    @property
+    def known_train_means(self) -> np.ndarray | None:
+        """`train_means`, if anything has asked for them yet."""
+        return vars(self).get("train_means")
+
+    @cached_property
+    def test_posterior(self) -> tuple[np.ndarray, np.ndarray]:
+        """mean and log_var [M, D]."""
+        return self.encode(self._images)
+
     @cached_property
     def test_means(self) -> np.ndarray:
         """[M, D]"""
-        return _read_only(self._test_posterior[0])
+        return _read_only(self.test_posterior[0])
 
     @cached_property
     def test_log_vars(self) -> np.ndarray:
         """[M, D]"""
-        return _read_only(self._test_posterior[1])
+        return _read_only(self.test_posterior[1])
 
     @cached_property
     def test_images(self) -> np.ndarray:
         """float32 [M, C, H, W] in [0, 1]."""
         images = self._images
         return _read_only(images if images.dtype == np.float32 else images.astype(np.float32) / 255)
+
+    def train_images(self, chosen: np.ndarray) -> np.ndarray:
+        """The training images [P, C, H, W] with P indices, uint8 or float in [0, 1]."""
+        images = self._data.train_images
+        return images[np.arange(len(images))[self._placed][chosen]]
 
     def test_sample(self, most: int) -> np.ndarray:
         """Indices [P] of `most` test images, or of all there are; as many of each class alike."""
@@ -223,8 +236,7 @@ class Snapshot:
         The distance [P] of its `features` to those of the nearest of 10,000 training images, over
         the median of that distance among real test images: 1 is usual.
         """
-        distances: np.ndarray = self._to_real(images) / (self._usual or 1.0)
-        return distances
+        return self._strangeness.of(images)
 
     @cached_property
     def named_pairs(self) -> tuple[tuple[int, int], ...]:
@@ -353,26 +365,11 @@ class Snapshot:
 
     # --- Inside.
 
-    def _to_real(self, images: np.ndarray) -> np.ndarray:
-        from sklearn.metrics import pairwise_distances_argmin_min
-
-        features = self.image_judge.features(images)
-        distances: np.ndarray = pairwise_distances_argmin_min(features, self._real)[1]
-        return distances
-
     @cached_property
-    def _real(self) -> np.ndarray:
-        real = first_of_each(self._data.train_labels, REAL)
-        return self.image_judge.features(self._data.train_images[real])
-
-    @cached_property
-    def _usual(self) -> float:
-        some = self._data.test_images[self.test_sample(REAL // 10)]
-        return float(np.median(self._to_real(some)))
-
-    @cached_property
-    def _test_posterior(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.encode(self._images)
+    def _strangeness(self) -> Strangeness:
+        known, labels = self._data.train_images, self._data.train_labels
+        unseen = self._images[self.test_sample(USUAL)]
+        return Strangeness(self.image_judge, known, labels, unseen)
 
     @cached_property
     def _losses(self) -> Losses:
@@ -382,7 +379,7 @@ class Snapshot:
             self._objective,
             self._images,
             self.test_labels,
-            lambda: self._test_posterior,
+            lambda: self.test_posterior,
         )
 
 

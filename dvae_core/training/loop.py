@@ -13,6 +13,7 @@ from dvae_core.errors import DvaeError, Interrupted, did_you_mean, text_of
 from dvae_core.files import write_atomically
 from dvae_core.latent.evaluation import measure
 from dvae_core.latent.kept_means import keep_means
+from dvae_core.latent.kept_posterior import keep_posterior
 from dvae_core.latent.png import png
 from dvae_core.plugin.events import Events
 from dvae_core.plugin.guard import guarded
@@ -258,13 +259,16 @@ def _evaluate(
     stop = partial(run.stop_after, epoch)
     snapshot = training.snapshot(before, watch.stage, stop).on(splits[0])
     for split in splits:
-        measured = measure(snapshot.on(split), recipe.evaluate.metrics if due else (), watch)
+        seen = snapshot.on(split)
+        measured = measure(seen, recipe.evaluate.metrics if due else (), watch)
         row |= measured.row
         measured.save_details(run.path)
         for failure in measured.failures:
             watch.warn(failure)
     if due:
         keep_means(snapshot, run.path)
+    if last:
+        keep_posterior(seen, run.path)
     if due and goal is not None and goal.key not in row:
         hint = did_you_mean(goal.key, row) or f"; there are {', '.join(row)}"
         watch.warn(f'train.keep_best: there is no metric "{goal.key}"{hint}')

@@ -15,6 +15,10 @@ VOTERS = 20_000
 """Images that have a vote: never more, so that no verdict hangs on how many a judge was given."""
 LONELY = 2.0
 """The local outlier factor from which a point is void."""
+LEAF = 8
+"""Means in a leaf of the search tree, for each dimension: about the quickest up to 8 of them."""
+AT_ONCE = 30_000
+"""Points that are judged at once: what is known of each one's neighbours takes its memory."""
 ONE_THREAD_UP_TO = 2_000
 """Points, for which one thread is quicker than starting others."""
 VOID = -1
@@ -60,7 +64,7 @@ class Judge:
         if len(some) > voters:
             some = np.sort(np.random.default_rng(0).choice(some, voters, replace=False))
         self._means, self._labels = means[some], labels[some]
-        self._tree = KDTree(self._means)
+        self._tree = KDTree(self._means, leafsize=LEAF * self._means.shape[1])
         self._test_means = test_means
         self.classes = classes
         self.k = min(k, len(some))
@@ -99,6 +103,11 @@ class Judge:
 
     def seen(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The class [P] that wins the vote at points [P, D], and whether [P] the point is void."""
+        starts = range(0, max(len(points), 1), AT_ONCE)
+        votes, void = zip(*(self._seen(points[i : i + AT_ONCE]) for i in starts), strict=True)
+        return np.concatenate(votes), np.concatenate(void)
+
+    def _seen(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         distances, indices = self._neighbours(points, self.k)
         # The smallest of numbers keeps the ratio finite where images coincide.
         there = self._reaches[indices].mean(axis=1) + 1e-12

@@ -1,0 +1,79 @@
+"""Where all images lay at the end of a run, kept in its evaluation/ for those who look at it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dvae_core.files import make_folder, write_atomically
+from dvae_core.latent.snapshot import Snapshot
+from dvae_core.runs.kept import LARGEST, load_arrays
+
+FILE = "posterior.npz"
+TRIED = 250
+"""Images of each kind that are encoded again, to see that what was kept is what comes out."""
+CLOSE = 1e-3
+"""How far off these may be, in standard deviations of all: processors round differently."""
+
+
+def keep_posterior(snapshot: Snapshot, run: Path) -> None:
+    """Write `posterior.npz`: `test_means`, `test_log_vars` [M, D], `train_means` [N, D], float32.
+
+    Nothing is written where no metric has asked for the training means, or where it would be more
+    than 100 MB.
+
+    Args:
+        snapshot: one that looks at the test images.
+        run: the run folder.
+
+    Raises:
+        RunFolderError: the folder cannot be written.
+    """
+    known, (means, log_vars) = snapshot.known_train_means, snapshot.test_posterior
+    if known is None or known.nbytes + means.nbytes + log_vars.nbytes > LARGEST:
+        return
+    buffer = io.BytesIO()
+    np.savez(
+        buffer, allow_pickle=False, train_means=known, test_means=means, test_log_vars=log_vars
+    )
+    make_folder(run / "evaluation", inside=run)
+    write_atomically(run / "evaluation" / FILE, buffer.getvalue())
+
+
+def take_posterior(snapshot: Snapshot, run: Path) -> None:
+    """Have a snapshot take what was kept, if that is what its networks say.
+
+    Some images are encoded again to see: a file that is damaged, or of other weights, images or
+    code, is passed over.
+    """
+    try:
+        kept = load_arrays(run / "evaluation" / FILE, run)
+        train, test = kept["train_means"], (kept["test_means"], kept["test_log_vars"])
+        fits = _fits((train,), len(snapshot.train_labels), snapshot.train_images, snapshot)
+        fits &= _fits(test, len(snapshot.test_labels), snapshot.test_images.__getitem__, snapshot)
+    except (MemoryError, Exception):  # what is in a stranger's file may raise anything
+        return
+    if fits:
+        train.flags.writeable = False
+        snapshot.train_means, snapshot.test_posterior = train, test
+
+
+def _fits(
+    kept: Sequence[np.ndarray],
+    count: int,
+    images: Callable[[np.ndarray], np.ndarray],
+    snapshot: Snapshot,
+) -> bool:
+    """Whether means, and log_vars if kept [count, D], are those of images by their indices."""
+    some = np.unique(np.linspace(0, count - 1, TRIED).astype(int))
+    found = snapshot.encode(images(some))[: len(kept)]
+    return all(
+        one.shape == (count, snapshot.latent_dim)
+        and one.dtype == np.float32
+        and bool(np.isfinite(one).all())
+        and np.allclose(one[some], again, rtol=0, atol=CLOSE * float(one.std()))
+        for one, again in zip(kept, found, strict=True)
+    )
