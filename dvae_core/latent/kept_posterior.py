@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -52,8 +53,8 @@ def take_posterior(snapshot: Snapshot, run: Path) -> None:
     try:
         kept = load_arrays(run / "evaluation" / FILE, run)
         train, test = kept["train_means"], (kept["test_means"], kept["test_log_vars"])
-        fits = _fits((train,), len(snapshot.train_labels), snapshot.train_images, snapshot)
-        fits &= _fits(test, len(snapshot.test_labels), snapshot.test_images.__getitem__, snapshot)
+        fits = _fits((train,), snapshot, "train", len(snapshot.train_labels))
+        fits &= _fits(test, snapshot, "test", len(snapshot.test_labels))
     except (MemoryError, Exception):  # what is in a stranger's file may raise anything
         return
     if fits:
@@ -62,14 +63,11 @@ def take_posterior(snapshot: Snapshot, run: Path) -> None:
 
 
 def _fits(
-    kept: Sequence[np.ndarray],
-    count: int,
-    images: Callable[[np.ndarray], np.ndarray],
-    snapshot: Snapshot,
+    kept: Sequence[np.ndarray], snapshot: Snapshot, part: Literal["train", "test"], count: int
 ) -> bool:
-    """Whether means, and log_vars if kept [count, D], are those of images by their indices."""
+    """Whether means, and log_vars if kept, [count, D] are those of a part's images."""
     some = np.unique(np.linspace(0, count - 1, TRIED).astype(int))
-    found = snapshot.encode(images(some))[: len(kept)]
+    found = snapshot.encode(snapshot.images(part, some))[: len(kept)]
     return all(
         one.shape == (count, snapshot.latent_dim)
         and one.dtype == np.float32

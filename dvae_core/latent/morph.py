@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -149,20 +150,24 @@ def _over_the_border(snapshot: Snapshot, a: int, b: int, ends: np.ndarray) -> np
     start, end = ends
     detour = np.linalg.norm(places - start, axis=1) + np.linalg.norm(places - end, axis=1)
     found = [np.stack([start, place, end]) for place in places[np.argsort(detour)]]
-    steps = np.stack([along(path, STEPS) for path in found])
-    return found[_first_direct(snapshot.judge, steps, a, b)]
+    return found[_first_direct(snapshot.judge, found, a, b)]
 
 
-def _first_direct(judge: Judge, paths: np.ndarray, a: int, b: int) -> int:
-    """The index of the first of the paths [P, 64, D] that is direct, or 0 if none is."""
+def _first_direct(judge: Judge, ways: Sequence[np.ndarray], a: int, b: int) -> int:
+    """The index of the first way, given by its corners [3, D], that is direct; 0 if none is.
 
-    def judged(some: np.ndarray) -> np.ndarray:
-        return judge.verdicts(some.reshape(-1, some.shape[-1])).reshape(some.shape[:-1])
+    All begin and end at images of a and b that the judge gets right.
+    """
+    fine = np.linspace(0, 1, STEPS)
 
-    for start in range(0, len(paths), AT_ONCE):
-        some = paths[start : start + AT_ONCE]
-        left = np.flatnonzero(amiss(judged(some[:, ::SIEVE]), a, b) <= 1)
-        found = left[is_direct(judged(some[left]), a, b)] if len(left) else left
-        if len(found):
-            return start + int(found[0])
+    def judged(some: Sequence[np.ndarray], at: np.ndarray) -> np.ndarray:
+        points = np.concatenate([along(way, at[1:-1]) for way in some])
+        inside = judge.verdicts(points).reshape(len(some), -1)
+        return np.pad(inside, ((0, 0), (1, 1)), constant_values=((0, 0), (a, b)))
+
+    for start in range(0, len(ways), AT_ONCE):
+        some = ways[start : start + AT_ONCE]
+        left = np.flatnonzero(amiss(judged(some, fine[::SIEVE]), a, b) <= 1).tolist()
+        if left and (direct := is_direct(judged([some[i] for i in left], fine), a, b)).any():
+            return start + int(left[direct.argmax()])
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -169,8 +169,10 @@ class Snapshot:
         images = self._images
         return _read_only(images if images.dtype == np.float32 else images.astype(np.float32) / 255)
 
-    def train_images(self, chosen: np.ndarray) -> np.ndarray:
-        """The training images [P, C, H, W] with P indices, uint8 or float in [0, 1]."""
+    def images(self, part: Literal["train", "test"], chosen: np.ndarray) -> np.ndarray:
+        """Those [P, C, H, W] of the N or the M images with P indices, uint8 or float in [0, 1]."""
+        if part == "test":
+            return self._images[chosen]
         images = self._data.train_images
         return images[np.arange(len(images))[self._placed][chosen]]
 

@@ -19,8 +19,9 @@ LEAF = 8
 """Means in a leaf of the search tree, for each dimension: about the quickest up to 8 of them."""
 AT_ONCE = 30_000
 """Points that are judged at once: what is known of each one's neighbours takes its memory."""
-ONE_THREAD_UP_TO = 2_000
-"""Points, for which one thread is quicker than starting others."""
+ONE_THREAD_UP_TO = 8_000
+"""Points times squared dimensions, by which judging takes longer: other threads take as long to
+start."""
 VOID = -1
 """The verdict where no class counts."""
 
@@ -125,7 +126,7 @@ class Judge:
 
     def _neighbours(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         ranks = np.arange(1, min(k, len(self._labels)) + 1)
-        workers = -1 if len(points) > ONE_THREAD_UP_TO else 1
+        workers = -1 if len(points) * self._means.shape[1] ** 2 > ONE_THREAD_UP_TO else 1
         distances, indices = self._tree.query(points, k=ranks, workers=workers)
         return distances, indices
 

@@ -83,7 +83,7 @@ class Explored:
             "pairs": [list(pair) for pair in snapshot.named_pairs],
             "sample": {
                 "index": pack(chosen.astype(np.int32)),
-                "real": pack(as_bytes(snapshot.test_images[chosen])),
+                "real": pack(as_bytes(snapshot.images("test", chosen))),
                 "back": pack(as_bytes(snapshot.decode(snapshot.test_means[chosen], own))),
             },
             "planes": [self._plane(plane) for plane in self.planes],

@@ -29,7 +29,9 @@ def pack(array: np.ndarray, *, differences: bool = False) -> dict[str, Any]:
 
 
 def as_bytes(values: np.ndarray) -> np.ndarray:
-    """Values in [0, 1] as uint8, rounded."""
+    """Values in [0, 1] as uint8, rounded; uint8 as it is."""
+    if values.dtype == np.uint8:
+        return values
     rounded: np.ndarray = np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
     return rounded
 
