@@ -134,6 +134,11 @@ def pixels(page, selector):
     return np.array(values).reshape(-1, width, 4)[:, :, 0]
 
 
+def alike(one, other):
+    """Whether canvases show the same; browsers smooth what they draw first in another way."""
+    return one.shape == other.shape and np.mean(np.abs(one.astype(int) - other) > 40) < 0.001
+
+
 def picture(page, selector):
     return page.locator(selector).evaluate("canvas => canvas.toDataURL()")
 
@@ -283,18 +288,18 @@ def test_keys_move_pin_and_draw(visit, file):
 
 def test_the_slider_goes_back_to_earlier_regions(visit, file, run):
     page = visit(file)
-    now = picture(page, ".ground")
+    now = pixels(page, ".ground")
     page.locator(".epoch").focus()
     page.keyboard.press("Home")
     page.wait_for_selector(".is-past")
     weight = run.metrics()[0]["train/guidance_weight"]
     assert page.locator(".epoch-name").text_content() == (f"epoch 1, guidance weight {weight:.3g}")
     expect(page.locator(".this-epoch")).to_have_text("epoch 1")  # once it has glided there
-    assert picture(page, ".ground") != now
+    assert not alike(pixels(page, ".ground"), now)
     page.keyboard.press("End")
     page.wait_for_selector(".run:not(.is-past)")
     page.get_by_role("button", name="Common axes").click()
-    assert picture(page, ".ground") == now
+    assert alike(pixels(page, ".ground"), now)
 
 
 def where(page):
@@ -814,7 +819,7 @@ def test_the_sections_of_a_report_are_reached_in_a_notebook(visit, run, tmp_path
 
 def test_density_lines_hold_what_they_say(visit, file, explored, tmp_path):
     page = visit(file, reduced_motion="reduce")
-    before = picture(page, ".ground")
+    before = pixels(page, ".ground")
     page.get_by_role("button", name="Density").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Save as SVG").click()
@@ -837,7 +842,7 @@ def test_density_lines_hold_what_they_say(visit, file, explored, tmp_path):
         held.append(np.mean(crossed % 2))
     np.testing.assert_allclose(held, [0.95, 0.8, 0.5], atol=0.02)
     page.get_by_role("button", name="Density").click()
-    assert picture(page, ".ground") == before
+    assert alike(pixels(page, ".ground"), before)
 
 
 def test_sureness_pales_where_the_image_judge_doubts(visit, file):

@@ -29,6 +29,8 @@ COARSE = 60
 """The same on a plane that is moved beforehand, or that is being moved."""
 OFFSETS = (-2, -1, 1, 2)
 """Where a page without a server can move its plane to, in standard deviations of the test means."""
+MOVED_VALUES = LATTICE_VALUES // 2
+"""Values that all lattices of moved planes hold together, about."""
 FEW = 100
 """Probes of its images there."""
 MOST_AXES = 6
@@ -65,9 +67,9 @@ def moved_grounds(snapshot: Snapshot, plane: Plane) -> list[dict[str, Any]]:
     Large images leave room for few axes, or for none.
     """
     least = SIDES[0] ** 2 * math.prod(snapshot.image_shape) * len(OFFSETS)
-    most = min(MOST_AXES, LATTICE_VALUES // least)
+    most = min(MOST_AXES, MOVED_VALUES // least)
     axes = sorted(np.argsort(-plane.spread, kind="stable")[:most].tolist())
-    values = LATTICE_VALUES // max(len(axes) * len(OFFSETS), 1)
+    values = MOVED_VALUES // max(len(axes) * len(OFFSETS), 1)
     found = []
     for axis in axes:
         for times in OFFSETS:

@@ -5,7 +5,6 @@ function tellAbout(run) {
   const [left, right, low, high] = facts.planes[0].box;
   const inView = ([x, y]) => x >= left && x <= right && y >= low && y <= high;
   const outside = [...run.labels.keys()].filter((index) => !inView(run.placeOf(index))).length;
-  const thousands = (n) => n.toLocaleString("en");
   const worst = Math.max(...facts.planes.map(({ lattice }) => lattice.worst));
   const mean = Math.max(...facts.planes.map(({ lattice }) => lattice.error));
   const { columns, rows } = facts.planes[0].lattice;

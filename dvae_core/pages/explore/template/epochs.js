@@ -197,6 +197,9 @@ class Epochs {
 
 const short = (value) => String(+value.toPrecision(3));
 
+// 10000 as 10,000; the browser's own way takes 20 ms the first time.
+const thousands = (whole) => String(whole).replace(/\B(?=(\d{3})+$)/g, ",");
+
 // Shares of a box as latent places; half of their range is room around it, as epochs.py packs them.
 function placed(shares, [left, right, low, high]) {
   const at = (share, from, to) => from + ((share / 65535) * 2 - 0.5) * (to - from);

@@ -34,5 +34,5 @@ function tellFilter(run) {
   const filtered = chosen.size > 0 || misjudged;
   run.find(".all-points").disabled = !filtered;
   const kept = run.labels.reduce((sum, _, i) => sum + run.keeps(i), 0);
-  run.find(".kept").textContent = `${kept.toLocaleString("en")} of ${run.labels.length.toLocaleString("en")} points`;
+  run.find(".kept").textContent = `${thousands(kept)} of ${thousands(run.labels.length)} points`;
 }

@@ -11,6 +11,7 @@ class PlaneView {
     this.showsPoints = true;
     this.showsDensity = false;
     this.lattice = null; // set where images are the ground
+    this.waits = true; // until all of the run is there, to draw once
     this.marks = { pointer: null, pins: [], line: null, loop: null, found: null };
     this.theme = readTheme(element, hexes);
     this.camera = new Camera(() => this.moved());
@@ -86,7 +87,7 @@ class PlaneView {
 
   // Onto the screen, or with a pen of one's own.
   draw(pen = null) {
-    if (!this.width) return; // nobody sees it yet
+    if (!this.width || this.waits) return; // nobody sees it yet
     const context = pen ?? this.clear(this.ground);
     const { theme, scene } = this;
     context.fillStyle = theme.beyond;

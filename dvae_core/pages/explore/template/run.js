@@ -64,6 +64,8 @@ class Run {
     tellAbout(this);
     const first = facts.typical.find((index) => index >= 0);
     await this.epochs.start();
+    this.view.waits = false;
+    this.view.resize();
     this.pointAt(...(first === undefined ? this.middle : this.placeOf(first)));
   }
 

@@ -51,7 +51,7 @@ class Selection {
     const labelled = found.filter((i) => run.labels[i] >= 0);
     const right = labelled.filter((i) => run.verdicts[i] === run.labels[i]).length;
     this.card.querySelector(".how-many").textContent =
-      `${found.length.toLocaleString("en")} test ${found.length === 1 ? "image" : "images"}` +
+      `${thousands(found.length)} test ${found.length === 1 ? "image" : "images"}` +
       (labelled.length ? `; the latent judge is right on ${percent(right / labelled.length)}` : "");
   }
 
@@ -66,7 +66,7 @@ class Selection {
       return pictureButton(picture, run.facts.shape, `Test image ${index}, ${run.labelOf(index)}`, () => run.goTo(index));
     }));
     this.card.querySelector(".left-out").textContent = !shown ? "None of them has its picture in this page." :
-      `${shown} of ${pictured.length.toLocaleString("en")} that have their picture in this page; press one to go there.`;
+      `${shown} of ${thousands(pictured.length)} that have their picture in this page; press one to go there.`;
   }
 
   // A test image by its number: where it lies, and what is known of it.
