@@ -151,3 +151,13 @@ def test_cases_are_kept_until_as_many_sets_are_there(tmp_path, monkeypatch):
     assert borders.Found(0.8, [0.6, 0.7], 0.8, 31.0, 6.0, "now") == found["mnist-4"]
     assert refused == {"14": [1, 3]}
     assert borders.results(tmp_path / "elsewhere") == (found, refused)
+
+
+def test_a_triangular_lattice_of_ten_has_nineteen_neighbours():
+    # Harborth: 3 n - sqrt(12 n - 3), rounded down, is 19 for n = 10.
+    for number in range(5):
+        pairs = borders.lattice_pairs(number)
+        assert len(set(pairs)) == int(30 - 117**0.5) == 19
+        met = np.bincount(np.ravel(pairs), minlength=10)
+        assert sorted(met) == [3, 3, 3, 3, 3, 3, 4, 4, 6, 6]
+    assert borders.lattice_pairs(1) != borders.lattice_pairs(2)
