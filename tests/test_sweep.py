@@ -21,6 +21,7 @@ from dvae_core.sweep import jobs as jobs_module
 from dvae_core.sweep.driver import run_sweep
 from dvae_core.sweep.jobs import Job, Record, record_file, run_job, session_file
 from dvae_core.sweep.sweep_file import load_sweep
+from dvae_core.sweep.tracker import epochs_in
 from dvae_core.training.run import run_recipe
 
 from .helpers import GRID, INLINE, RECIPES, SweepHeard, plan_of, rows, runs_in
@@ -861,3 +862,18 @@ def test_the_region_maps_are_those_that_the_runs_kept(inline, write, tmp_path):
 def test_the_sweeps_that_ship_are_right(file):
     plan = plan_of(file)
     assert plan.check(list(plan.variants()))
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs"),
+    [
+        (b"", 0),
+        (b'{"epoch": 1}\n{"epoch": 3}\n', 3),  # the second was damaged, and dropped
+        (b'{"epoch": 1}\n{"epoch": 2}\n{"epo', 2),
+        (b'{"epo', 0),
+        (b'{"epoch": 1}\n\xff{"epoch"}\n', 2),
+    ],
+)
+def test_a_run_has_come_to_its_last_epoch_whatever_rows_are_lost(tmp_path, rows, epochs):
+    (tmp_path / "metrics.jsonl").write_bytes(rows)
+    assert epochs_in(tmp_path) == epochs

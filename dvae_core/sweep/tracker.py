@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import time
@@ -65,7 +66,7 @@ class Tracker:
         if self.done(name):
             self._count(name)
         else:
-            self._set_epochs(name, _rows_in(self.folder / name))
+            self._set_epochs(name, epochs_in(self.folder / name))
 
     def done(self, name: str) -> bool:
         """Whether a run of the plan needs no more work."""
@@ -115,11 +116,11 @@ class Tracker:
             size = file.stat().st_size if file.exists() else 0
             if self._seen.get(record.name) != size:
                 self._seen[record.name] = size
-                self._set_epochs(record.name, _rows_in(self.folder / record.name))
+                self._set_epochs(record.name, epochs_in(self.folder / record.name))
 
     def _row(self, record: Record) -> dict[str, Any]:
         """What the journal says of a run that has ended."""
-        epochs = _rows_in(self.folder / record.name)
+        epochs = epochs_in(self.folder / record.name)
         if record.status == "finished" and epochs < self._epochs_of.get(record.name, 0):
             # A run that was stopped early is as long as it was to be.
             epochs = _length(self.folder / record.name, epochs)
@@ -181,12 +182,18 @@ class Tracker:
             progress.seconds_left = pace * (progress.epochs - progress.epochs_done)
 
 
-def _rows_in(run: Path) -> int:
-    """Epochs in metrics.jsonl; counted, not parsed, for this is done often."""
+def epochs_in(run: Path) -> int:
+    """The last epoch in metrics.jsonl: rows before it may be lost. Its line alone is parsed, for
+    this is done often."""
     try:
-        return read_inside(run / "metrics.jsonl", run, LARGEST_ROWS).count(b"\n")
+        lines = read_inside(run / "metrics.jsonl", run, LARGEST_ROWS)
     except OSError:
         return 0
+    *_, last = [b"", *lines[: lines.rfind(b"\n") + 1].splitlines()]
+    try:
+        return int(json.loads(last)["epoch"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return lines.count(b"\n")
 
 
 def is_stopped(run: Path) -> bool:
