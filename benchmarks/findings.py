@@ -3,7 +3,7 @@
     python -m benchmarks.findings --sweeps DIR [--as-is]
 
 Runs the sweeps of recipes/sweeps that `STUDIES` names in DIR, or goes on with those that lie there:
-508 runs, about a minute and a half each on one core, and some four for a convolutional one. With
+478 runs, about a minute and a half each on one core, and some four for a convolutional one. With
 --as-is it trains nothing and takes the runs that have finished.
 
 What each run came to is kept in benchmarks/results, a CSV file a sweep, so that the tables can be
