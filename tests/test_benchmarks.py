@@ -113,7 +113,7 @@ def test_curves_are_compared_where_their_rates_agree():
 
 def test_what_runs_came_to_outlives_them(tmp_path):
     columns = {"y": lambda run: None, "z": lambda run: None}
-    rows = {("a, 1", 3): {"y": 0.1 + 0.2, "z": None, "run": "today, with this"}}
+    rows = {("a, 1", 3): {"y": 0.123456, "z": None, "run": "today, with this"}}
     study = findings.Study("", columns, {}, rows=rows)
     study.write(tmp_path / "rows.csv")
     again = findings.Study("", columns, {}, rows={("b", 3): {"y": 1.0}})

@@ -23,7 +23,7 @@ def schema(
     verb: Annotated[
         str | None,
         typer.Argument(
-            autocompletion=_verbs, help="That of what this verb prints with --json, instead."
+            autocompletion=_verbs, help="A verb with --json: the schema of what it prints, instead."
         ),
     ] = None,
 ) -> None:
