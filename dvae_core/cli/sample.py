@@ -28,9 +28,7 @@ def sample(
         typer.Option("--class", metavar="CLASS", help="Of this class, by name or number, alone."),
     ] = None,
     count: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 64,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Seeds the draw: the same seed, the same points.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the draw.")] = 0,
     out: ImagesOption = None,
     epoch: EpochOption = None,
 ) -> None:
