@@ -250,9 +250,10 @@ def document(runs: Path) -> list[str]:
     ran = ", ".join(sorted({of.run for of in found.values()}))
     parts = [
         f"## Figures\n\nBy `python -m benchmarks.borders --runs DIR`, {ran}, on 2 cores with AVX2. "
-        "Every set has random pairs and a seed of its own; MNIST and Fashion-MNIST have 20,000 of "
-        "their training images, of which a tenth is for validation, and digits 150 epochs. k-NN, "
-        "reconstruction and KL are means over the sets, on the test images.",
+        "Every set has random pairs, but for the lattice's, and a seed of its own; MNIST and "
+        "Fashion-MNIST have 20,000 of their training images, of which a tenth is for validation, "
+        "and digits 150 epochs. k-NN, reconstruction and KL are means over the sets, on the test "
+        "images.",
         "\n".join(lines),
     ]
     if refused:

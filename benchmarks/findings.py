@@ -258,11 +258,12 @@ def main() -> None:
         folder = swept(options.sweeps, name, options.as_is)
         for run in finished(folder) if folder is not None else ():
             study.add(run)
-        if study.rows:
+        stands = standing.get(study.title, "0 seeds")
+        if study.rows and len(study.seeds) >= int(re.findall(r"(\d+) seeds", stands)[0]):
             study.write(results)
             parts += section(name, study)
-        elif study.title in standing:
-            parts.append(standing[study.title])
+        elif study.title in standing:  # of more runs, which are no longer there
+            parts.append(stands)
     write_below_mark(document, "benchmarks/findings.py", parts)
 
 

@@ -225,7 +225,7 @@ def test_a_posterior_that_is_not_what_the_networks_say_is_passed_over(trained, h
     if how == "of others":
         kept["train_means"] = kept["train_means"][::-1]
     elif how == "of other code":
-        kept["test_log_vars"] = kept["test_log_vars"] + 0.01 * kept["test_log_vars"].std()
+        kept["test_log_vars"] = kept["test_log_vars"] + 0.02 * kept["test_log_vars"].std()
     elif how == "too short":
         kept["test_means"] = kept["test_means"][:-1]
     elif how == "not finite":
@@ -234,9 +234,35 @@ def test_a_posterior_that_is_not_what_the_networks_say_is_passed_over(trained, h
     if how == "cut":
         file.write_bytes(file.read_bytes()[:-100])
     snapshot = run.snapshot()
-    kept_posterior.take_posterior(snapshot, run.folder.path)
+    assert run.look() is snapshot
     assert snapshot.known_train_means is None
     assert "test_posterior" not in vars(snapshot)
+
+
+def test_of_other_data_all_images_are_encoded(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(kept_posterior, "TRIED", 10)
+    run = trained()
+    with np.load(tmp_path / "blobs.npz") as arrays:
+        blobs = dict(arrays)
+    blobs["images"][7] = 255 - blobs["images"][7]  # one that is not tried
+    np.savez(tmp_path / "blobs.npz", **blobs)
+    with pytest.warns(UserWarning, match="looked at with other data"):
+        assert load_run(run.folder.path).look().known_train_means is None
+
+
+def test_a_run_that_stopped_early_keeps_where_its_images_lay(trained):
+    stopping = '{name="early_stopping", goal="lowest train/loss", patience=1, min_delta=1e9}'
+    run = trained(f"callbacks=[{stopping}]", "evaluate.every=1")
+    assert run.epoch < 4
+    assert run.look().known_train_means is not None
+
+
+def test_what_a_posterior_holds_is_read_only(trained):
+    run = trained()
+    for snapshot in (run.snapshot(), load_run(run.folder.path).look()):
+        for array in (*snapshot.test_posterior, snapshot.train_means):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 0
 
 
 def test_a_page_asks_nothing_of_the_network(trained, dvae, tmp_path):

@@ -872,6 +872,7 @@ def test_the_sweeps_that_ship_are_right(file):
         (b'{"epoch": 1}\n{"epoch": 2}\n{"epo', 2),
         (b'{"epo', 0),
         (b'{"epoch": 1}\n\xff{"epoch"}\n', 2),
+        (b'{"epoch": 1}\n{"epoch": 1e999}\n', 2),
     ],
 )
 def test_a_run_has_come_to_its_last_epoch_whatever_rows_are_lost(tmp_path, rows, epochs):

@@ -56,7 +56,6 @@ def morph(
         watcher.stage("loading the run")
         from dvae_core.errors import printable
         from dvae_core.files import make_folder, write_atomically, write_out
-        from dvae_core.latent.kept_posterior import take_posterior
         from dvae_core.latent.loaded_run import load_run
         from dvae_core.latent.morph import morph as find
         from dvae_core.latent.morph_picture import animate_morph, describe_morph, draw_morph
@@ -72,9 +71,7 @@ def morph(
         if start == end:
             raise typer.BadParameter("a morph needs two classes")
         watcher.stage("finding the path")
-        snapshot = loaded.snapshot(watcher)
-        take_posterior(snapshot, loaded.folder.path)
-        snapshot = snapshot.showing(label)
+        snapshot = loaded.look(watcher).showing(label)
         found = find(snapshot, start, end, steps=steps, seed=seed, route=route.value)
         if not found.direct:
             hint = "; --route border looks for one" if route is Route.straight else ""

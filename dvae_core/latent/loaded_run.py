@@ -13,6 +13,7 @@ import numpy as np
 from dvae_core.errors import DataError, RunFolderError
 from dvae_core.latent.encodings import Encodings
 from dvae_core.latent.evaluation import Evaluation, choose_metrics, measure
+from dvae_core.latent.kept_posterior import take_posterior
 from dvae_core.latent.networks import HIDDEN, Networks, as_arrays
 from dvae_core.latent.new_images import check_images
 from dvae_core.latent.snapshot import Snapshot
@@ -49,6 +50,7 @@ class LoadedRun:
         self._state = state
         self._registry = registry
         self._snapshot: Snapshot | None = None
+        self._own_data = True
         device = recipe.train.device
         self.device = device_of(device if is_available(device) else "auto")
         """The run's, where this machine has it."""
@@ -158,6 +160,7 @@ class LoadedRun:
             watch = watch or Watch()
             data = load_data(self.recipe.dataset)
             other = difference(self.folder.info, data)
+            self._own_data = other is None
             if other is not None:
                 watch.warn(f"{self.folder.path}: looked at with other data: {other}")
             timeline = self.recipe.timeline(len(data.train_images))
@@ -174,6 +177,19 @@ class LoadedRun:
             )
         self._snapshot = self._snapshot.on(split)
         return self._snapshot
+
+    def look(self, watch: Watch | None = None) -> Snapshot:
+        """`snapshot` for who looks: it need not encode what the run's end has kept, if that holds.
+
+        To measure a run anew, with all of its images, take `snapshot`.
+
+        Raises:
+            DataError: the data cannot be had.
+        """
+        snapshot = self.snapshot(watch)
+        if self._own_data:
+            take_posterior(snapshot, self.folder.path)
+        return snapshot
 
     def _objective(self, timeline: Timeline) -> Objective:
         """What measures the test images: reconstruction and KL, and none of the other terms."""

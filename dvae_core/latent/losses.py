@@ -101,6 +101,6 @@ class Losses:
             return lambda noise: self._networks.sample(features, noise)
         means, log_vars = (a[part] for a in self._posterior())  # no need to encode them again
         mean, log_var, std = (
-            torch.from_numpy(a).to(device) for a in (means, log_vars, np.exp(0.5 * log_vars))
+            torch.tensor(a, device=device) for a in (means, log_vars, np.exp(0.5 * log_vars))
         )
         return lambda noise: Sample(mean + noise * std, mean, log_var, noise=noise)

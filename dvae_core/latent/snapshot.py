@@ -70,13 +70,13 @@ class Snapshot:
         self.image_shape: ImageShape = data.image_shape
         """(C, H, W)"""
         self._placed = first_of_each(data.train_labels, recipe.evaluate.train_limit)
-        self.train_labels = _read_only(data.train_labels[self._placed])
+        self.train_labels = read_only(data.train_labels[self._placed])
         """[N]; -1 is unlabelled."""
         self._images, labels = data.part(split)
-        self.test_labels = _read_only(labels)
+        self.test_labels = read_only(labels)
         """[M]; -1 is unlabelled."""
         self.train_targets, self.test_targets = (
-            None if a is None else _read_only(a)
+            None if a is None else read_only(a)
             for a in (data.rows("train", self._placed)["train_targets"], data.targets(split))
         )
         self.history = history if split == "test" else [_as_test(row) for row in history]
@@ -141,7 +141,7 @@ class Snapshot:
     @cached_property
     def train_means(self) -> np.ndarray:
         """[N, D]"""
-        return _read_only(self.encode(self._data.train_images[self._placed])[0])
+        return read_only(self.encode(self._data.train_images[self._placed])[0])
 
     @property
     def known_train_means(self) -> np.ndarray | None:
@@ -151,23 +151,24 @@ class Snapshot:
     @cached_property
     def test_posterior(self) -> tuple[np.ndarray, np.ndarray]:
         """mean and log_var [M, D]."""
-        return self.encode(self._images)
+        means, log_vars = self.encode(self._images)
+        return read_only(means), read_only(log_vars)
 
     @cached_property
     def test_means(self) -> np.ndarray:
         """[M, D]"""
-        return _read_only(self.test_posterior[0])
+        return self.test_posterior[0]
 
     @cached_property
     def test_log_vars(self) -> np.ndarray:
         """[M, D]"""
-        return _read_only(self.test_posterior[1])
+        return self.test_posterior[1]
 
     @cached_property
     def test_images(self) -> np.ndarray:
         """float32 [M, C, H, W] in [0, 1]."""
         images = self._images
-        return _read_only(images if images.dtype == np.float32 else images.astype(np.float32) / 255)
+        return read_only(images if images.dtype == np.float32 else images.astype(np.float32) / 255)
 
     def images(self, part: Literal["train", "test"], chosen: np.ndarray) -> np.ndarray:
         """Those [P, C, H, W] of the N or the M images with P indices, uint8 or float in [0, 1]."""
@@ -391,7 +392,7 @@ def _as_test(row: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in row.items() if not k.startswith(SPLITS)} | own
 
 
-def _read_only(array: np.ndarray) -> np.ndarray:
+def read_only(array: np.ndarray) -> np.ndarray:
     """A view that nobody writes through: what several look at, and training goes on with."""
     view = array.view()
     view.flags.writeable = False

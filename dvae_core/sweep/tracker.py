@@ -14,6 +14,7 @@ from dvae_core.files import LARGEST_ROWS, read_inside
 from dvae_core.recipe.goal import Goal
 from dvae_core.runs.folder import RunFolder
 from dvae_core.runs.journal import ENDED, Journal
+from dvae_core.runs.rows import is_row
 from dvae_core.sweep.jobs import Record
 from dvae_core.sweep.watch import Progress, SweepWatch
 
@@ -191,9 +192,10 @@ def epochs_in(run: Path) -> int:
         return 0
     *_, last = [b"", *lines[: lines.rfind(b"\n") + 1].splitlines()]
     try:
-        return int(json.loads(last)["epoch"])
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return lines.count(b"\n")
+        row = json.loads(last)
+    except (ValueError, RecursionError):
+        row = None
+    return row["epoch"] if is_row(row) else lines.count(b"\n")
 
 
 def is_stopped(run: Path) -> bool:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dvae_core.errors import Diverged, DvaeError, RecipeError
+from dvae_core.latent.kept_posterior import LARGEST
 from dvae_core.latent.networks import Networks
 from dvae_core.latent.snapshot import Snapshot
 from dvae_core.model.batches import Batch, Batches
@@ -245,7 +246,9 @@ class Training:
         checkpoints = 4 * weights * (3 + bool(recipe.train.keep_best))
         evaluations = recipe.train.epochs // recipe.evaluate.every + 1
         figures = evaluations * len(recipe.evaluate.plots) * 200_000
-        return checkpoints + figures * (2 if recipe.callbacks else 1) + 5_000_000
+        placed = len(self.data.train_images) + 2 * len(self.data.test_images)
+        places = min(4 * recipe.latent.dim * placed, LARGEST)
+        return checkpoints + figures * (2 if recipe.callbacks else 1) + places + 5_000_000
 
     def snapshot(
         self,

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from dvae_core.errors import DataError, DvaeError
-from dvae_core.latent.kept_posterior import take_posterior
 from dvae_core.latent.loaded_run import LoadedRun
 from dvae_core.latent.snapshot import Snapshot
 from dvae_core.pages.explore.epochs import epoch_maps, weight_curves
@@ -43,8 +42,7 @@ class Explored:
         self.run = run
         self.watch = watch
         watch.stage(f"loading {run.recipe.dataset.name}")
-        self.snapshot: Snapshot = run.snapshot(watch)
-        take_posterior(self.snapshot, run.folder.path)
+        self.snapshot: Snapshot = run.look(watch)
         if shown_class is not None:
             try:
                 number = class_number(shown_class, run.classes)

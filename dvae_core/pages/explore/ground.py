@@ -67,7 +67,7 @@ def moved_grounds(snapshot: Snapshot, plane: Plane) -> list[dict[str, Any]]:
     Large images leave room for few axes, or for none.
     """
     least = SIDES[0] ** 2 * math.prod(snapshot.image_shape) * len(OFFSETS)
-    most = min(MOST_AXES, MOVED_VALUES // least)
+    most = min(MOST_AXES, LATTICE_VALUES // least)
     axes = sorted(np.argsort(-plane.spread, kind="stable")[:most].tolist())
     values = MOVED_VALUES // max(len(axes) * len(OFFSETS), 1)
     found = []
