@@ -268,8 +268,7 @@ def _evaluate(
     if due:
         keep_means(snapshot, run.path)
     if due and seen.split == "test":
-        with guarded("where all images lie could not be kept", watch.warn):
-            keep_posterior(seen, run.path)
+        keep_posterior(seen, run.path)
     if due and goal is not None and goal.key not in row:
         hint = did_you_mean(goal.key, row) or f"; there are {', '.join(row)}"
         watch.warn(f'train.keep_best: there is no metric "{goal.key}"{hint}')
