@@ -29,7 +29,7 @@ from benchmarks.documents import (
     save_picture,
     stamp_of,
     write_below_mark,
-)  # fmt: skip
+)
 
 CLASSES = 10
 SETS = 10

@@ -67,6 +67,4 @@ def test_a_cell_that_ends_with_a_page_shows_it(lab, browser, recipe_file, tmp_pa
     frame.locator("html[data-ready]").wait_for(state="attached")
     frame.locator(".plane").click()
     expect(frame.locator(".pins button")).to_have_count(1)
-    if shots := os.environ.get("SHOTS"):
-        page.screenshot(path=shots)
     context.close()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from dvae_core.files import make_folder, write_atomically
 from dvae_core.latent.snapshot import Snapshot
-from dvae_core.runs.kept import load_arrays
+from dvae_core.runs.kept import load_arrays, save_arrays
 
 MOST = 1000
 """Test images whose means are kept; as many of each class alike, in every epoch the same."""
@@ -26,10 +24,8 @@ def keep_means(snapshot: Snapshot, run: Path) -> None:
     tested = snapshot.on("test")
     index = tested.test_sample(MOST)
     means, _ = tested.encode(tested.test_images[index])
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, index=index.astype(np.int32), means=means)
-    make_folder(run / "evaluation", inside=run)
-    write_atomically(run / "evaluation" / f"means-{snapshot.epoch:04d}.npz", buffer.getvalue())
+    file = run / "evaluation" / f"means-{snapshot.epoch:04d}.npz"
+    save_arrays(file, run, {"index": index.astype(np.int32), "means": means})
 
 
 def kept_means(run: Path, snapshot: Snapshot) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:

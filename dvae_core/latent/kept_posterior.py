@@ -1,17 +1,15 @@
-"""Where all images lay at the end of a run, kept in its evaluation/ for those who look at it."""
+"""Where all images lay when a run last measured its test images, kept for those who look at it."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from dvae_core.files import make_folder, write_atomically
 from dvae_core.latent.snapshot import Snapshot, read_only
-from dvae_core.runs.kept import load_arrays
+from dvae_core.runs.kept import load_arrays, save_arrays
 
 FILE = "posterior.npz"
 LARGEST = 20_000_000
@@ -39,12 +37,8 @@ def keep_posterior(snapshot: Snapshot, run: Path) -> None:
     known, (means, log_vars) = snapshot.known_train_means, snapshot.test_posterior
     if known is None or known.nbytes + means.nbytes + log_vars.nbytes > LARGEST:
         return
-    buffer = io.BytesIO()
-    np.savez(
-        buffer, allow_pickle=False, train_means=known, test_means=means, test_log_vars=log_vars
-    )
-    make_folder(run / "evaluation", inside=run)
-    write_atomically(run / "evaluation" / FILE, buffer.getvalue())
+    arrays = {"train_means": known, "test_means": means, "test_log_vars": log_vars}
+    save_arrays(run / "evaluation" / FILE, run, arrays, packed=False)  # it would hardly shrink
 
 
 def take_posterior(snapshot: Snapshot, run: Path) -> None:
@@ -55,16 +49,14 @@ def take_posterior(snapshot: Snapshot, run: Path) -> None:
     """
     try:
         kept = load_arrays(run / "evaluation" / FILE, run)
-        train, test = (
-            read_only(kept["train_means"]),
-            [read_only(kept[name]) for name in ("test_means", "test_log_vars")],
-        )
+        names = ("train_means", "test_means", "test_log_vars")
+        train, means, log_vars = (read_only(kept[name]) for name in names)
         fits = _fits([train], snapshot, "train", len(snapshot.train_labels))
-        fits &= _fits(test, snapshot, "test", len(snapshot.test_labels))
+        fits &= _fits([means, log_vars], snapshot, "test", len(snapshot.test_labels))
     except (MemoryError, Exception):  # what is in a stranger's file may raise anything
         return
     if fits:
-        snapshot.train_means, snapshot.test_posterior = train, (test[0], test[1])
+        snapshot.train_means, snapshot.test_posterior = train, (means, log_vars)
 
 
 def _fits(

@@ -47,13 +47,11 @@ def save_details(run: Path, epoch: int, name: str, details: dict[str, Any]) -> N
     if not details:
         return
     folder = run / "evaluation"
-    make_folder(folder, inside=run)
+    make_folder(folder, inside=run)  # without arrays too
     stem = f"epoch-{epoch:04d}-{name}"
     arrays = {key: value for key, value in details.items() if isinstance(value, np.ndarray)}
     if arrays:
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        write_atomically(folder / f"{stem}.npz", buffer.getvalue())
+        save_arrays(folder / f"{stem}.npz", run, arrays)
     readable = {key: _plain(value) for key, value in details.items() if _is_readable(value)}
     text = json.dumps({"epoch": epoch, **readable}, indent=2, ensure_ascii=False)
     write_atomically(folder / f"{stem}.json", text.encode())
@@ -62,6 +60,20 @@ def save_details(run: Path, epoch: int, name: str, details: dict[str, Any]) -> N
 def _is_readable(value: Any) -> bool:
     """Whether it stands in the JSON file."""
     return not isinstance(value, np.ndarray) or value.size <= READABLE
+
+
+def save_arrays(
+    file: Path, run: Path, arrays: dict[str, np.ndarray], *, packed: bool = True
+) -> None:
+    """Write arrays by name to a file in a part of a run folder, which is made.
+
+    Raises:
+        RunFolderError: it cannot be written.
+    """
+    buffer = io.BytesIO()
+    (np.savez_compressed if packed else np.savez)(buffer, allow_pickle=False, **arrays)
+    make_folder(file.parent, inside=run)
+    write_atomically(file, buffer.getvalue())
 
 
 def load_arrays(file: Path, run: Path) -> dict[str, np.ndarray]:

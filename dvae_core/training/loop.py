@@ -267,8 +267,8 @@ def _evaluate(
             watch.warn(failure)
     if due:
         keep_means(snapshot, run.path)
-    if due and seen.split == "test":
-        keep_posterior(seen, run.path)
+        if seen.split == "test":
+            keep_posterior(seen, run.path)
     if due and goal is not None and goal.key not in row:
         hint = did_you_mean(goal.key, row) or f"; there are {', '.join(row)}"
         watch.warn(f'train.keep_best: there is no metric "{goal.key}"{hint}')
