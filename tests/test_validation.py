@@ -137,8 +137,6 @@ def test_a_part_of_its_own_is_checked_and_kept():
     data = load_data(Own())
     assert [len(part) for part in (data.train_images, data.validation_images)] == [20, 6]
     assert fingerprint(data) != fingerprint(load_data(Own(validated=False)))
-    with pytest.raises(DataError, match="a validation part of its own; leave"):
-        load_data(Own(validation_fraction=0.5))
     with pytest.raises(DataError, match=r"has_validation\(\) says there is none"):
         load_data(Own(says=False))
     images, labels = np.zeros((4, 1, 4, 4), np.uint8), np.zeros(4, np.int64)
@@ -152,6 +150,21 @@ def test_a_part_of_its_own_is_checked_and_kept():
     ]:
         with pytest.raises(ValueError, match=said):
             LabelledImages(*whole, *wrong)
+
+
+def test_nothing_is_held_out_beside_a_part_of_its_own():
+    said = []
+    data = load_data(Own(validation_fraction=0.5), said.append)
+    assert fingerprint(data) == fingerprint(load_data(Own()))
+    assert [text for text in said if "validation_fraction = 0.5 holds nothing out" in text]
+
+
+@pytest.mark.parametrize("own", [True, False, None])
+def test_how_many_train_hangs_on_whose_part_it_is(recipe_file, own, monkeypatch):
+    recipe = load_recipe(recipe_file, [FRACTION])
+    monkeypatch.setattr(type(recipe.dataset), "size", lambda self: 200)
+    monkeypatch.setattr(type(recipe.dataset), "has_validation", lambda self: own)
+    assert recipe.train_images == {True: 200, False: 150, None: None}[own]
 
 
 def test_the_conformance_kit_looks_at_the_part():

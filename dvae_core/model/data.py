@@ -24,10 +24,12 @@ DARK = 64
 
 
 def load_data(dataset: Dataset, warn: Callable[[str], None] = lambda text: None) -> LabelledImages:
-    """The data set's images, down to its limits, with the validation part held out if it is to be.
+    """The data set's images, down to its limits, with a validation part held out if it is to be.
+
+    One of the data set's own is taken as it is, and nothing held out beside it.
 
     Args:
-        warn: told what the data set says by `warnings.warn`, and of images that are nearly black.
+        warn: told what the data set says by `warnings.warn`, and of what is odd about the images.
 
     Raises:
         DataError: the data cannot be had, or is not what a data set must give.
@@ -40,14 +42,17 @@ def load_data(dataset: Dataset, warn: Callable[[str], None] = lambda text: None)
             raise TypeError(f"load gave {type(data).__name__}, not LabelledImages")
         if data.has_validation and dataset.has_validation() is False:
             raise ValueError("load gave a validation part, and has_validation() says there is none")
-        if data.has_validation and dataset.validation_fraction is not None:
-            raise ValueError("has a validation part of its own; leave validation_fraction out")
     except DvaeError:
         raise
     except Exception as error:
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         raise DataError(f'data set "{dataset.name}": {reason}') from error
     said = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+    if dataset.validation_fraction is not None and data.has_validation:
+        said.append(
+            "has a validation part of its own, which is taken as it is: "
+            f"validation_fraction = {dataset.validation_fraction} holds nothing out"
+        )
     white, dark = (255, DARK) if data.train_images.dtype.kind == "u" else (1, DARK / 255)
     if (high := data.train_images.max()) < dark:
         said.append(
@@ -59,7 +64,7 @@ def load_data(dataset: Dataset, warn: Callable[[str], None] = lambda text: None)
     train = first_of_each(data.train_labels, dataset.train_limit)
     test = first_of_each(data.test_labels, dataset.test_limit)
     limited = dataclasses.replace(data, **data.rows("train", train), **data.rows("test", test))
-    if dataset.validation_fraction is None:
+    if dataset.validation_fraction is None or limited.has_validation:
         return limited
     count = held_out(len(limited.train_images), dataset.validation_fraction)
     if not 0 < count < len(limited.train_images):

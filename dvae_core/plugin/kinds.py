@@ -97,7 +97,10 @@ class Dataset(Component):
     test_limit: int | None = Field(default=None, ge=1)
     """Take only so many test images, the first ones of each class alike."""
     validation_fraction: float | None = Field(default=None, gt=0.0, lt=1.0)
-    """Hold out this share of the training images, of each class alike, for `val/...` figures."""
+    """Hold out this share of the training images, of each class alike, for `val/...` figures.
+
+    Nothing is held out of data that has a validation part of its own.
+    """
     labelled_fraction: float = Field(default=1.0, ge=0.0, le=1.0)
     """The share of the training labels that guidance may see; evaluation sees them all."""
     spread_labels: bool = False

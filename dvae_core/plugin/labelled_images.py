@@ -202,13 +202,13 @@ def classes_of(targets: np.ndarray) -> np.ndarray:
     return np.where(sure & possible, targets.argmax(axis=1), -1)
 
 
-def held_out(images: int, fraction: float | None) -> int:
+def held_out(images: int, fraction: float) -> int:
     """How many of so many training images `validation_fraction` holds out.
 
-    >>> held_out(60_000, 0.1), held_out(60_000, None)
-    (6000, 0)
+    >>> held_out(60_000, 0.1)
+    6000
     """
-    return round(images * fraction) if fraction else 0
+    return round(images * fraction)
 
 
 def short_name(name: str, length: int) -> str:

@@ -133,11 +133,13 @@ class Recipe(Table):
     @property
     def train_images(self) -> int | None:
         """How many images an epoch trains on, where that is known without loading them."""
-        size = self.dataset.size()
+        size, fraction = self.dataset.size(), self.dataset.validation_fraction
         if size is None:
             return None
         size = min(size, self.dataset.train_limit or size)
-        return size - held_out(size, self.dataset.validation_fraction)
+        if fraction is None or (own := self.dataset.has_validation()):
+            return size
+        return None if own is None else size - held_out(size, fraction)
 
     @property
     def name(self) -> str:
