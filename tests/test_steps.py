@@ -7,6 +7,7 @@ from dvae_core.errors import DvaeError, RecipeError
 from dvae_core.model.data import load_data
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.runs.folder import RunFolder
+from dvae_core.runs.own_recipe import own_recipe_to_look
 from dvae_core.training.run import resume_run, run_recipe
 from dvae_core.training.state import Training
 
@@ -101,7 +102,7 @@ def test_a_run_is_looked_at_without_the_rate_s_plugin(recipe_file, tmp_path):
     run.recipe_file.write_text(text)
     from dvae_core.plugin.registry import load_registry
 
-    recipe, warnings = RunFolder.open(run.path).load_recipe_to_look(load_registry())
+    recipe, warnings = own_recipe_to_look(RunFolder.open(run.path), load_registry())
     assert recipe.optimizer.lr == pytest.approx(0.001)
     assert len(warnings) == 1
 

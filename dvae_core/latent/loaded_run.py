@@ -30,6 +30,7 @@ from dvae_core.recipe.timeline import Timeline
 from dvae_core.runs.checkpoints import Epoch
 from dvae_core.runs.folder import RunFolder
 from dvae_core.runs.hub import at_hand
+from dvae_core.runs.own_recipe import own_recipe_to_look, version_warnings
 from dvae_core.runs.watch import Watch
 
 
@@ -259,8 +260,8 @@ def load_run(
     path = at_hand(run, watch.stage) if isinstance(run, str | Path) else run.path
     folder = run if isinstance(run, RunFolder) else RunFolder.open(path)
     registry = registry or folder.registry or load_registry()
-    recipe, left_out = folder.load_recipe_to_look(registry)
+    recipe, left_out = own_recipe_to_look(folder, registry)
     state, warnings = folder.load_checkpoint(epoch)
-    for warning in [*left_out, *folder.version_warnings(registry), *warnings]:
+    for warning in [*left_out, *version_warnings(folder, registry), *warnings]:
         watch.warn(warning)
     return LoadedRun(folder, recipe, state, registry)

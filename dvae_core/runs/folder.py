@@ -25,7 +25,7 @@ from typing import Any
 
 import tomli_w
 
-from dvae_core.errors import DvaeError, RecipeError, RunFolderError
+from dvae_core.errors import DvaeError, RunFolderError
 from dvae_core.files import (
     LARGEST,
     is_inside,
@@ -37,21 +37,18 @@ from dvae_core.files import (
 )
 from dvae_core.plugin.given import Run
 from dvae_core.plugin.labelled_images import LabelledImages
-from dvae_core.plugin.places import LISTED, remove
 from dvae_core.plugin.registry import Registry
 from dvae_core.recipe.balance import balance
-from dvae_core.recipe.recipe import BUILT_IN_TERMS, Recipe, build_recipe, load_recipe
-from dvae_core.recipe.source import read_source
+from dvae_core.recipe.recipe import Recipe
 from dvae_core.runs.checkpoints import Checkpoints, Epoch
 from dvae_core.runs.early_stop import EarlyStop
+from dvae_core.runs.own_recipe import file_of, own_recipe
 from dvae_core.runs.provenance import (
     TIME,
     changes,
     check_info,
     environment,
     provenance,
-    provides,
-    what_to_install,
 )
 from dvae_core.runs.rows import Rows
 
@@ -159,15 +156,8 @@ class RunFolder(EarlyStop, Run):
 
     @property
     def recipe_file(self) -> Path:
-        """recipe.toml.
-
-        Raises:
-            RunFolderError: it leads out of the folder.
-        """
-        file = self.path / "recipe.toml"
-        if not is_inside(file, self.path):
-            raise RunFolderError(f"{file}: leads out of the run's folder")
-        return file
+        """recipe.toml, as `own_recipe.file_of`."""
+        return file_of(self)
 
     def set_recipe(self, recipe: Recipe) -> None:
         """Write the recipe that the run follows from now on; what its loss weighs goes with it."""
@@ -178,72 +168,8 @@ class RunFolder(EarlyStop, Run):
         self._write_info()
 
     def load_recipe(self, registry: Registry, overrides: Sequence[str] = ()) -> Recipe:
-        """The run's recipe, with changes laid over it.
-
-        Raises:
-            RecipeError: a component's plugin is missing, with what to install; or as load_recipe.
-        """
-        self._check_installed(self._missing(registry), registry)
-        try:
-            return load_recipe(self.recipe_file, overrides, registry)
-        except RecipeError as error:  # a plugin's other version may know other keys
-            raise RecipeError([*error.problems, *self.version_warnings(registry)]) from error
-
-    def load_recipe_to_look(self, registry: Registry) -> tuple[Recipe, list[str]]:
-        """The run's recipe, without what is not installed and not needed to look.
-
-        Metrics, plots, callbacks and terms are left out; a schedule becomes the last weight.
-
-        Returns:
-            The recipe, and a line about what was left out, if anything was.
-
-        Raises:
-            RecipeError: as `load_recipe`, for what is needed even to look.
-        """
-        missing = self._missing(registry)
-        needed = [row for row in missing if row["kind"] not in (*LISTED, "schedule")]
-        self._check_installed(needed, registry)
-        source = read_source(self.recipe_file)
-        for row in missing:
-            if row["kind"] == "schedule":
-                self._fix_weights(source.table, row["name"])
-            else:
-                remove(source.table, row["kind"], row["name"])
-        left_out = ", ".join(f'{r["kind"]} "{r["name"]}" of {r["distribution"]}' for r in missing)
-        warnings = [f"{self.path}: looked at without what is not installed: {left_out}"]
-        return build_recipe(source, "recipe", registry), warnings if missing else []
-
-    def _fix_weights(self, table: dict[str, Any], schedule: str) -> None:
-        """Put the last epoch's weights in the place of a schedule."""
-        last = (self.metrics() or [{}])[-1]
-        lr = table.get("optimizer", {}).get("lr")
-        if isinstance(lr, dict) and lr.get("schedule") == schedule:
-            table["optimizer"]["lr"] = last.get("train/lr", 1e-3)
-        terms = {name: table[name] for name in BUILT_IN_TERMS if name in table}
-        terms |= {term["name"]: term for term in table.get("terms", ())}
-        for name, term in terms.items():
-            weight = term.get("weight")
-            if isinstance(weight, dict) and weight.get("schedule") == schedule:
-                term["weight"] = last.get(f"train/{name}_weight", 1.0)
-
-    def _missing(self, registry: Registry) -> list[dict[str, str]]:
-        return [row for row in self._info["components"] if not provides(registry, row)]
-
-    def _check_installed(self, missing: Sequence[dict[str, str]], registry: Registry) -> None:
-        if missing:
-            raise RecipeError([what_to_install(self.path, row, registry) for row in missing])
-
-    def version_warnings(self, registry: Registry) -> list[str]:
-        """A line for each plugin of the run that is installed in another version now."""
-        changed = {}
-        for row in self._info["components"]:
-            now = {p.version for p in provides(registry, row)}
-            if now and row["version"] not in now:
-                changed[row["distribution"]] = (row["version"], " or ".join(sorted(now)))
-        return [
-            f"{self.path}: the run used {name} {was}, and {now} is installed"
-            for name, (was, now) in changed.items()
-        ]
+        """The run's recipe with changes laid over it, as `own_recipe`."""
+        return own_recipe(self, registry, overrides)
 
     def remember(self, key: str, value: Any) -> None:
         if not isinstance(key, str):

@@ -19,6 +19,7 @@ from dvae_core.plugin.registry import Registry, load_registry
 from dvae_core.recipe.goal import Goal
 from dvae_core.recipe.recipe import Recipe, check_same_experiment, load_recipe
 from dvae_core.runs.folder import RunFolder
+from dvae_core.runs.own_recipe import version_warnings
 from dvae_core.runs.watch import Silence, Watch
 from dvae_core.stopping import stop_request
 from dvae_core.training.loop import train
@@ -150,7 +151,7 @@ def _resume_with(
     before: Recipe,
 ) -> RunFolder:
     state, warnings = ranks.from_first(lambda: _last_state(run))
-    changed = [*run.version_warnings(registry), *run.environment_warnings(recipe, registry)]
+    changed = [*version_warnings(run, registry), *run.environment_warnings(recipe, registry)]
     for warning in [*changed, *warnings]:
         watch.warn(warning)
     if state is not None:
