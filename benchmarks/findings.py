@@ -172,8 +172,9 @@ class Study:
         return list(dict.fromkeys(arm for arm, _ in self.rows))
 
     @property
-    def seeds(self) -> list[int]:
-        return sorted({seed for _, seed in self.rows})
+    def seeds(self) -> int:
+        """That every arm has."""
+        return min(sum(of == arm for of, _ in self.rows) for arm in self.arms)
 
     def add(self, run: Run) -> None:
         measured = {column: measure(run) for column, measure in self.columns.items()}
@@ -259,7 +260,7 @@ def main() -> None:
         for run in finished(folder) if folder is not None else ():
             study.add(run)
         stands = standing.get(study.title, "0 seeds")
-        if study.rows and len(study.seeds) >= int(re.findall(r"(\d+) seeds", stands)[0]):
+        if study.rows and study.seeds >= int(re.findall(r"(\d+) seeds", stands)[0]):
             study.write(results)
             parts += section(name, study)
         elif study.title in standing:  # of more runs, which are no longer there
@@ -313,7 +314,7 @@ def finished(folder: Path) -> list[Run]:
 def section(name: str, study: Study) -> list[str]:
     ran = ", ".join(sorted({row["run"] for row in study.rows.values()}))
     source = (
-        f"`recipes/sweeps/{name}.toml`; {len(study.seeds)} seeds, {ran}; "
+        f"`recipes/sweeps/{name}.toml`; {study.seeds} seeds, {ran}; "
         f"every run's figures are in `benchmarks/results/{name}.csv`."
     )
     parts = [f"### {study.title}\n\n{source}", table(study)]
@@ -372,18 +373,23 @@ def at_rate(study: Study) -> str:
 
 
 def differences(heading: str, rows: list[tuple[str, dict[int, float], dict[int, float]]]) -> str:
-    """A table of paired differences, where there are any; p-values corrected for all its rows."""
-    told, ps = [], []
+    """A table of paired differences, where there are any; p-values corrected for all its rows.
+
+    Those count, too, that no test says anything of, for all seeds have the same difference.
+    """
+    told: list[str] = []
+    ps: list[float | None] = []
     for text, a, b in rows:
         p, shared = p_value(a, b), sorted(a.keys() & b.keys())
-        if p is not None and len(shared) > 1:
-            told.append(f"{text} | {interval([a[seed] - b[seed] for seed in shared])}")
-            ps.append(p)
-    if not told:
+        told.append(f"{text} | {interval([a[seed] - b[seed] for seed in shared])}")
+        ps.append(p)
+    if all(p is None for p in ps):
         return ""
     lines = [f"| {heading} | difference | p (Holm) |", "|---" * (heading.count("|") + 3) + "|"]
-    for text, p in zip(told, holm(ps), strict=True):
-        lines.append(f"| {text} | {f'{p:.3f}' if p >= 0.001 else '< 0.001'} |")
+    corrected = holm([1.0 if p is None else p for p in ps])
+    for text, p, of_all in zip(told, ps, corrected, strict=True):
+        said = "no test" if p is None else f"{of_all:.3f}" if of_all >= 0.001 else "< 0.001"
+        lines.append(f"| {text} | {said} |")
     return "\n".join(lines)
 
 
@@ -434,7 +440,7 @@ def curves(study: Study) -> Any:
         for colour, beginning in zip(("C0", "C1"), study.at_rate[1], strict=True):
             arms = [arm for arm in study.arms if arm.startswith(beginning)]
             points = {arm: (study.of_seeds(arm, RATE), study.of_seeds(arm, column)) for arm in arms}
-            for seed in study.seeds:
+            for seed in sorted({seed for _, seed in study.rows}):
                 line = sorted((x[seed], y[seed]) for x, y in points.values() if seed in y)
                 axes.plot(*zip(*line, strict=True), "-", color=colour, alpha=0.25, linewidth=1)
             means = sorted(

@@ -111,6 +111,22 @@ def test_curves_are_compared_where_their_rates_agree():
     ]
 
 
+def test_what_was_planned_counts_though_nothing_varies():
+    """Four comparisons were planned: p counts four times, whatever the others are like."""
+    rows = [
+        ("varies", {0: 1.0, 1: 2.1, 2: 3.0}, {0: 0.0, 1: 1.0, 2: 2.0}),
+        ("all alike", {0: 1.2, 1: 1.2, 2: 1.2}, {0: 1.0, 1: 1.0, 2: 1.0}),
+        ("not run", {}, {}),
+        ("varies too", {0: 0.0, 1: 2.0, 2: 0.0}, {0: 0.0, 1: 0.0, 2: 2.0}),
+    ]
+    told = findings.differences("arm", rows).splitlines()[2:]
+    p = findings.p_value(*rows[0][1:])
+    assert [line.split(" | ")[-1] for line in told] == [
+        f"{4 * p:.3f} |", "no test |", "no test |", "1.000 |",
+    ]  # fmt: skip
+    assert "0.200 (all 3)" in told[1]
+
+
 def test_what_runs_came_to_outlives_them(tmp_path):
     columns = {"y": lambda run: None, "z": lambda run: None}
     rows = {("a, 1", 3): {"y": 0.123456, "z": None, "run": "today, with this"}}
@@ -120,7 +136,9 @@ def test_what_runs_came_to_outlives_them(tmp_path):
     again.read(tmp_path / "rows.csv")
     assert again.rows == {("b", 3): {"y": 1.0}, **study.rows}
     assert again.arms == ["b", "a, 1"]
-    assert again.seeds == [3]
+    assert again.seeds == 1
+    again.rows["b", 4] = {"y": 1.0}
+    assert again.seeds == 1  # that all arms have
     assert again.of_seeds("a, 1", "z") == {}
 
 

@@ -1,7 +1,9 @@
 """The border suite on latent spaces whose areas, borders and paths one computes by hand."""
 
+import copy
 import itertools
 import json
+from types import SimpleNamespace
 
 import networkx
 import numpy as np
@@ -361,14 +363,76 @@ def test_a_class_without_right_images_has_no_direct_path():
     judge = Judge(means, np.zeros(40, int), means, 2)
     walked = paths(judge, means, np.arange(40) % 2, np.random.default_rng(0))
     assert walked.direct_path[0, 1] == 0
+    # What nobody walks is neither void nor anyone's, and says nothing of how sure one is.
+    assert np.isnan([walked.void_rate, walked.intrusion, walked.void_rates[0, 1]]).all()
+    assert np.isnan(walked.direct_path_interval).all()
+
+
+def test_lines_that_use_an_image_again_count_once(strips):
+    """Of five right images a class, five lines have ends that no other has."""
+    few = np.concatenate([np.flatnonzero(strips.test_labels == c)[:5] for c in (0, 1)])
+    images, labels = strips.test[few], strips.test_labels[few]
+    judge = Judge(strips.train, strips.train_labels, images, 3)
+    walked = paths(judge, images, labels, np.random.default_rng(0))
+    assert walked.direct_path[0, 1] == 1
+    low, high = walked.direct_path_interval
+    z = 1.959964
+    assert (low[0, 1], high[0, 1]) == pytest.approx((5 / (5 + z**2), 1))
+    assert walked.direct_path_mean_interval is None
+
+
+def test_where_all_would_vote_half_do():
+    """Five images, and a class that is told apart by its place."""
+    means = np.array([[0.0, 0], [0, 0.1], [0.1, 0], [5, 5], [5, 5.1]])
+    labels = np.array([0, 0, 0, 1, 1])
+    judge = Judge(means, labels, means, 2)
+    assert (judge.k, judge.voters) == (2, 5)
+    assert judge.accuracy(labels) == 1
+
+
+def test_a_single_test_image_in_three_dimensions(strips):
+    means = np.random.default_rng(0).normal(size=(30, 3))
+    snapshot = snapshot_of(means, np.arange(30) % 2, means[:1], np.array([0]))
+    assert snapshot.regions.borders.sum() == 0
+
+
+def test_what_there_are_no_images_for_is_left_out(strips):
+    """A pair of a class that is in no test image, and labels that no test image has."""
+    names, pairs = ("left", "mid", "right"), ((0, 1), (1, 2))
+    there = strips.test_labels < 2
+    snapshot = borders_snapshot(strips, names, named_pairs=pairs, independent_posterior=False)
+    snapshot.__dict__ |= {
+        "test_means": snapshot.test_means[there],
+        "test_labels": strips.test_labels[there],
+        "_recipe": SimpleNamespace(weights={}),
+        "_timeline": SimpleNamespace(values=lambda weights, step: {}),
+    }
+    measured = Borders().measure(snapshot)
+    assert "direct_path/left-mid" in measured
+    assert "direct_path/mid-right" not in measured
+    assert "area_in_posteriors" not in measured  # of posteriors that are no boxes
+    snapshot = copy.copy(snapshot)
+    snapshot.__dict__ |= {"test_labels": np.full(there.sum(), -1), "_paths": {}}
+    measured = Borders().measure(snapshot)
+    assert set(measured) == {"area_evenness", "wholeness", "adjacency"}
+    with pytest.raises(ValueError, match="a class has no border with itself"):
+        Borders(pairs=[["left", 0]]).measure(snapshot)
 
 
 def borders_snapshot(space, names, **facts):
     snapshot = snapshot_of(space.train, space.train_labels, space.test, space.test_labels, names)
     # All posteriors are 0.1 wide in each direction.
     log_vars = np.full(space.test.shape, 2 * np.log(0.1))
-    facts = {"history": [], "_paths": {}, "named_pairs": (), "test_log_vars": log_vars, **facts}
-    snapshot.__dict__ |= facts
+    snapshot.__dict__ |= {
+        "history": [],
+        "_paths": {},
+        "named_pairs": (),
+        "test_log_vars": log_vars,
+        "independent_posterior": True,
+        "step": 400,
+        "labelled_steps": 400,
+        **facts,
+    }
     return snapshot
 
 
@@ -379,7 +443,10 @@ def test_the_metric_has_flat_keys_and_names_pairs(strips, monkeypatch):
     curves = {"guidance": (np.arange(3), np.array([20.0, 20.0, 2.0]))}
     monkeypatch.setattr(Snapshot, "weight_curves", lambda self, points: curves)
     rows = [(20.0, 0.5), (19.9, 0.8), (3.0, 0.9)]
-    history = [{"train/guidance_weight": w, "test/knn_accuracy": a} for w, a in rows]
+    history = [
+        {"step": 100 * (n + 1), "train/guidance_weight": w, "test/knn_accuracy": a}
+        for n, (w, a) in enumerate(rows)
+    ]
     names = ("left", "mid", "right")
     snapshot = borders_snapshot(strips, names, named_pairs=((0, 2),), history=history)
     measured = Borders(pairs=[["mid", 0]]).measure(snapshot)
@@ -408,6 +475,15 @@ def test_the_metric_has_flat_keys_and_names_pairs(strips, monkeypatch):
     assert not retained(history[2:])
     monkeypatch.setattr(Snapshot, "weights", {"kl": 0.5})
     assert not retained(history)
+    # Nothing guides after labels have been let go, whatever the weight.
+    monkeypatch.setattr(Snapshot, "weights", {"guidance": 20.0})
+    curves["guidance"] = (np.arange(3), np.full(3, 20.0))
+    let_go = {"history": history[:1], "labelled_steps": 100, "step": 200}
+    measured = Borders().measure(borders_snapshot(strips, names, **let_go))
+    assert measured["knn_accuracy_full"] == 0.5
+    let_go["labelled_steps"] = 200
+    measured = Borders().measure(borders_snapshot(strips, names, **let_go))
+    assert measured["retention"] == 1
     # A head that nothing listens to guides nothing.
     monkeypatch.setattr(Snapshot, "weights", {"guidance": 0.0})
     curves["guidance"] = (np.arange(3), np.zeros(3))

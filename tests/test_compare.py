@@ -235,6 +235,16 @@ def test_a_plain_run_may_have_no_head_at_all(make, tmp_path):
     assert falls.metrics["kept_guidance"].values == (pytest.approx(0.5),)
 
 
+def test_validation_images_are_held_against_the_plain_run_s(make, tmp_path):
+    # Test images are measured at the end alone, so that only those have an accuracy at full weight.
+    make("plain", {"test/knn_accuracy": 0.5, "val/knn_accuracy": 0.6}, guidance=None)
+    val = {"val/knn_accuracy": 0.70, "val/knn_accuracy_full": 0.80}
+    make("falls", {"test/knn_accuracy": 0.65, **val})
+    (falls, _) = compare_runs([tmp_path / "runs"]).rows
+    assert falls.metrics["val/kept_guidance"].values == (pytest.approx(0.5),)
+    assert "kept_guidance" not in falls.metrics
+
+
 def test_a_metric_that_fails_against_plain_costs_no_other(make, install, tmp_path):
     install(
         "dvae-odd",

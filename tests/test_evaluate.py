@@ -9,6 +9,7 @@ from dvae_core.errors import RunFolderError
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.runs import checkpoints
 from dvae_core.runs.folder import RunFolder
+from dvae_core.runs.watch import Watch
 from dvae_core.training.run import run_recipe
 
 ODD = """
@@ -126,6 +127,20 @@ def test_metrics_can_be_chosen(dvae, run, install):
     assert (code, out) == (2, "")
     assert 'unknown metric "kn", did you mean "knn"?' in err
     assert 'metric "needs" needs keys that only a recipe can give: wanted' in err
+
+
+def test_a_name_that_is_taken_keeps_its_figure(recipe_file, tmp_path):
+    said = []
+    watch = Watch()
+    watch.warn = said.append
+    metrics = "evaluate.metrics=['borders', 'knn', {name='knn', k=1}]"
+    run = run_recipe(load_recipe(recipe_file, [metrics]), tmp_path, watch=watch)
+    row = run.metrics()[-1]
+    borders = load_run(run.path).evaluate(["borders"]).values
+    assert row["test/knn_accuracy"] == borders["knn_accuracy"]
+    left_out = [text for text in said if "is left out" in text]
+    assert left_out
+    assert all(text.startswith('metric "knn": its knn_accuracy of') for text in left_out)
 
 
 def test_a_metric_that_fails_costs_no_other_and_the_exit_code_says_so(

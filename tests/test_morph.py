@@ -1,5 +1,6 @@
 """Walks between classes, the judge of images, and `dvae morph`."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -289,6 +290,15 @@ def test_the_image_judge_is_trained_once_and_kept(stripes, tmp_path, monkeypatch
     assert said == []
     assert (again.accuracy, again.digest) == (1.0, judge.digest)
     np.testing.assert_array_equal(again.probabilities(stripes.test_images), probabilities)
+
+    # How it does on other test images is not what was kept of these, nor of an earlier version's.
+    other = dataclasses.replace(stripes, test_labels=1 - stripes.test_labels)
+    assert image_judge_of(other, device, said.append).accuracy == 0.0
+    (file,) = (tmp_path / "image-judges").iterdir()
+    network = torch.load(file, weights_only=True)["network"]
+    torch.save({"network": network, "accuracy": 0.25}, file)
+    assert image_judge_of(stripes, device, said.append).accuracy == 1.0
+    assert said == []
 
     features = again.features(stripes.test_images)
     assert features.shape == (50, 128)

@@ -150,6 +150,8 @@ def test_a_part_of_its_own_is_checked_and_kept():
     ]:
         with pytest.raises(ValueError, match=said):
             LabelledImages(*whole, *wrong)
+    with pytest.raises(ValueError, match='two classes are called "b"'):
+        LabelledImages(*whole[:4], ("a", "b", "b"))
 
 
 def test_nothing_is_held_out_beside_a_part_of_its_own():

@@ -35,7 +35,7 @@ class Evaluation:
     details: dict[str, dict[str, Any]]
     """What else a metric wants kept, by its name."""
     failures: tuple[str, ...]
-    """A line for each metric that failed."""
+    """A line for each metric that failed, and each figure that was left out."""
     split: Split = "test"
     """The images that were measured."""
 
@@ -72,6 +72,13 @@ def measure(snapshot: Snapshot, metrics: Iterable[Metric], watch: Watch) -> Eval
             for name, value in measured.items():
                 if not abs(value) < LARGEST_NUMBER:  # nor where it is no number
                     raise ValueError(f"{name} is {value}")
+            for name in values.keys() & measured.keys():
+                if measured[name] != values[name]:
+                    old, new = values[name], measured.pop(name)
+                    failures.append(
+                        f'metric "{metric.name}": its {name} of {new:.4g} is left out, for there '
+                        f"is one of {old:.4g} already"
+                    )
             values |= measured
             kept = metric.details(snapshot)
             check_details(kept)

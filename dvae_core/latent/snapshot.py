@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
@@ -163,6 +164,12 @@ class Snapshot:
     def test_log_vars(self) -> np.ndarray:
         """[M, D]"""
         return self.test_posterior[1]
+
+    @cached_property
+    def independent_posterior(self) -> bool:
+        """Whether posteriors are normal, with independent dimensions, as `test_log_vars` says."""
+        posterior = self._recipe.posterior
+        return posterior is None or posterior.family == "independent normal"
 
     @cached_property
     def test_images(self) -> np.ndarray:
@@ -341,6 +348,11 @@ class Snapshot:
     def total_steps(self) -> int:
         """Steps in the whole run."""
         return self._timeline.total
+
+    @cached_property
+    def labelled_steps(self) -> int:
+        """The first so many steps of the run see labels."""
+        return math.ceil(self._recipe.train.labels_until * self.total_steps)
 
     @property
     def weights(self) -> dict[str, float]:

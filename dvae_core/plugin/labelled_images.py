@@ -61,6 +61,9 @@ class LabelledImages:
         import numpy as np
 
         object.__setattr__(self, "classes", tuple(str(c) for c in self.classes))
+        again = [c for n, c in enumerate(self.classes) if c in self.classes[:n]]
+        if again:
+            raise ValueError(f'two classes are called "{again[0]}"; figures go by the name')
         if (self.validation_images is None) != (self.validation_labels is None):
             raise ValueError("validation_images and validation_labels come together")
         parts = ("train", "test", *["validation"] * self.has_validation)

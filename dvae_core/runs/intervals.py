@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 
 
-def share_interval(hits: ArrayLike, n: int) -> tuple[np.ndarray, np.ndarray]:
+def share_interval(hits: ArrayLike, n: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """The ends of the interval of a share, by Wilson's score (JASA 22, 1927).
 
     It has a width where a bootstrap has none: 0 of 100 is 0 to 3.7 %. The n tries must be
     independent.
 
     Args:
-        hits: int [...], how many of the tries were one; any shape.
-        n: how many tries there were, 1 or more.
+        hits: [...], how many of the tries were one; any shape.
+        n: how many tries there were, 1 or more, for all or [...].
 
     Returns:
         Low and high ends [...].
@@ -30,6 +30,7 @@ def share_interval(hits: ArrayLike, n: int) -> tuple[np.ndarray, np.ndarray]:
     import numpy as np
     from scipy import special  # stats takes a second to load
 
+    n = np.asarray(n)
     k, z2 = np.asarray(hits, dtype=float), special.ndtri((1 + CONFIDENCE) / 2) ** 2
     half = np.sqrt(z2 * (k * (n - k) / n + z2 / 4))
     low, high = ((k + z2 / 2 + side) / (n + z2) for side in (-half, half))

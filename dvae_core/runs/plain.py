@@ -19,6 +19,8 @@ def add_against_plain(
 ) -> None:
     """Add to each run's metrics what `Metric.against_plain` says of it and its plain run.
 
+    It is asked for test and for validation images.
+
     That is the finished run of the same seed and recipe, but without guidance (or with one that
     weighs nothing) and without extra terms.
 
@@ -43,6 +45,13 @@ def add_against_plain(
         for metric in metrics:
             with guarded(f'{run.path}: metric "{metric.name}" failed', problems.append):
                 run.metrics.update(metric.against_plain(measured, beside.metrics))
+                on_validation = metric.against_plain(_of_val(measured), _of_val(beside.metrics))
+                run.metrics.update({f"val/{name}": v for name, v in on_validation.items()})
+
+
+def _of_val(metrics: dict[str, float]) -> dict[str, float]:
+    """The figures of the validation images, named like those of the test images."""
+    return {k.removeprefix("val/"): v for k, v in metrics.items() if k.startswith("val/")}
 
 
 def _is_plain(settings: Settings) -> bool:

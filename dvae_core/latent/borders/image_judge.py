@@ -7,6 +7,7 @@ import hashlib
 import io
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -69,30 +70,52 @@ def image_judge_of(
     images, labels = data.train_images, data.train_labels
     if (labels < 0).any():
         images, labels = images[labels >= 0], labels[labels >= 0]
-    digest = hashlib.sha256(f"{VERSION} {len(data.classes)} {images.shape}".encode())
-    digest.update(np.ascontiguousarray(images).data)
-    digest.update(np.ascontiguousarray(labels).data)
-    name = digest.hexdigest()
+    name = _digest(f"{VERSION} {len(data.classes)} {images.shape}", images, labels)
     file = cache_folder() / "image-judges" / f"{name[:16]}.pt"
     with set_aside(0, "image judge"):
         network = _network(data.image_shape, len(data.classes)).to(device)
-        # A cache that is damaged, or of something else, is made again.
-        with contextlib.suppress(Exception):
-            kept = torch.load(file, map_location=device, weights_only=True)
-            network.load_state_dict(kept["network"])
-            return ImageJudge(network, float(kept["accuracy"]), name)
-        _train(network, images, labels, device, say)
-    known = data.test_labels >= 0
-    accuracy = math.nan
-    if known.any():
-        chosen = _outputs(network.eval(), data.test_images[known]).argmax(dim=1)
-        accuracy = float((chosen.cpu().numpy() == data.test_labels[known]).mean())
-    buffer = io.BytesIO()
-    torch.save({"network": network.state_dict(), "accuracy": accuracy}, buffer)
-    with contextlib.suppress(OSError, DvaeError):  # a cache is a convenience
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, buffer.getvalue())
-    return ImageJudge(network, accuracy, name)
+        accuracies = _read(file, network, device)
+    if accuracies is None:
+        with set_aside(0, "image judge"):
+            network = _network(data.image_shape, len(data.classes)).to(device)
+            _train(network, images, labels, device, say)
+        accuracies = {}
+    tests = _digest("", data.test_images, data.test_labels)
+    if tests not in accuracies:
+        accuracies[tests] = _accuracy(network.eval(), data.test_images, data.test_labels)
+        buffer = io.BytesIO()
+        torch.save({"network": network.state_dict(), "accuracies": accuracies}, buffer)
+        with contextlib.suppress(OSError, DvaeError):  # a cache is a convenience
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, buffer.getvalue())
+    return ImageJudge(network, accuracies[tests], name)
+
+
+def _digest(what: str, images: np.ndarray, labels: np.ndarray) -> str:
+    digest = hashlib.sha256(what.encode())
+    digest.update(np.ascontiguousarray(images).data)
+    digest.update(np.ascontiguousarray(labels).data)
+    return digest.hexdigest()
+
+
+def _read(file: Path, network: nn.Module, device: torch.device) -> dict[str, float] | None:
+    """Load a network that was kept, and say how it did on which test images.
+
+    None where it must be made again: what is there is damaged, or of something else.
+    """
+    with contextlib.suppress(Exception):
+        kept = torch.load(file, map_location=device, weights_only=True)
+        network.load_state_dict(kept["network"])
+        return dict(kept.get("accuracies", {}))  # earlier versions did not say which images
+    return None
+
+
+def _accuracy(network: nn.Module, images: np.ndarray, labels: np.ndarray) -> float:
+    known = labels >= 0
+    if not known.any():
+        return math.nan
+    chosen = _outputs(network, images[known]).argmax(dim=1).cpu().numpy()
+    return float((chosen == labels[known]).mean())
 
 
 def _network(image_shape: tuple[int, int, int], classes: int) -> nn.Module:

@@ -41,7 +41,7 @@ class Judge:
         labels: theirs [N]; -1 is unlabelled and has no vote.
         test_means: [M, D], whose votes are kept.
         classes: how many classes there are.
-        k: how many neighbours vote.
+        k: how many neighbours vote; half of all at most, for where all vote, all points are alike.
         void: how lonely a void point is.
         voters: how many images have a vote at most, drawn from all.
 
@@ -68,8 +68,13 @@ class Judge:
         self._tree = KDTree(self._means, leafsize=LEAF * self._means.shape[1])
         self._test_means = test_means
         self.classes = classes
-        self.k = min(k, len(some))
+        self.k = min(k, max(len(some) // 2, 1))
         self.void = void
+
+    @property
+    def voters(self) -> int:
+        """How many images have a vote."""
+        return len(self._labels)
 
     def nearest(self, points: np.ndarray, k: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Distances and labels [P, k] of the nearest means that have a vote, nearest first."""

@@ -34,6 +34,8 @@ class Paths:
     picks: np.ndarray
     """int [R, L]: the bootstrap's choices of lines, the same for all pairs, as these share their
     ends."""
+    right: np.ndarray
+    """int [K]: test images of each class that the judge gets right. Fewer than L are used again."""
 
     @property
     def walked(self) -> np.ndarray:
@@ -57,8 +59,14 @@ class Paths:
 
     @property
     def direct_path_interval(self) -> tuple[np.ndarray, np.ndarray]:
-        """The ends [K, K] of the 95 % interval of `direct_path`, after Wilson."""
-        low, high = share_interval(self.direct.sum(axis=1), self.direct.shape[1])
+        """The ends [K, K] of the 95 % interval of `direct_path`, after Wilson; nan without lines.
+
+        As many lines count as the rarer class has right images: those that use one again are not
+        independent.
+        """
+        lines = self.right[self.pairs].min(axis=1).clip(1, self.direct.shape[1])
+        low, high = share_interval(self.direct.mean(axis=1) * lines, lines)
+        low[~self.walked] = high[~self.walked] = np.nan
         return self._matrix(low), self._matrix(high)
 
     def direct_path_by(self, judge: Judge) -> np.ndarray:
@@ -78,38 +86,39 @@ class Paths:
         return float(self.direct.mean())
 
     @property
-    def direct_path_mean_interval(self) -> tuple[float, float]:
-        """Its 95 % interval."""
-        low, high = self._interval(self.direct.mean(axis=0)[self.picks].mean(axis=1))
+    def direct_path_mean_interval(self) -> tuple[float, float] | None:
+        """Its 95 % interval; None where a class has fewer right images than there are lines."""
+        lines = self.direct.shape[1]
+        if self.right[self.pairs].min(initial=lines) < lines or not len(self.pairs):
+            return None
+        resampled = self.direct.mean(axis=0)[self.picks].mean(axis=1)
+        low, high = np.quantile(resampled, (0.025, 0.975))
         return float(low), float(high)
 
     @property
     def intrusion(self) -> float:
-        """The share of all steps that are judged a third class."""
+        """The share of the steps of all lines that are judged a third class; nan without lines."""
         a, b = self.pairs[:, :1, None], self.pairs[:, 1:, None]
         third = (self.verdicts != a) & (self.verdicts != b) & (self.verdicts != VOID)
-        return float(third.mean())
+        return float(third[self.walked].mean()) if self.walked.any() else np.nan
 
     @property
     def void_rate(self) -> float:
-        """The share of all steps that are void."""
-        return float((self.verdicts == VOID).mean())
+        """The share of the steps of all lines that are void; nan without lines."""
+        void = self.verdicts[self.walked] == VOID
+        return float(void.mean()) if void.size else np.nan
 
     @property
     def void_rates(self) -> np.ndarray:
-        """[K, K], symmetric: that share for two classes; nan where there are no test images."""
-        return self._matrix((self.verdicts == VOID).mean(axis=(1, 2)))
+        """[K, K], symmetric: that share for two classes; nan without lines."""
+        void = (self.verdicts == VOID).mean(axis=(1, 2))
+        return self._matrix(np.where(self.walked, void, np.nan))
 
     def _matrix(self, values: np.ndarray) -> np.ndarray:
         matrix = np.full((self.classes, self.classes), np.nan)
         a, b = self.pairs.T
         matrix[a, b] = matrix[b, a] = values
         return matrix
-
-    @staticmethod
-    def _interval(resampled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        low, high = np.quantile(resampled, (0.025, 0.975), axis=-1)
-        return low, high
 
 
 def is_direct(verdicts: np.ndarray, a: np.ndarray | int, b: np.ndarray | int) -> np.ndarray:
@@ -165,7 +174,8 @@ def paths(
             for side, c in enumerate(pair):
                 ends[q, :, side] = test_means[np.resize(right_of[c], lines)]
     picks = random.integers(lines, size=(RESAMPLES, lines))
-    found = Paths(pairs, ends, np.empty((len(pairs), lines, steps)), judge.classes, picks)
+    counts = np.array([len(right_of[c]) for c in range(judge.classes)])
+    found = Paths(pairs, ends, np.empty((len(pairs), lines, steps)), judge.classes, picks, counts)
     return replace(found, verdicts=_judged(judge, found.points(lines, steps), found.walked))
 
 

@@ -275,6 +275,8 @@ def _of_grid(grid: Grid, classes: int) -> Counts:
 def _graph_edges(means: np.ndarray, k: int) -> np.ndarray:
     """The two ends [2, E] of each edge between points and their k nearest others, once each."""
     n = len(means)
+    if n < 2:
+        return np.empty((2, 0), dtype=np.int64)
     ranks = np.arange(2, min(k + 1, n) + 1)  # the first neighbour is the point itself
     _, neighbours = KDTree(means).query(means, k=ranks, workers=-1)
     ends = np.stack([np.repeat(np.arange(n), len(ranks)), neighbours.ravel()])

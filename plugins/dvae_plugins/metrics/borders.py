@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from dvae_core import Metric, class_number
+from dvae_core import Metric, pairs_of
 
 if TYPE_CHECKING:
     from dvae_core import Snapshot
@@ -32,7 +33,7 @@ class Borders(Metric):
         "adjacency": "pairs of classes whose largest pieces share a border / as many as can, "
         "0 to 1",
         "area_in_posteriors": "the area that is not void / that of the median posterior: how many "
-        "of them find room; up to two dimensions",
+        "of them find room; up to two dimensions, of posteriors whose dimensions are independent",
         "direct_path_mean": "share of straight lines between two images of different classes that "
         "cross these two alone, averaged over all pairs, 0 to 1",
         "direct_path/*": "the same for one pair, 0 to 1",
@@ -59,7 +60,7 @@ class Borders(Metric):
     }
 
     pairs: tuple[tuple[str | int, str | int], ...] = ()
-    """Pairs of classes to report by name, besides those that the recipe's terms name."""
+    """Pairs of classes to report by name, besides those that the recipe and its terms name."""
     lines: int = Field(default=100, ge=1)
     """Straight lines between two classes."""
     steps: int = Field(default=64, ge=2)
@@ -67,14 +68,15 @@ class Borders(Metric):
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         judge, regions = snapshot.judge, snapshot.regions
-        accuracy = judge.accuracy(snapshot.test_labels)
+        known = (snapshot.test_labels >= 0).any()
+        accuracy = judge.accuracy(snapshot.test_labels) if known else math.nan
         measured = {
             "knn_accuracy": accuracy,
             "area_evenness": regions.area_evenness,
             "wholeness": regions.wholeness,
             "adjacency": regions.adjacency,
         }
-        if regions.grid:
+        if regions.grid and snapshot.independent_posterior:
             measured["area_in_posteriors"] = regions.grid.area / _posterior_area(snapshot)
         paths = snapshot.paths(self.lines, self.steps)
         if len(paths.pairs):
@@ -84,13 +86,14 @@ class Borders(Metric):
         direct, void = paths.direct_path, paths.void_rates
         for a, b in self._named(snapshot):
             name = f"{snapshot.classes[a]}-{snapshot.classes[b]}"
-            measured[f"direct_path/{name}"] = float(direct[a, b])
-            measured[f"void_rate/{name}"] = float(void[a, b])
+            measured[f"direct_path/{name}"] = direct[a, b]
+            measured[f"void_rate/{name}"] = void[a, b]
         full = _accuracy_at_full_guidance(snapshot, accuracy)
         if full:
             measured["knn_accuracy_full"] = full
             measured["retention"] = accuracy / full
-        return measured
+        # What there are no images or lines for is no number.
+        return {name: float(value) for name, value in measured.items() if value == value}
 
     @classmethod
     def against_plain(
@@ -127,15 +130,15 @@ class Borders(Metric):
         }
         if named := self._named(snapshot):
             kept["direct_path_band"] = _band(snapshot, paths, named)
-        if len(paths.pairs):
-            kept["direct_path_mean_95"] = list(paths.direct_path_mean_interval)
+        if interval := paths.direct_path_mean_interval:
+            kept["direct_path_mean_95"] = list(interval)
         if regions.grid:
             kept |= regions.grid.kept()
         return kept
 
     def _named(self, snapshot: Snapshot) -> list[tuple[int, int]]:
-        own = [sorted(class_number(c, snapshot.classes) for c in pair) for pair in self.pairs]
-        return list(dict.fromkeys([*snapshot.named_pairs, *((a, b) for a, b in own)]))
+        own = pairs_of(self.pairs, snapshot.classes)
+        return list(dict.fromkeys([*snapshot.named_pairs, *own]))
 
 
 def _posterior_area(snapshot: Snapshot) -> float:
@@ -151,24 +154,33 @@ def _posterior_area(snapshot: Snapshot) -> float:
 def _accuracy_at_full_guidance(snapshot: Snapshot, accuracy: float) -> float | None:
     """The judge's accuracy in the last epoch whose guidance weight is within 1 % of the highest.
 
-    The highest of the whole run: epochs that were not measured count. None where none that was
-    measured had it, without guidance, and where the weight's schedule is not known any more.
+    The highest of all steps that see labels: epochs that were not measured count. None where none
+    that was measured had it, without guidance, and where the weight's schedule is not known any
+    more.
     """
     weight = snapshot.weights.get("guidance")
     if weight is None:
         return None
-    rows = [
-        (row["train/guidance_weight"], row["test/knn_accuracy"])
-        for row in snapshot.history
-        if "train/guidance_weight" in row and "test/knn_accuracy" in row
+    now = {
+        "step": snapshot.step,
+        "train/guidance_weight": weight,
+        "test/knn_accuracy": accuracy,
+    }
+    guided = [
+        row
+        for row in (*snapshot.history, now)
+        if "train/guidance_weight" in row and row.get("step", 0) <= snapshot.labelled_steps
     ]
-    rows.append((weight, accuracy))
-    _, over_the_run = snapshot.weight_curves(WEIGHTS)["guidance"]
-    highest = float(over_the_run.max())
-    once = max(row.get("train/guidance_weight", 0.0) for row in (*snapshot.history, {}))
+    steps, weights = snapshot.weight_curves(WEIGHTS)["guidance"]
+    highest = float(weights[steps < snapshot.labelled_steps].max())
+    once = max((row["train/guidance_weight"] for row in guided), default=0.0)
     if highest <= 0 or once > 1.01 * highest:
         return None
-    full = (measured for weight, measured in reversed(rows) if weight >= 0.99 * highest)
+    full = (
+        row["test/knn_accuracy"]
+        for row in reversed(guided)
+        if row["train/guidance_weight"] >= 0.99 * highest and "test/knn_accuracy" in row
+    )
     return next(full, None)
 
 
@@ -176,7 +188,7 @@ def _band(
     snapshot: Snapshot, paths: Any, named: list[tuple[int, int]]
 ) -> dict[str, dict[str, float]]:
     """The direct paths of the named pairs by judges with other knobs: what hangs on these."""
-    some, half = paths.between(named), len(snapshot.train_labels) // 2
+    some, half = paths.between(named), snapshot.judge.voters // 2
     judges = {
         "as measured": snapshot.judge,
         "5 voters": snapshot.judge_of(5),

@@ -16,14 +16,17 @@ if TYPE_CHECKING:
 
 MIXED = 0.2
 """What a step must look like of either class to be a mix of both."""
+SHARED = 100
+"""Lines between two classes that `borders` walks, too, by default: they are judged but once."""
 
 
 class Morphs(Metric):
     """Whether decoded images look like the class that they lie in, and like the ends of a path.
 
     The image judge is a small network, trained once for a data set on real images alone.
-    `decoded_agreement` is the share of points, spread over all that is not void, whose decoded
-    image looks to it like the class that the latent judge names.
+    `decoded_agreement` is the share of points, spread evenly over all that is not void (beyond two
+    dimensions: of the test means), whose decoded image looks to it like the class that the latent
+    judge names.
 
     Along the straight lines between two classes a and b: `morph_between` is its probability of a
     or b, `morph_ends` the share of steps that it calls a or b, and `morph_mix` the share of lines
@@ -68,7 +71,7 @@ class Morphs(Metric):
         if snapshot.conditional:
             measured["asked_agreement"] = _asked(snapshot, self.points)
 
-        paths = snapshot.paths()
+        paths = snapshot.paths(max(self.lines, SHARED))
         walked = paths.walked
         if not walked.any():
             return measured
