@@ -56,6 +56,13 @@ class Interrupted(DvaeError):
         self.exit_code = exit_code
 
 
+def more_packages(
+    what: str, extra: str, error: ImportError, kind: type[DvaeError] = DvaeError
+) -> DvaeError:
+    """The error to raise where something needs packages that an extra of this one installs."""
+    return kind(f'{what} needs more packages ({error}): pip install "dvae-core[{extra}]"')
+
+
 def text_of(error: BaseException) -> str:
     """What an error says, even where it fails to say it."""
     try:

@@ -156,6 +156,9 @@ def test_files_hold_the_same(dvae, run, pictures, tmp_path, monkeypatch):
     assert pyarrow.read_table(files[".parquet"]).to_pylist() == rows
     written = table(files[".csv"].read_text())
     assert [{k: str(v) for k, v in row.items()} for row in rows] == written
+    same = [read_points(file, 2) for file in files.values()]
+    for other in same[1:]:
+        np.testing.assert_allclose(other, same[0], rtol=1e-6)
     with np.load(files[".npz"]) as arrays:
         assert arrays["names"].tolist() == list(map(str, pictures))
         expected = [[row["mean_1"], row["mean_2"]] for row in rows]
@@ -283,16 +286,20 @@ def test_points_from_files(dvae, run, tmp_path):
     for name, text, message in [
         ("points.csv", "1,2,3\n", "the run's latent points are [P, 2], and these are [1, 3]"),
         ("points.csv", "1,nan\n", "points must be finite numbers"),
-        ("points.csv", "x,y\n1,\n", "no readable npz or CSV file of points"),
+        ("points.csv", "x,y\n1,\n", "no readable file of points"),
+        ("points.npz", "nothing", "no readable file of points"),
+        ("points.txt", "1 2", "a file that ends in .npz, .csv, .parquet"),
         ("points.csv", "", "these are [0]"),
         ("other.npz", None, "needs an array points or mean, and has a, b"),
         ("gone.npz", None, "gone.npz: cannot be read"),
     ]:
         if text is not None:
-            file.write_text(text)
+            (tmp_path / name).write_text(text)
         code, _, err = dvae("decode", run, "--points", tmp_path / name)
         assert code == 1
         assert message in err
+        assert "pickle" not in err
+    file.write_text("1,2\n")
     code, _, err = dvae("decode", run, "--points", file, "--as", "1")
     assert code == 1
     assert "the decoder takes no labels" in err

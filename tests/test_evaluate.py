@@ -1,11 +1,13 @@
 """`dvae evaluate` and `LoadedRun.evaluate`: the same figures as the run's own, and no trace."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
-from dvae_core import load_run
+from dvae_core import Metric, load_run
 from dvae_core.errors import RunFolderError
+from dvae_core.latent.evaluation import measure
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.runs import checkpoints
 from dvae_core.runs.folder import RunFolder
@@ -129,18 +131,32 @@ def test_metrics_can_be_chosen(dvae, run, install):
     assert 'metric "needs" needs keys that only a recipe can give: wanted' in err
 
 
-def test_a_name_that_is_taken_keeps_its_figure(recipe_file, tmp_path):
-    said = []
-    watch = Watch()
-    watch.warn = said.append
-    metrics = "evaluate.metrics=['borders', 'knn', {name='knn', k=1}]"
-    run = run_recipe(load_recipe(recipe_file, [metrics]), tmp_path, watch=watch)
-    row = run.metrics()[-1]
-    borders = load_run(run.path).evaluate(["borders"]).values
-    assert row["test/knn_accuracy"] == borders["knn_accuracy"]
-    left_out = [text for text in said if "is left out" in text]
-    assert left_out
-    assert all(text.startswith('metric "knn": its knn_accuracy of') for text in left_out)
+class First(Metric):
+    """Gives two figures."""
+
+    name = "first"
+
+    def measure(self, snapshot):
+        return {"shared": 0.5, "alike": 1.0}
+
+
+class Second(Metric):
+    """Gives two figures of the same names, and one of its own."""
+
+    name = "second"
+
+    def measure(self, snapshot):
+        return {"shared": 0.75, "alike": 1.0, "own": 2.0}
+
+
+def test_a_name_that_is_taken_keeps_its_figure():
+    losses = {"kl": 3.0}
+    snapshot = SimpleNamespace(seed=0, epoch=1, step=2, split="val", test_losses=lambda: losses)
+    found = measure(snapshot, [First(), Second()], Watch())
+    assert found.values == {"kl": 3.0, "shared": 0.5, "alike": 1.0, "own": 2.0}
+    assert found.failures == (
+        'metric "second": its shared of 0.75 is left out, for there is one of 0.5 already',
+    )
 
 
 def test_a_metric_that_fails_costs_no_other_and_the_exit_code_says_so(

@@ -257,3 +257,6 @@ def test_the_command_draws_the_plan(recipe_file, tmp_path, monkeypatch):
     assert set(said) == {"direct_path", "means", "picture"}
     assert set(said["direct_path"]) == {"0-2"}
     assert set(said["means"]) == {"0", "1", "2"}
+    done = CliRunner().invoke(app, ["plan", str(recipe_file), *sets[:-2]])
+    assert done.stdout.splitlines() == [picture]
+    assert "it names no pairs" in done.stderr

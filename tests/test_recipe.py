@@ -8,6 +8,7 @@ from dvae_core.errors import RecipeError
 from dvae_core.plugin.registry import load_registry
 from dvae_core.recipe.recipe import check_same_experiment, load_recipe
 from dvae_core.recipe.schema import recipe_schema
+from dvae_core.sweep.sweep_file import load_sweep
 
 from .helpers import RECIPES
 
@@ -88,6 +89,34 @@ def test_an_error_in_an_override_names_the_override(recipe_file):
     assert problems(recipe_file, "train.epochs=ten") == [
         '--set train.epochs=ten: [train] epochs: input should be a valid integer, not "ten"'
     ]
+
+
+def test_a_table_that_an_override_makes_is_the_override_s(recipe_file):
+    for change in ("trian.epochs=3", "trian={epochs=3}", "trian.more.epochs=3"):
+        assert problems(recipe_file, change) == [
+            f'--set {change}: unknown key "trian", did you mean "train"?'
+        ]
+
+
+def test_a_base_is_named_by_extends(tmp_path):
+    path = tmp_path / "child.toml"
+    path.write_text('extend = "quick"\n')
+    assert f'{path}:1: unknown key "extend", did you mean "extends"?' in problems(path)
+
+
+def test_a_sweep_is_no_recipe_and_a_recipe_is_no_sweep(tmp_path):
+    sweep = tmp_path / "sweep.toml"
+    sweep.write_text('seeds = 2\nrecipe = "quick"\n')
+    (said,) = problems(sweep)
+    assert said == f"{sweep}:2: this is a sweep of a recipe; run it with dvae sweep {sweep}"
+    with pytest.raises(RecipeError, match="this is a recipe and no sweep; train it with dvae run"):
+        load_sweep(RECIPES / "quick.toml", load_registry())
+
+
+@pytest.mark.parametrize("pair", ['["0"]', '["0", "8", "3"]', '["8", "8"]', '"08"'])
+def test_a_pair_is_two_classes(recipe_file, pair):
+    (said,) = problems(recipe_file, f"pairs=[{pair}]")
+    assert "a pair is two classes" in said
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="RUN",
-            help="A run folder; the run may still be training.",
+            help="A run folder, or hf://user/name; the run may still be training.",
             autocompletion=completing.runs,
         ),
     ],

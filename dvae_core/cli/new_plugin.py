@@ -28,14 +28,14 @@ def new_plugin(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Write a package that adds components: it installs, its tests pass, its recipe runs."""
-    from dvae_core.plugin.scaffold import new_plugin
+    from dvae_core.plugin.scaffold import new_plugin, way_to_use
 
     for kind in kinds:
         check_kind(kind, "--kind: ")
     if not out.is_dir():
         raise RecipeError(f"--out {out}: there is no such folder")
     folder = new_plugin(name, kinds, out)
-    steps = (f"cd {folder}", "pip install -e '.[test]'", "pytest", "dvae run recipe.toml")
+    steps = (f"cd {folder}", "pip install -e '.[test]'", "pytest", way_to_use(kinds))
     if as_json:
         print(json.dumps({"folder": str(folder), "next": steps}))
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -52,6 +53,9 @@ def plan(
         means = dict(zip(classes, found.means.tolist(), strict=True))
         print(json.dumps({"direct_path": shares, "means": means, "picture": str(file)}, indent=2))
         return
+    if not shares:
+        why = "it names no pairs, so that the plan promises none a border"
+        print(f"""{recipe}: {why}; --set 'pairs=[["a class", "another"]]'""", file=sys.stderr)
     for name, share in shares.items():
         print(f"{name}: {100 * share:.0f} % of the paths direct")
     print(file)

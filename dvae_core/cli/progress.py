@@ -94,7 +94,8 @@ class Patience(Lines):
 
     def _wake(self) -> None:
         self.late = True
-        self.stage(self.text)
+        if self.text:
+            self.stage(self.text)
 
 
 class Display(ConsoleSpeaker, Lines):

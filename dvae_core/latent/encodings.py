@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dvae_core.errors import DvaeError
+from dvae_core.errors import more_packages
 
 if TYPE_CHECKING:
     import pandas
@@ -91,7 +91,7 @@ class Encodings:
         try:
             import pandas
         except ImportError as error:
-            raise _more_packages("a DataFrame", error) from error
+            raise more_packages("a DataFrame", "tables", error) from error
         return pandas.DataFrame(self.columns())
 
     def to_bytes(self, suffix: str) -> bytes:
@@ -127,7 +127,7 @@ def _parquet(encodings: Encodings) -> bytes:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise _more_packages("a .parquet file", error) from error
+        raise more_packages("a .parquet file", "tables", error) from error
     buffer = io.BytesIO()
     parquet.write_table(pyarrow.table(encodings.columns()), buffer)
     return buffer.getvalue()
@@ -138,7 +138,3 @@ FORMATS: dict[str, Callable[[Encodings], bytes]] = {
     ".csv": _csv,
     ".parquet": _parquet,
 }
-
-
-def _more_packages(what: str, error: ImportError) -> DvaeError:
-    return DvaeError(f'{what} needs more packages ({error}): pip install "dvae-core[tables]"')

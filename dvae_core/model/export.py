@@ -10,7 +10,7 @@ import tomli_w
 import torch
 from torch import Tensor, nn
 
-from dvae_core.errors import DvaeError
+from dvae_core.errors import more_packages
 from dvae_core.files import write_atomically
 from dvae_core.model.guided_vae import GuidedVAE
 from dvae_core.recipe.recipe import Recipe
@@ -57,9 +57,7 @@ def export(model: GuidedVAE, recipe: Recipe, run: str, folder: Path) -> list[Pat
         import onnxscript  # noqa: F401
         from safetensors.torch import save
     except ImportError as error:
-        raise DvaeError(
-            f'export needs more packages ({error}): pip install "dvae-core[export]"'
-        ) from error
+        raise more_packages("export", "export", error) from error
 
     folder.mkdir(parents=True, exist_ok=True)
     model = copy.deepcopy(model).to("cpu").eval()

@@ -31,9 +31,9 @@ def read_npz(path: Path, names: Iterable[str]) -> tuple[dict[str, np.ndarray], l
     """
     import numpy as np
 
+    if path.is_file() and not zipfile.is_zipfile(path):
+        raise ValueError("not an npz file")
     with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise ValueError("not an npz file")
         archive: Any = file.zip
         entries = {e.filename.removesuffix(".npy"): e for e in archive.infolist()}
         arrays = {}

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     Field,
     PrivateAttr,
     ValidationError,
@@ -38,6 +39,7 @@ from dvae_core.recipe.slots import (
     Weighted,
     key_problem,
     slot,
+    value_problem,
     weighted_slot,
 )
 from dvae_core.recipe.source import Place, RecipeSource, inside, leaves, read_source
@@ -46,12 +48,22 @@ from dvae_core.recipe.tables import Evaluate, Latent, Optimizer, Table, Train
 from dvae_core.recipe.timeline import Timeline, Weight
 
 ClassName = Annotated[str | int, Field(union_mode="left_to_right")]
-Pair = Annotated[tuple[ClassName, ClassName], FROM_LIST]
+
+
+def _of_two(classes: Any) -> Any:
+    if not isinstance(classes, list) or len(classes) != 2 or classes[0] == classes[1]:
+        raise value_problem(f'a pair is two classes, such as ["0", "8"], not {classes!r}')
+    return tuple(classes)
+
+
+Pair = Annotated[tuple[ClassName, ClassName], BeforeValidator(_of_two)]
 BUILT_IN_TERMS = ("reconstruction", "kl", "guidance")
 
 
 class Recipe(Table):
     """Everything that makes a run. Load one with `load_recipe`."""
+
+    read_before = ("extends",)
 
     title: str = ""
     """One line for people."""
@@ -247,7 +259,11 @@ def load_recipe(
         RecipeError: everything that is wrong, one line each.
     """
     path = recipe_file(path)
-    return build_recipe(read_source(path, overrides), path.stem, registry)
+    source = read_source(path, overrides)
+    if "recipe" in source.table:
+        line = source.origin(("recipe",))
+        raise RecipeError(f"{line}: this is a sweep of a recipe; run it with dvae sweep {path}")
+    return build_recipe(source, path.stem, registry)
 
 
 def build_recipe(

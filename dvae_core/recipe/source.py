@@ -202,12 +202,17 @@ def change(source: RecipeSource, key: tuple[str, ...], value: Any, origin: str) 
         RecipeError: the key leads into a list, and not to a place that it has.
     """
     now: Any = source.table
+    made: list[Place] = []  # tables that are not there yet, which are the change's too
     for depth, part in enumerate(key):
         if isinstance(now, list):
             # Lists replace: the override is the list with one place changed.
             return _override_in_list(source, key, depth, value, origin)
+        if not isinstance(now, dict) or part not in now:
+            made.append(key[: depth + 1])
         now = now.get(part, {}) if isinstance(now, dict) else {}
-    return _nested(key, value, origin)
+    changed = _nested(key, value, origin)
+    changed.origins |= dict.fromkeys(made, origin)
+    return changed
 
 
 def _override_in_list(

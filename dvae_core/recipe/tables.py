@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -30,13 +30,16 @@ class Table(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    read_before: ClassVar[tuple[str, ...]] = ()
+    """Keys that are taken out before a table is validated."""
+
     @model_validator(mode="wrap")
     @classmethod
     def _hints(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         try:
             return handler(value)
         except ValidationError as error:
-            raise explain(error, list(cls.model_fields)) from None
+            raise explain(error, [*cls.model_fields, *cls.read_before]) from None
 
 
 class Latent(Table):

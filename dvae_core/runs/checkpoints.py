@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
-from dvae_core.errors import NoCheckpoint, RunFolderError, reason
+from dvae_core.errors import NoCheckpoint, RunFolderError, more_packages, reason
 from dvae_core.files import is_inside, open_inside, small_text, unwritable, write_atomically
 
 KEPT = 2
@@ -116,7 +116,7 @@ class Checkpoints:
         try:
             from safetensors import safe_open
         except ImportError as error:
-            raise RunFolderError(f'{file}: wants pip install "dvae-core[hub]" ({error})') from error
+            raise more_packages(str(file), "hub", error, RunFolderError) from error
         parts: dict[str, Any] = {"model": {}, "objective": {}}
         try:
             open_inside(file, self.run).close()
@@ -190,7 +190,7 @@ class Checkpoints:
         listed = ", ".join([*(f"epoch {n}" for n in whole), *best]) or "none"
         return (
             f"kept: {listed}. A run keeps the last {KEPT}; a recipe with "
-            'train.keep_best = "highest test/knn_accuracy", for example, keeps the best one too'
+            'train.keep_best = "highest val/knn_accuracy", for example, keeps the best one too'
         )
 
 

@@ -129,7 +129,8 @@ class RunFolder(EarlyStop, Run):
         try:
             info = json.loads(small_text(path / "run.json"))
         except (OSError, ValueError, RecursionError) as error:
-            raise RunFolderError(f"{path}: not a run folder: no readable run.json") from error
+            why = "no readable run.json" if path.exists() else "there is no such folder"
+            raise RunFolderError(f"{path}: not a run folder: {why}") from error
         check_info(path, info)
         return cls(path, info, registry)
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from dvae_core.errors import DvaeError, RunFolderError, reason
+from dvae_core.errors import DvaeError, RunFolderError, more_packages, reason
 from dvae_core.files import cache_folder
 from dvae_core.runs.checkpoints import Epoch
 from dvae_core.runs.folder import RunFolder
@@ -117,9 +117,7 @@ def _package() -> Any:
         import huggingface_hub
         import safetensors  # noqa: F401
     except ImportError as error:
-        raise DvaeError(
-            f'the hub needs one more package ({error}): pip install "dvae-core[hub]"'
-        ) from error
+        raise more_packages("the hub", "hub", error) from error
     utils: Any = import_module("huggingface_hub.utils")
     utils.disable_progress_bars()  # dvae has words of its own for what takes long
     return huggingface_hub

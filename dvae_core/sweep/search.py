@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dvae_core.errors import DvaeError, RecipeError
+from dvae_core.errors import RecipeError, more_packages
 from dvae_core.files import write_atomically
 from dvae_core.recipe.goal import Goal
 from dvae_core.recipe.source import Dotted
@@ -52,9 +52,7 @@ class Trials:
             import optuna
             from optuna.storages.journal import JournalFileBackend
         except ImportError as error:
-            raise DvaeError(
-                'a search needs Optuna, which is not installed: pip install "dvae-core[optuna]"'
-            ) from error
+            raise more_packages("a search", "optuna", error) from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._optuna, self._goal = optuna, goal
         # Absolute, for the lock beside it is a link to it, which a kill may leave.

@@ -232,6 +232,8 @@ def load_sweep(path: Path, registry: Registry, launcher: str | None = None) -> S
     """
     source = read_source(recipe_file(path))
     table = dict(source.table)
+    if "recipe" not in table and {"dataset", "encoder"} & table.keys():
+        raise RecipeError(f"{path}: this is a recipe and no sweep; train it with dvae run {path}")
     named = table.get("recipe")
     if isinstance(named, str) and is_name(named):
         table["recipe"] = str(recipe_file(named, source.files[0].parent).absolute())

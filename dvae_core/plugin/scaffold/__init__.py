@@ -53,6 +53,11 @@ def new_plugin(name: str, kinds: Sequence[str], parent: Path) -> Path:
     return target
 
 
+def way_to_use(kinds: Sequence[str]) -> str:
+    """The command that runs what a new package of these kinds adds."""
+    return "dvae sweep sweep.toml" if "launcher" in kinds else "dvae run recipe.toml"
+
+
 def _write(target: Path, name: str, module: str, component: str, kinds: list[str]) -> None:
     stem = "".join(part.capitalize() for part in component.split("_"))
     classes = {kind: f"{stem}{KINDS[kind].__name__}" for kind in kinds}
@@ -63,6 +68,7 @@ def _write(target: Path, name: str, module: str, component: str, kinds: list[str
         "module": module,
         "plugin": component,
         "what": what,
+        "use": way_to_use(kinds),
         "core_version": ".".join(version(DISTRIBUTION).split(".")[:2]),
         "import_classes": _import(module, sorted(classes.values())),
         "imports": "\n".join(f"from {module}.{k} import {classes[k]}" for k in sorted(kinds)),
