@@ -41,10 +41,7 @@ TRIED = 40
 
 MNIST = ('dataset.name="mnist"', "dataset.train_limit=20000")
 FASHION = ('dataset.name="fashion_mnist"', "dataset.train_limit=20000")
-DIGITS = (
-    f'dataset={{name="npz",path="{ROOT}/recipes/data/digits.npz",validation_fraction=0.15}}',
-    "train.epochs=150",
-)
+DIGITS = (f'dataset={{name="npz",path="{ROOT}/recipes/data/digits.npz",validation_fraction=0.15}}',)
 LET_GO = "train.labels_until=0.67"
 SPREAD = "dataset.spread_labels=true"
 PLAIN = ('kl.means="learned"', "terms=[]", "pairs=[]")

@@ -13,13 +13,14 @@ import torch
 
 from dvae_core.errors import Diverged, Interrupted, RecipeError, RunFolderError
 from dvae_core.model.batches import Batches
+from dvae_core.plugin.registry import load_registry
 from dvae_core.recipe import optimizers
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.runs.watch import Watch
 from dvae_core.training.run import resume_run, run_recipe
 
 from .forked import Forked
-from .helpers import Heard, rows, same_state, state
+from .helpers import RECIPES, Heard, rows, same_state, state
 
 
 @pytest.mark.slow
@@ -248,6 +249,23 @@ def register_plots():
 def run_finished(status):
     print("the run has", status)
 """
+
+
+def test_small_data_is_trained_on_for_more_epochs(recipe_file, tmp_path):
+    """192 images are 3 steps of 64, so that 20 steps take 7 epochs where 2 were asked for."""
+    changes = ["train.epochs=2", "train.batch_size=64", "train.min_steps=20", "evaluate.every=2"]
+    changes += ["guidance.weight=1.0", "evaluate.metrics=['knn']"]
+    run = run_recipe(load_recipe(recipe_file, changes), tmp_path)
+    found = run.metrics()
+    assert (len(found), found[-1]["step"]) == (7, 21)
+    assert [row["epoch"] for row in found if "test/knn_accuracy" in row] == [7]
+    table = run.recipe_table
+    assert (table["train"]["epochs"], table["evaluate"]["every"]) == (7, 7)
+    # It goes on as it is, and what is long enough stays as it is.
+    longer = run.load_recipe(load_registry(), ["train.epochs=8"])
+    assert resume_run(run.path, longer).metrics()[-1]["epoch"] == 8
+    assert run.load_recipe(load_registry()).fitted(192).train.epochs == 8
+    assert load_recipe(RECIPES / "mnist_abs.toml", ["train.min_steps=9381"]).train.epochs == 11
 
 
 def test_listeners_metrics_and_plots_that_fail_do_not_end_a_run(

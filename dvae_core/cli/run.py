@@ -123,7 +123,7 @@ def _describe(recipe: Recipe, watcher: Any, as_json: bool) -> None:
             "parameters": parameters,
             "device": str(training.device),
             "terms": training.objective.names,
-            "epochs": recipe.train.epochs,
+            "epochs": training.recipe.train.epochs,
             "steps_per_epoch": steps,
         }
         _print_json(prepared=prepared)
@@ -134,7 +134,7 @@ def _describe(recipe: Recipe, watcher: Any, as_json: bool) -> None:
         print(f"           {held_out:,} validation images")
     print(f"model      {parameters:,} parameters on {training.device}")
     print(f"terms      {', '.join(training.objective.names)}")
-    print(f"length     {recipe.train.epochs} epochs of {steps:,} steps")
+    print(f"length     {training.recipe.train.epochs} epochs of {steps:,} steps")
 
 
 def _print_json(**facts: Any) -> None:

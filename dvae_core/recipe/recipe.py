@@ -218,6 +218,19 @@ class Recipe(Table):
         bare = key[:-1] in origins and key[-1] in ("name", "schedule")
         return origins[key[:-1]] if bare else "default"
 
+    def fitted(self, train_images: int) -> Recipe:
+        """The recipe with the epochs that `train.min_steps` asks for over so many images."""
+        steps = -(-train_images // self.train.step_size)
+        least = -(-(self.train.min_steps or 0) // steps)
+        if least <= self.train.epochs:
+            return self
+        every = round(self.evaluate.every * least / self.train.epochs)
+        changed = {
+            "train": self.train.model_copy(update={"epochs": least}),
+            "evaluate": self.evaluate.model_copy(update={"every": every}),
+        }
+        return self.model_copy(update=changed)
+
     def check_schedules(self, train_images: int) -> None:
         """Refuse schedules that have not settled when a run over so many images ends.
 
@@ -281,8 +294,9 @@ def build_recipe(
     except ValidationError as error:
         raise RecipeError(error_lines(error, source)) from None
     recipe._name, recipe._source = name, source
-    if recipe.train_images is not None:
-        recipe.check_schedules(recipe.train_images)
+    if (images := recipe.train_images) is not None:
+        recipe = recipe.fitted(images)
+        recipe.check_schedules(images)
     return recipe
 
 

@@ -274,7 +274,7 @@ def _evaluate(
         watch.warn(f'train.keep_best: there is no metric "{goal.key}"{hint}')
     for name in recipe.evaluate.line or ():
         missing = measured_key(name, row) is None and not name.startswith("test/")  # may come last
-        if missing and epoch == recipe.evaluate.every:
+        if missing and epoch == min(recipe.evaluate.every, recipe.train.epochs):
             hint = did_you_mean(name, [key.partition("/")[2] for key in row])
             watch.warn(f'evaluate.line: there is no figure "{name}"{hint}')
     with set_aside(recipe.seed, "plots"):

@@ -159,6 +159,7 @@ def _resume_with(
             shape, classes = run.info["image_shape"], tuple(run.info["classes"])
             build_to_fit(recipe, tuple(shape), classes, state["model"])
     training = prepare(recipe, watch, ranks)
+    recipe = recipe.fitted(len(training.data.train_images))
     other = difference(run.info, training.data)
     if other is not None:
         raise RecipeError(f"{run.path}: a run goes on with its own data: {other}")
@@ -243,6 +244,7 @@ def prepare(recipe: Recipe, watch: Watch, ranks: Ranks = ALONE) -> Training:
     with ranks.after_first():
         data = load_data(recipe.dataset, watch.warn)
     _check_goal(recipe, data, watch)
+    recipe = recipe.fitted(len(data.train_images))
     recipe.check_schedules(len(data.train_images))
     _check_labels(recipe, data, watch)
     recipe, measured = ranks.from_first(lambda: autotune(recipe, data, watch))
