@@ -8,6 +8,7 @@ import os
 import re
 import statistics
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,7 +22,8 @@ from dvae_core.sweep import jobs as jobs_module
 from dvae_core.sweep.driver import run_sweep
 from dvae_core.sweep.jobs import Job, Record, record_file, run_job, session_file
 from dvae_core.sweep.sweep_file import load_sweep
-from dvae_core.sweep.tracker import epochs_in
+from dvae_core.sweep.tracker import Tracker, epochs_in
+from dvae_core.sweep.watch import SweepWatch
 from dvae_core.training.run import run_recipe
 
 from .helpers import GRID, INLINE, RECIPES, SweepHeard, plan_of, rows, runs_in
@@ -878,3 +880,20 @@ def test_the_sweeps_that_ship_are_right(file):
 def test_a_run_has_come_to_its_last_epoch_whatever_rows_are_lost(tmp_path, rows, epochs):
     (tmp_path / "metrics.jsonl").write_bytes(rows)
     assert epochs_in(tmp_path) == epochs
+
+
+def test_the_time_left_goes_by_what_this_session_has_done(tmp_path, monkeypatch):
+    """Forty epochs were done before; two of ten take ten seconds, so that eight take forty."""
+    seconds = [100.0]
+    monkeypatch.setattr("dvae_core.sweep.tracker.time.monotonic", lambda: seconds[0])
+    journal = SimpleNamespace(runs={"old": "finished"}, epochs={"old": 40})
+    tracker = Tracker(tmp_path, journal, "session", None, SweepWatch())
+    tracker._estimate()
+    tracker.plan("old", 40)
+    tracker.plan("new", 10)
+    tracker._estimate()
+    assert tracker.progress.seconds_left is None
+    seconds[0] = 110.0
+    tracker._set_epochs("new", 2)
+    tracker._estimate()
+    assert tracker.progress.seconds_left == pytest.approx(40)

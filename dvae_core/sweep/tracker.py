@@ -49,7 +49,9 @@ class Tracker:
         self._seen: dict[str, int] = {}
         self._warned: set[str] = set()
         self._looked = 0.0
-        self._start: tuple[float, int] | None = None
+        self._began: float | None = None
+        self._before = 0
+        """Epochs that were done before."""
 
     @property
     def reached(self) -> tuple[int, int]:
@@ -68,6 +70,7 @@ class Tracker:
             self._count(name)
         else:
             self._set_epochs(name, epochs_in(self.folder / name))
+        self._before += self._epochs_done[name]
 
     def done(self, name: str) -> bool:
         """Whether a run of the plan needs no more work."""
@@ -175,11 +178,11 @@ class Tracker:
 
     def _estimate(self) -> None:
         progress, now = self.progress, time.monotonic()
-        if self._start is None:
-            self._start = (now, progress.epochs_done)
-        began, before = self._start
-        if progress.epochs_done > before:
-            pace = (now - began) / (progress.epochs_done - before)
+        if self._began is None:
+            self._began = now
+        done = progress.epochs_done - self._before
+        if done > 0:
+            pace = (now - self._began) / done
             progress.seconds_left = pace * (progress.epochs - progress.epochs_done)
 
 
