@@ -248,8 +248,8 @@ def document(runs: Path) -> list[str]:
     parts = [
         f"## Figures\n\nBy `python -m benchmarks.borders --runs DIR`, {ran}, on 2 cores with AVX2. "
         "Every set has random pairs, but for the lattice's, and a seed of its own; MNIST and "
-        "Fashion-MNIST have 20,000 of their training images, of which a tenth is for validation, "
-        "and digits 150 epochs. k-NN, reconstruction and KL are means over the sets, on the test "
+        "Fashion-MNIST have 20,000 of their training images, of which a tenth is for validation. "
+        "k-NN, reconstruction and KL are means over the sets, on the test "
         "images.",
         "\n".join(lines),
     ]

@@ -79,8 +79,6 @@ def test_planes_of_two_dimensions_and_of_one(trained):
     left, right, low, high = plane.box
     corners = [[left, low], [right, low], [left, high], [right, high]]
     np.testing.assert_allclose(plane.lattice(2, 2), corners, rtol=1e-6)
-    with pytest.raises(RecipeError, match="--plane z1,z3: all of 2 dimensions is seen"):
-        planes(two, ["z1,z3"])
     (line,) = planes(trained("latent.dim=1").snapshot())
     assert line.lattice(3, 2).shape == (6, 1)
     assert line.box[2:] == pytest.approx((-1.08, 1.08))

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -897,3 +898,19 @@ def test_the_time_left_goes_by_what_this_session_has_done(tmp_path, monkeypatch)
     tracker._set_epochs("new", 2)
     tracker._estimate()
     assert tracker.progress.seconds_left == pytest.approx(40)
+
+
+def test_a_sweep_knows_how_long_runs_have_become(inline, write, tmp_path):
+    """How many epochs 40 steps take is known when a run has read its file of 192 images."""
+    heard = SweepHeard()
+    heard.ended = lambda name, status, detail, progress: ends.append(replace(progress))
+    ends = []
+    sets = ["train.min_steps=40", "guidance.weight=1.0", "train.batch_size=48"]
+    file = write("recipe = 'small.toml'\nseeds = 2\n[launcher]\nname = 'inline'\n")
+    outcome = run_sweep(file, tmp_path / "out", overrides=sets, watch=heard)
+    assert [len(RunFolder.open(outcome.path / run).metrics()) for run in runs_in(outcome.path)] == [
+        10,
+        10,
+    ]
+    assert [(p.epochs, p.epochs_done) for p in ends] == [(12, 10), (20, 20)]
+    assert all(p.seconds_left >= 0 for p in ends)

@@ -20,7 +20,7 @@ from dvae_core.runs.watch import Watch
 from dvae_core.training.run import resume_run, run_recipe
 
 from .forked import Forked
-from .helpers import RECIPES, Heard, rows, same_state, state
+from .helpers import Heard, rows, same_state, state
 
 
 @pytest.mark.slow
@@ -263,9 +263,20 @@ def test_small_data_is_trained_on_for_more_epochs(recipe_file, tmp_path):
     assert (table["train"]["epochs"], table["evaluate"]["every"]) == (7, 7)
     # It goes on as it is, and what is long enough stays as it is.
     longer = run.load_recipe(load_registry(), ["train.epochs=8"])
-    assert resume_run(run.path, longer).metrics()[-1]["epoch"] == 8
-    assert run.load_recipe(load_registry()).fitted(192).train.epochs == 8
-    assert load_recipe(RECIPES / "mnist_abs.toml", ["train.min_steps=9381"]).train.epochs == 11
+    resumed = resume_run(run.path, longer)
+    assert resumed.metrics()[-1]["epoch"] == 8
+    assert "min_steps" not in resumed.recipe_table["train"]
+    heard = Heard()  # what a sweep that is resumed does with its recipe
+    again = resume_run(run.path, load_recipe(recipe_file, changes), watch=heard)
+    assert again.metrics() == resumed.metrics()
+    assert any("all 8 epochs are done already" in text for text in heard.warnings)
+
+
+def test_epochs_that_are_laid_over_count_alone():
+    changes = ["train.min_steps=100", "train.epochs=9"]
+    assert load_recipe("mnist_abs", changes).train.min_steps is None
+    assert load_recipe("mnist_abs", changes[::-1]).train.min_steps == 100
+    assert load_recipe("mnist_abs", changes[::-1]).fitted(64).train.epochs == 100
 
 
 def test_listeners_metrics_and_plots_that_fail_do_not_end_a_run(

@@ -168,7 +168,8 @@ class Metric(Component):
         """Further numbers by name, for a run that is compared with its plain one.
 
         Args:
-            measured: the last row of a run's metrics, those of the test images by name alone.
+            measured: the last row of a run's metrics, those of the test images by name alone. It is
+                asked once more for the validation images', by name alone; these become `val/...`.
             plain: the same of the run with the same seed and recipe, without guidance and terms.
         """
         return {}

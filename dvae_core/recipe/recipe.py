@@ -216,17 +216,18 @@ class Recipe(Table):
             return origins[key]
         # A component's bare name, as in metrics = ["knn"], stands where its table would.
         bare = key[:-1] in origins and key[-1] in ("name", "schedule")
-        return origins[key[:-1]] if bare else "default"
+        return origins[key[:-1]] if bare and self._source.is_text(key[:-1]) else "default"
 
     def fitted(self, train_images: int) -> Recipe:
-        """The recipe with the epochs that `train.min_steps` asks for over so many images."""
+        """The recipe with the epochs that `train.min_steps` asks for over so many images, once and
+        for all."""
         steps = -(-train_images // self.train.step_size)
         least = -(-(self.train.min_steps or 0) // steps)
         if least <= self.train.epochs:
             return self
         every = round(self.evaluate.every * least / self.train.epochs)
         changed = {
-            "train": self.train.model_copy(update={"epochs": least}),
+            "train": self.train.model_copy(update={"epochs": least, "min_steps": None}),
             "evaluate": self.evaluate.model_copy(update={"every": every}),
         }
         return self.model_copy(update=changed)
@@ -273,7 +274,7 @@ def load_recipe(
     """
     path = recipe_file(path)
     source = read_source(path, overrides)
-    if "recipe" in source.table:
+    if "recipe" in source.table and not {"dataset", "encoder"} & source.table.keys():
         line = source.origin(("recipe",))
         raise RecipeError(f"{line}: this is a sweep of a recipe; run it with dvae sweep {path}")
     return build_recipe(source, path.stem, registry)
@@ -295,14 +296,14 @@ def build_recipe(
         raise RecipeError(error_lines(error, source)) from None
     recipe._name, recipe._source = name, source
     if (images := recipe.train_images) is not None:
-        recipe = recipe.fitted(images)
-        recipe.check_schedules(images)
+        recipe.fitted(images).check_schedules(images)
     return recipe
 
 
 MAY_CHANGE: tuple[Place, ...] = (
     ("title",),
     ("train", "epochs"),
+    ("train", "min_steps"),
     ("train", "device"),
     ("train", "checkpoint_every"),
     ("train", "keep_best"),

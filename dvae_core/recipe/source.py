@@ -56,10 +56,18 @@ class RecipeSource:
                 return self.origins[key[:end]]
         return str(self.files[0]) if self.files else "recipe"
 
+    def is_text(self, key: Place) -> bool:
+        """Whether a text stands there."""
+        value: Any = self.table
+        for part in key:
+            value = value[part]
+        return isinstance(value, str)
+
     def merge(self, other: RecipeSource) -> None:
         """Lay `other` over this: tables merge, everything else replaces.
 
-        A table that names another component takes the old one's keys away with its name.
+        A table that names another component takes the old one's keys away with its name, and epochs
+        that are laid over take away the steps that there were to be at least.
         """
         self._merge(self.table, other.table, ())
         self.origins |= other.origins
@@ -69,6 +77,9 @@ class RecipeSource:
             for k in [k for k in ours if k not in SHARED_KEYS]:
                 self._forget((*at, k))
                 del ours[k]
+        if at == ("train",) and "epochs" in theirs and "min_steps" not in theirs:
+            self._forget((*at, "min_steps"))
+            ours.pop("min_steps", None)
         for k, value in theirs.items():
             here = (*at, k)
             if isinstance(value, dict) and isinstance(ours.get(k), dict):

@@ -85,8 +85,9 @@ class Train(Table):
     epochs: int = Field(default=10, ge=1)
     """How many times every training image is seen."""
     min_steps: int | None = Field(default=None, ge=1)
-    """Steps at least: where `epochs` has fewer, for data is small, there are more epochs, and as
-    many more of them between evaluations."""
+    """Steps at least. Where `epochs` come to fewer, as with small data, there are more epochs, and
+    as many times more of them between evaluations; the run's recipe.toml has both. An `epochs` that
+    is laid over it counts alone."""
     batch_size: int = Field(default=64, ge=1)
     """Images in a batch, and so in a step; the last one of an epoch takes what is left."""
     accumulate: int | None = Field(default=None, ge=1)

@@ -19,7 +19,7 @@ def add_against_plain(
 ) -> None:
     """Add to each run's metrics what `Metric.against_plain` says of it and its plain run.
 
-    It is asked for test and for validation images.
+    It is asked for test images, and where both have been measured on them for validation images.
 
     That is the finished run of the same seed and recipe, but without guidance (or with one that
     weighs nothing) and without extra terms.
@@ -42,11 +42,13 @@ def add_against_plain(
         if beside is None or _is_plain(run.settings):
             continue
         measured = dict(run.metrics)
+        own, other = _of_val(measured), _of_val(beside.metrics)
         for metric in metrics:
             with guarded(f'{run.path}: metric "{metric.name}" failed', problems.append):
                 run.metrics.update(metric.against_plain(measured, beside.metrics))
-                on_validation = metric.against_plain(_of_val(measured), _of_val(beside.metrics))
-                run.metrics.update({f"val/{name}": v for name, v in on_validation.items()})
+                if own and other:
+                    added = metric.against_plain(own, other)
+                    run.metrics.update({f"val/{name}": v for name, v in added.items()})
 
 
 def _of_val(metrics: dict[str, float]) -> dict[str, float]:

@@ -48,6 +48,7 @@ class Tracker:
         self._counted: set[str] = set()
         self._seen: dict[str, int] = {}
         self._warned: set[str] = set()
+        self._corrected: set[str] = set()
         self._looked = 0.0
         self._began: float | None = None
         self._before = 0
@@ -116,11 +117,21 @@ class Tracker:
             self.refusal = record.error
         elif record.status == "running":
             self.running.add(record.name)
+            self._correct(record.name)
             file = self.folder / record.name / "metrics.jsonl"
             size = file.stat().st_size if file.exists() else 0
             if self._seen.get(record.name) != size:
                 self._seen[record.name] = size
                 self._set_epochs(record.name, epochs_in(self.folder / record.name))
+
+    def _correct(self, name: str) -> None:
+        """Some runs know how many epochs they have when they have seen their data."""
+        planned = self._epochs_of.get(name)
+        if planned is not None and name not in self._corrected:
+            epochs = epochs_planned(self.folder / name)
+            if epochs is not None:
+                self._corrected.add(name)
+                self.plan(name, max(epochs, planned))
 
     def _row(self, record: Record) -> dict[str, Any]:
         """What the journal says of a run that has ended."""
@@ -139,6 +150,7 @@ class Tracker:
 
     def _end(self, record: Record, file: Path) -> None:
         name = record.name
+        self._correct(name)
         self._seen.pop(name, None)
         for left in (file, file.with_suffix(".lock")):
             left.unlink(missing_ok=True)
@@ -204,6 +216,14 @@ def epochs_in(run: Path) -> int:
 def is_stopped(run: Path) -> bool:
     """Whether a run was stopped before all of its epochs were done."""
     return _length(run, 0) > 0
+
+
+def epochs_planned(run: Path) -> int | None:
+    """How many epochs a run that has begun is to have; None where it does not say."""
+    try:
+        return int(RunFolder.open(run).recipe_table["train"]["epochs"])
+    except (DvaeError, OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _length(run: Path, rows: int) -> int:

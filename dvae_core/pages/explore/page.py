@@ -8,6 +8,7 @@ from importlib import resources
 from string import Template
 from typing import Any
 
+from dvae_core.errors import RecipeError
 from dvae_core.latent.loaded_run import LoadedRun
 from dvae_core.pages.explore.content import Explored
 from dvae_core.pages.explore.packing import json_for_script
@@ -65,6 +66,8 @@ def explore_runs(
 ) -> list[Explored]:
     """The runs as pages and their server see them; as `explore_page`."""
     classes = tuple(shown_classes) or (None,)
+    if planes and all(run.recipe.latent.dim <= 2 for run in runs):
+        raise RecipeError(f'plane "{planes[0]}": of two dimensions there is but one; choose none')
     return [Explored(run, planes, watch, shown) for run in runs for shown in classes]
 
 

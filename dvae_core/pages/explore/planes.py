@@ -85,8 +85,6 @@ def planes(snapshot: Snapshot, wanted: Sequence[str] = ()) -> list[Plane]:
     """
     means = snapshot.test_means.astype(np.float64)
     dim = snapshot.latent_dim
-    if wanted and dim <= 2:
-        raise RecipeError(f"--plane {wanted[0]}: all of {dim} dimensions is seen; leave it out")
     if dim <= 2:
         axes = np.eye(2, dim)
         labels = ("z₁", "z₂" if dim == 2 else "")
