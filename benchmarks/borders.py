@@ -87,7 +87,7 @@ CASES = {
         f"mnist-all-in-{dim}": Case(
             f"MNIST, {dim} dimensions", 45, (*MNIST, f"latent.dim={dim}", *WIDE), sets=1
         )
-        for dim in (3, 4, 5, 6, 9)
+        for dim in range(3, CLASSES)
     },
 }
 SHOWN = "mnist-9", "fashion-4"
