@@ -12,7 +12,7 @@ import numpy as np
 
 from dvae_core.errors import DataError, DvaeError
 from dvae_core.latent.borders.image_judge import ImageJudge, image_judge_of
-from dvae_core.latent.borders.judge import Judge, K
+from dvae_core.latent.borders.judge import Judge
 from dvae_core.latent.borders.paths import LINES, STEPS, Paths, paths
 from dvae_core.latent.borders.regions import Regions, border_points, regions
 from dvae_core.latent.colours import class_colours
@@ -201,9 +201,9 @@ class Snapshot:
     @cached_property
     def judge(self) -> Judge:
         """Says which class a latent point belongs to: a vote of the 15 nearest training means."""
-        return self.judge_of(K)
+        return self.judge_of(None)
 
-    def judge_of(self, k: int, **knobs: Any) -> Judge:
+    def judge_of(self, k: int | None, **knobs: Any) -> Judge:
         """A judge with another number of neighbours that vote, and what else `Judge` takes."""
         means, labels = self.train_means, self.train_labels
         return Judge(means, labels, self.test_means, len(self.classes), k, **knobs)

@@ -41,7 +41,8 @@ class Judge:
         labels: theirs [N]; -1 is unlabelled and has no vote.
         test_means: [M, D], whose votes are kept.
         classes: how many classes there are.
-        k: how many neighbours vote; half of all at most, for where all vote, all points are alike.
+        k: how many neighbours vote. If left out, 15, and of few images half, for where all of them
+            vote, all points are alike.
         void: how lonely a void point is.
         voters: how many images have a vote at most, drawn from all.
 
@@ -55,7 +56,7 @@ class Judge:
         labels: np.ndarray,
         test_means: np.ndarray,
         classes: int,
-        k: int = K,
+        k: int | None = None,
         void: float = LONELY,
         voters: int = VOTERS,
     ) -> None:
@@ -68,7 +69,7 @@ class Judge:
         self._tree = KDTree(self._means, leafsize=LEAF * self._means.shape[1])
         self._test_means = test_means
         self.classes = classes
-        self.k = min(k, max(len(some) // 2, 1))
+        self.k = min(K, max(len(some) // 2, 1)) if k is None else min(k, len(some))
         self.void = void
 
     @property

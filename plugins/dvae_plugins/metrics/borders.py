@@ -193,9 +193,9 @@ def _band(
         "as measured": snapshot.judge,
         "5 voters": snapshot.judge_of(5),
         "45 voters": snapshot.judge_of(45),
-        "void from 1.6": snapshot.judge_of(15, void=1.6),
-        "void from 2.5": snapshot.judge_of(15, void=2.5),
-        "half of the images": snapshot.judge_of(15, voters=max(half, 1)),
+        "void from 1.6": snapshot.judge_of(snapshot.judge.k, void=1.6),
+        "void from 2.5": snapshot.judge_of(snapshot.judge.k, void=2.5),
+        "half of the images": snapshot.judge_of(snapshot.judge.k, voters=max(half, 1)),
     }
     names = [f"{snapshot.classes[a]}-{snapshot.classes[b]}" for a, b in named]
     shares = {knob: some.direct_path_by(judge) for knob, judge in judges.items()}
