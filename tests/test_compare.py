@@ -245,49 +245,34 @@ def test_validation_images_are_held_against_the_plain_run_s(make, tmp_path):
     assert "kept_guidance" not in falls.metrics
 
 
+AGAINST_PLAIN = """
+    from dvae_core import Metric, hookimpl
+    class Odd(Metric):
+        "Odd."
+        name = "odd"
+        @classmethod
+        def against_plain(cls, measured, plain):
+            return GIVEN
+        def measure(self, snapshot):
+            return {}
+    @hookimpl
+    def register_metrics():
+        return [Odd]
+"""
+
+
 def test_nobody_is_asked_for_validation_images_that_there_are_not(make, install, tmp_path):
-    install(
-        "dvae-needy",
-        """
-        from dvae_core import Metric, hookimpl
-        class Needy(Metric):
-            "Needy."
-            name = "needy"
-            @classmethod
-            def against_plain(cls, measured, plain):
-                return {"needy": measured["knn_accuracy"] - plain["knn_accuracy"]}
-            def measure(self, snapshot):
-                return {}
-        @hookimpl
-        def register_metrics():
-            return [Needy]
-        """,
-    )
+    given = '{"odd": measured["knn_accuracy"] - plain["knn_accuracy"]}'
+    install("dvae-odd", AGAINST_PLAIN.replace("GIVEN", given))
     make("plain", {"test/knn_accuracy": 0.5}, guidance=None)
     make("falls", guided(0.70, 0.90))
     found = compare_runs([tmp_path / "runs"])
     assert found.left_out == ()
-    assert found.rows[0].metrics["needy"].mean == pytest.approx(0.2)
+    assert found.rows[0].metrics["odd"].mean == pytest.approx(0.2)
 
 
 def test_a_metric_that_fails_against_plain_costs_no_other(make, install, tmp_path):
-    install(
-        "dvae-odd",
-        """
-        from dvae_core import Metric, hookimpl
-        class Odd(Metric):
-            "Odd."
-            name = "odd"
-            @classmethod
-            def against_plain(cls, measured, plain):
-                return {"odd": measured["gone"]}
-            def measure(self, snapshot):
-                return {}
-        @hookimpl
-        def register_metrics():
-            return [Odd]
-        """,
-    )
+    install("dvae-odd", AGAINST_PLAIN.replace("GIVEN", '{"odd": measured["gone"]}'))
     make("plain", {"test/knn_accuracy": 0.5}, guidance=None)
     run = make("falls", guided(0.70, 0.90))
     found = compare_runs([tmp_path / "runs"])

@@ -72,14 +72,12 @@ def measure(snapshot: Snapshot, metrics: Iterable[Metric], watch: Watch) -> Eval
             for name, value in measured.items():
                 if not abs(value) < LARGEST_NUMBER:  # nor where it is no number
                     raise ValueError(f"{name} is {value}")
-            for name in values.keys() & measured.keys():
-                if measured[name] != values[name]:
-                    old, new = values[name], measured.pop(name)
+            for name, value in measured.items():
+                if values.setdefault(name, value) != value:
                     failures.append(
-                        f'metric "{metric.name}": its {name} of {new:.4g} is left out, for there '
-                        f"is one of {old:.4g} already"
+                        f'metric "{metric.name}": its {name} of {value:.4g} is left out, for there '
+                        f"is one of {values[name]:.4g} already"
                     )
-            values |= measured
             kept = metric.details(snapshot)
             check_details(kept)
             details[metric.name] = kept

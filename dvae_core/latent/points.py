@@ -29,7 +29,7 @@ def read_points(path: Path, latent_dim: int) -> np.ndarray:
         raise DataError(f"{path}: points are read from a file that ends in {', '.join(readers)}")
     try:
         points = reader(path)
-    except (DvaeError, ImportError):
+    except DvaeError:
         raise
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
@@ -352,7 +351,7 @@ class Snapshot:
     @cached_property
     def labelled_steps(self) -> int:
         """The first so many steps of the run see labels."""
-        return math.ceil(self._recipe.train.labels_until * self.total_steps)
+        return self._recipe.train.labelled_steps(self.total_steps)
 
     @property
     def weights(self) -> dict[str, float]:

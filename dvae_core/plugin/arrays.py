@@ -29,11 +29,7 @@ def read_npz(path: Path, names: Iterable[str]) -> tuple[dict[str, np.ndarray], l
     Raises:
         OSError, ValueError, zipfile.BadZipFile, ...: it is no npz file, or damaged, or a bomb.
     """
-    import numpy as np
-
-    if path.is_file() and not zipfile.is_zipfile(path):
-        raise ValueError("not an npz file")
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+    with path.open("rb") as stream, _opened(stream) as file:
         archive: Any = file.zip
         entries = {e.filename.removesuffix(".npy"): e for e in archive.infolist()}
         arrays = {}
@@ -43,6 +39,15 @@ def read_npz(path: Path, names: Iterable[str]) -> tuple[dict[str, np.ndarray], l
                 mapped = _mapped(path, stream, archive, entries[name])
                 arrays[name] = file[name] if mapped is None else mapped
         return arrays, file.files
+
+
+def _opened(stream: BinaryIO) -> Any:
+    import numpy as np
+
+    if not zipfile.is_zipfile(stream):  # NumPy would call it a pickle, and advise to trust it
+        raise ValueError("not an npz file")
+    stream.seek(0)
+    return np.load(stream, allow_pickle=False)
 
 
 def _check_size(archive: Any, entry: zipfile.ZipInfo, packed: int) -> None:

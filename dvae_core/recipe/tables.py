@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -118,6 +119,10 @@ class Train(Table):
     def step_size(self) -> int:
         """Images in a step."""
         return self.batch_size * (self.accumulate or 1)
+
+    def labelled_steps(self, total: int) -> int:
+        """The first so many of all steps see labels."""
+        return math.ceil(self.labels_until * total)
 
 
 class Evaluate(Table):

@@ -218,11 +218,23 @@ class RunFolder(EarlyStop, Run):
         if said in ("failed", "finished"):
             return said
         try:
-            epochs = self.recipe_table["train"]["epochs"]
+            epochs = self.epochs
             done = self.metrics()[-1]["epoch"] >= epochs
         except (OSError, ValueError, LookupError, TypeError, DvaeError):
             return said
         return "finished" if done and self._checkpoints.has(epochs) else said
+
+    @property
+    def epochs(self) -> int:
+        """How many the run is to have, by its recipe.
+
+        Raises:
+            RunFolderError: recipe.toml cannot be read, or does not say.
+        """
+        try:
+            return int(self.recipe_table["train"]["epochs"])
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise RunFolderError(f"{self.path}: recipe.toml says no number of epochs") from error
 
     def metrics(self) -> list[dict[str, Any]]:
         return self.rows.read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -128,10 +129,9 @@ class Tracker:
         """Some runs know how many epochs they have when they have seen their data."""
         planned = self._epochs_of.get(name)
         if planned is not None and name not in self._corrected:
-            epochs = epochs_planned(self.folder / name)
-            if epochs is not None:
+            with contextlib.suppress(DvaeError):  # it may not have begun
+                self.plan(name, max(RunFolder.open(self.folder / name).epochs, planned))
                 self._corrected.add(name)
-                self.plan(name, max(epochs, planned))
 
     def _row(self, record: Record) -> dict[str, Any]:
         """What the journal says of a run that has ended."""
@@ -216,14 +216,6 @@ def epochs_in(run: Path) -> int:
 def is_stopped(run: Path) -> bool:
     """Whether a run was stopped before all of its epochs were done."""
     return _length(run, 0) > 0
-
-
-def epochs_planned(run: Path) -> int | None:
-    """How many epochs a run that has begun is to have; None where it does not say."""
-    try:
-        return int(RunFolder.open(run).recipe_table["train"]["epochs"])
-    except (DvaeError, OSError, ValueError, LookupError, TypeError):
-        return None
 
 
 def _length(run: Path, rows: int) -> int:

@@ -168,7 +168,7 @@ class Training:
 
     def labels_hidden(self, step: int) -> bool:
         """Whether no term sees a label at a step."""
-        return step >= self.recipe.train.labels_until * self.timeline.total
+        return step >= self.recipe.train.labelled_steps(self.timeline.total)
 
     @property
     def _is_plain(self) -> bool:

@@ -68,7 +68,7 @@ def _write(target: Path, name: str, module: str, component: str, kinds: list[str
         "module": module,
         "plugin": component,
         "what": what,
-        "use": way_to_use(kinds),
+        "use": way_to_use(kinds).ljust(29),
         "core_version": ".".join(version(DISTRIBUTION).split(".")[:2]),
         "import_classes": _import(module, sorted(classes.values())),
         "imports": "\n".join(f"from {module}.{k} import {classes[k]}" for k in sorted(kinds)),

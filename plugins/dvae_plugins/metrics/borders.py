@@ -93,7 +93,7 @@ class Borders(Metric):
             measured["knn_accuracy_full"] = full
             measured["retention"] = accuracy / full
         # What there are no images or lines for is no number.
-        return {name: float(value) for name, value in measured.items() if value == value}
+        return {name: float(value) for name, value in measured.items() if not math.isnan(value)}
 
     @classmethod
     def against_plain(
