@@ -36,7 +36,7 @@ SETS = 10
 """Random sets of pairs of each case, a seed each."""
 LATTICE = 19
 """Pairs of classes that lie side by side in a triangular lattice; random sets have others."""
-TRIED = 40
+TRIED = 80
 """Sets at most of which SETS are to be such that a plan holds them."""
 
 MNIST = ('dataset.name="mnist"', "dataset.train_limit=20000")

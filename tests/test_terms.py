@@ -12,6 +12,7 @@ import torch
 from dvae_plugins.terms import Aggregate, Border, Cells
 from torch import nn
 
+from dvae_core import pairs_of
 from dvae_core.errors import Interrupted, RecipeError
 from dvae_core.model.guided_vae import GuidedVAE, Outputs
 from dvae_core.recipe.recipe import load_recipe
@@ -187,6 +188,13 @@ def test_a_class_has_no_border_with_itself():
     for pair in (("3", "3"), ("3", 3)):
         with pytest.raises(ValueError, match="no border with itself"):
             Border(pairs=(pair,)).build(model_with(Uniform()))
+
+
+def test_two_pairs_of_one_name_are_refused():
+    pairs = (("a-b", "c"), ("a", "b-c"))
+    with pytest.raises(ValueError, match=r"\['a', 'b-c'\] are called \"a-b-c\" in figures"):
+        pairs_of(pairs, ("a", "a-b", "b-c", "c"))
+    assert pairs_of((*pairs[:1], ("c", "a-b")), ("a", "a-b", "c", "b-c")) == ((1, 2),)
 
 
 def test_borders_in_a_plane_are_a_planar_graph():

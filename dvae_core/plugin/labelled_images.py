@@ -253,7 +253,8 @@ def pairs_of(
     ((0, 2),)
 
     Raises:
-        ValueError: there is no such class, or a pair is of one class alone.
+        ValueError: there is no such class, a pair is of one class alone, or figures could not tell
+            two pairs apart.
     """
     named = []
     for pair in pairs:
@@ -261,4 +262,11 @@ def pairs_of(
         if a == b:
             raise ValueError(f"a class has no border with itself: {list(pair)}")
         named.append((a, b))
-    return tuple(dict.fromkeys(named))
+    told: dict[str, tuple[int, int]] = {}
+    for a, b in dict.fromkeys(named):
+        name = f"{classes[a]}-{classes[b]}"
+        if name in told:
+            both = f"{[classes[c] for c in told[name]]} and {[classes[a], classes[b]]}"
+            raise ValueError(f'both {both} are called "{name}" in figures; rename a class')
+        told[name] = a, b
+    return tuple(told.values())
