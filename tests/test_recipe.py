@@ -6,7 +6,8 @@ import tomli_w
 
 from dvae_core.errors import RecipeError
 from dvae_core.plugin.registry import load_registry
-from dvae_core.recipe.recipe import check_same_experiment, load_recipe
+from dvae_core.recipe.recipe import load_recipe
+from dvae_core.recipe.same import check_same_experiment
 from dvae_core.recipe.schema import recipe_schema
 from dvae_core.sweep.sweep_file import load_sweep
 

@@ -42,7 +42,7 @@ from dvae_core.recipe.slots import (
     value_problem,
     weighted_slot,
 )
-from dvae_core.recipe.source import Place, RecipeSource, inside, leaves, read_source
+from dvae_core.recipe.source import Place, RecipeSource, read_source
 from dvae_core.recipe.tables import TABLES as TABLES
 from dvae_core.recipe.tables import Evaluate, Latent, Optimizer, Table, Train
 from dvae_core.recipe.timeline import Timeline, Weight
@@ -298,31 +298,6 @@ def build_recipe(
     if (images := recipe.train_images) is not None:
         recipe.fitted(images).check_schedules(images)
     return recipe
-
-
-MAY_CHANGE: tuple[Place, ...] = (
-    ("title",),
-    ("train", "epochs"),
-    ("train", "min_steps"),
-    ("train", "device"),
-    ("train", "checkpoint_every"),
-    ("train", "keep_best"),
-    ("evaluate",),
-    ("callbacks",),
-)
-"""What a run may change on its way and still be the same experiment."""
-
-
-def check_same_experiment(before: Recipe, after: Recipe) -> None:
-    """Raise RecipeError, one line for each value, where a resumed run would be another one."""
-    old, new = (dict(leaves(recipe.to_table(), inside)) for recipe in (before, after))
-    problems = []
-    for key in sorted({*old, *new}, key=str):
-        if old.get(key) != new.get(key) and not any(key[: len(k)] == k for k in MAY_CHANGE):
-            name, was, now = ".".join(map(str, key)), old.get(key), new.get(key)
-            problems.append(f"{after.origin(key)}: {name} is {now!r} and was {was!r}")
-    if problems:
-        raise RecipeError([*problems, "a run that goes on keeps its recipe; start a new one"])
 
 
 def error_lines(error: ValidationError, source: RecipeSource) -> list[str]:

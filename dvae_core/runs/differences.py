@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dvae_core.recipe.recipe import MAY_CHANGE, Recipe
+from dvae_core.recipe.recipe import Recipe
+from dvae_core.recipe.same import MAY_CHANGE
 from dvae_core.recipe.source import NAME_KEYS, Dotted, Place, inside, leaves
 
 Settings = dict[Dotted, Any]

@@ -17,7 +17,8 @@ from dvae_core.plugin.events import Events
 from dvae_core.plugin.kinds import Callback
 from dvae_core.plugin.registry import Registry, load_registry
 from dvae_core.recipe.goal import Goal
-from dvae_core.recipe.recipe import Recipe, check_same_experiment
+from dvae_core.recipe.recipe import Recipe
+from dvae_core.recipe.same import check_same_experiment
 from dvae_core.runs.comparison_table import Comparison
 from dvae_core.runs.folder import RunFolder, new_name
 from dvae_core.runs.journal import FORMAT, Journal, read_journal

@@ -14,7 +14,8 @@ from typing import Any
 from dvae_core.errors import RecipeError
 from dvae_core.plugin.registry import Registry
 from dvae_core.recipe.goal import Goal
-from dvae_core.recipe.recipe import MAY_CHANGE, Recipe, build_recipe
+from dvae_core.recipe.recipe import Recipe, build_recipe
+from dvae_core.recipe.same import MAY_CHANGE
 from dvae_core.recipe.source import NAME_KEYS, Dotted, RecipeSource, change, read_source
 from dvae_core.sweep.sweep_file import Axis, Range, SweepFile
 

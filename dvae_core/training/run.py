@@ -17,7 +17,8 @@ from dvae_core.plugin.kinds import Callback
 from dvae_core.plugin.labelled_images import LabelledImages
 from dvae_core.plugin.registry import Registry, load_registry
 from dvae_core.recipe.goal import Goal
-from dvae_core.recipe.recipe import Recipe, check_same_experiment, load_recipe
+from dvae_core.recipe.recipe import Recipe, load_recipe
+from dvae_core.recipe.same import check_same_experiment
 from dvae_core.runs.folder import RunFolder
 from dvae_core.runs.own_recipe import version_warnings
 from dvae_core.runs.watch import Silence, Watch
