@@ -20,6 +20,9 @@ FASTER, SLOWER = 1.5, 0.8
 WEAKEST, STRONGEST, FULLEST = 0.25, 4.0, 16.0
 """The bounds of the strengths, and how hard voids are filled at most."""
 
+BESIDE = 3
+"""Images nearest to a point of a line that lie beside it."""
+
 DIRECTIONS = 16
 """In which the means of a class are compared with its cell, in a plane."""
 SAMPLES = 4000
@@ -36,6 +39,7 @@ class Lines(nn.Module):
         points: on the lines of each pair, in a batch.
         pull: how much the length of the lines counts.
         fill: how much the distance to the nearest mean of the class asked for counts.
+        sort: how much the images beside the lines count that the head takes for another class.
         centres: gives the prior's class means [K, D], of which the nearer one says which class of
             the two is asked for at a point; without it that is the one at the nearer end.
     """
@@ -53,13 +57,14 @@ class Lines(nn.Module):
         points: int,
         pull: float,
         fill: float,
+        sort: float = 0.0,
         centres: Callable[[], Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.names = names
         self.centres = centres
         self.head = (head,)  # in a tuple: its parameters are the model's
-        self.points, self.pull, self.fill = points, pull, fill
+        self.points, self.pull, self.fill, self.sort = points, pull, fill, sort
         # [Q, 2]; a recipe says it again, so that checkpoints need not.
         self.register_buffer("pairs", torch.tensor(pairs, device=device), persistent=False)
         self.register_buffer("strengths", torch.ones(len(pairs), device=device))
@@ -86,15 +91,26 @@ class Lines(nn.Module):
         if self.pull:
             gap = (means[:, 0] - means[:, 1]).square().sum(dim=-1)
             cost = cost + self.pull * (gap + 1e-12).sqrt()
+        if self.sort or self.fill:
+            apart = (z.detach()[:, :, None] - outputs.mean).square().sum(dim=-1)  # [Q, points, B]
+        if self.sort:
+            beside = apart.detach().topk(min(BESIDE, len(labels)), largest=False).indices
+            cost = cost + self.sort * self._astray(outputs.mean, labels)[beside].mean(dim=-1)
         cost = cost * self.strengths[:, None]
         if self.fill:
-            apart = (z.detach()[:, :, None] - outputs.mean).square().sum(dim=-1)
             own = torch.where(first[..., None], members[:, :1], members[:, 1:]) > 0
             nearest = apart.where(own, torch.inf).amin(dim=-1)  # [Q, points]
             nearest = nearest.where(possible[:, None], 0.0)
             cost = cost + self.fill * self.fills[:, None] * (nearest + 1e-12).sqrt()
         counted = possible[:, None].expand_as(cost).float()
         return (cost * counted).sum() / counted.sum().clamp(min=1)
+
+    def _astray(self, means: Tensor, labels: Tensor) -> Tensor:
+        """[B]: the cross-entropy of the images that the head takes for another class, 0 of others
+        and of those without a label."""
+        logits = self.head[0](means).float()
+        cost = F.cross_entropy(logits, labels.clamp(min=0), reduction="none")
+        return cost.where((labels >= 0) & (logits.argmax(dim=1) != labels), 0.0)
 
     @staticmethod
     def _nearer(z: Tensor, centres: Tensor) -> Tensor:

@@ -35,6 +35,12 @@ class Border(Term):
     adds the distance from z to the nearest mean, in the batch, of the class that is asked for: its
     gradient moves that nearest mean alone, towards z, so that the rims of the two regions grow
     together, and all else stays where the other terms want it.
+
+    `sort` is for images that lie on the way and should not, such as shirts between T-shirts and
+    pullovers: of the three means in the batch that are nearest to z, whatever their classes, those
+    that the head takes for another class count by the cross-entropy of their own (hard examples,
+    as in Shrivastava et al., arXiv:1604.03540). An image that is on its own side is left alone,
+    however near, so that no void opens, as it does with stronger guidance.
     """
 
     name = "border"
@@ -49,6 +55,9 @@ class Border(Term):
     """How much the distance between the two counts beside the cross-entropy."""
     fill: float = Field(default=0.0, ge=0)
     """How much the distance to the nearest mean counts beside the cross-entropy."""
+    sort: float = Field(default=0.0, ge=0)
+    """How much the images beside a line that the head takes for another class count beside the
+    cross-entropy."""
     crossing: Literal["middle", "prior"] = "middle"
     """Where a line passes from a to b: halfway, or where the prior has the border."""
     attentive: bool = False
@@ -83,6 +92,7 @@ class Border(Term):
             points=self.points,
             pull=self.pull,
             fill=self.fill,
+            sort=self.sort,
             centres=centres,
         )
         # Without a state of its own it is a plain function: checkpoints know no more of it.
