@@ -161,6 +161,53 @@ def test_fill_is_the_distance_to_the_nearest_mean():
     )
 
 
+class Thirds(nn.Module):
+    """Class 0 left of x = 2, class 8 right of x = 4, class 3 between; each by 1 nat a unit."""
+
+    def forward(self, z):
+        logits = torch.full((len(z), 10), -1e4)
+        logits[:, 0], logits[:, 3], logits[:, 8] = 2 - z[:, 0], 0, z[:, 0] - 4
+        return logits
+
+
+def sorted_by(means, labels, **keys):
+    """What `sort` adds to the cost, and to the gradient of the means."""
+    costs, grads = [], []
+    for sort in (0.0, 1.0):
+        means = means.detach().requires_grad_()
+        torch.manual_seed(0)
+        costs.append(term(Thirds(), sort=sort, **keys)(outputs_at(means), torch.tensor(labels)))
+        costs[-1].backward()
+        grads.append(means.grad)
+    return (costs[1] - costs[0]).item(), grads[1] - grads[0]
+
+
+def test_sort_is_for_images_beside_the_line_that_lie_in_another_class():
+    # An 8 at x = 3, where the head says 3, costs log(1 + e^-1 + e) + ..., a third of it for each
+    # point, for three images lie beside each. The two others are where the head has them.
+    logits = torch.tensor([-1.0, 0, -1])
+    own = (logits.logsumexp(0) - logits[2]).item()
+    means = torch.tensor([[0.0, 0], [6, 0], [3, 0]])
+    value, moved = sorted_by(means, [0, 8, 8])
+    assert value == pytest.approx(own / 3, rel=1e-4)
+    assert moved[2, 0] < 0  # downhill is to the right, to its own class
+    assert moved[:2].abs().sum() == pytest.approx(0, abs=1e-6)
+    # So does one of a class that is not of the pair, and not one whose label is hidden.
+    wrong = torch.tensor([[0.0, 0], [6, 0], [1.5, 0]])
+    logits = torch.tensor([0.5, 0, -2.5])
+    assert sorted_by(wrong, [0, 8, 3])[0] == pytest.approx(logits.logsumexp(0).item() / 3, rel=1e-4)
+    assert sorted_by(wrong, [0, 8, -1])[0] == 0
+    assert sorted_by(means, [0, 8, 3])[0] == 0  # it lies between the two, and where it belongs
+
+
+def test_sort_leaves_images_far_from_the_line():
+    means = torch.tensor([[0.0, 0], [6, 0], [0.0, 0.1], [6, 0.1], [1, 0], [5, 0], [0, 90]])
+    assert sorted_by(means, [0, 8, 0, 8, 0, 8, 3])[0] == 0
+    means[6, 1] = 0
+    assert sorted_by(means, [0, 8, 0, 8, 0, 8, 3])[0] > 0
+    assert sorted_by(means[:2], [0, 8])[0] == 0  # a batch of fewer than lie beside a point
+
+
 def test_means_that_coincide_have_a_gradient():
     mean = torch.zeros(2, 2, requires_grad=True)
     term(Uniform(), pull=1.0, fill=1.0)(outputs_at(mean), torch.tensor([0, 8])).backward()
