@@ -63,7 +63,9 @@ class Border(Term):
     attentive: bool = False
     """After each evaluation press harder for pairs whose `val/direct_path/...` is below 0.95, and
     less for the others: fill harder where `val/void_rate/...` says that void is why, and ask the
-    head harder where it is not. It needs validation images and the metric `borders`."""
+    head harder where it is not. `sort` counts by how much harder than at first that is, and not at
+    all before: it opens voids where nothing lies astray. It needs validation images and the metric
+    `borders`."""
 
     def named_pairs(self, classes: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
         return pairs_of(self.pairs, classes)
