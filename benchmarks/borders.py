@@ -44,6 +44,7 @@ FASHION = ('dataset.name="fashion_mnist"', "dataset.train_limit=20000")
 DIGITS = (f'dataset={{name="npz",path="{ROOT}/recipes/data/digits.npz",validation_fraction=0.15}}',)
 LET_GO = "train.labels_until=0.67"
 SPREAD = "dataset.spread_labels=true"
+SORT = "terms.2.sort=4.0"  # of the border's
 PLAIN = ('kl.means="learned"', "terms=[]", "pairs=[]")
 WIDE = (
     "evaluate.plots=[]",
@@ -70,6 +71,9 @@ CASES = {
     "mnist-19": Case("MNIST, a triangular lattice", LATTICE, MNIST, sets=3),
     "fashion-4": Case("Fashion-MNIST", 4, FASHION),
     "fashion-9": Case("Fashion-MNIST", 9, FASHION),
+    "mnist-9-sort": Case("MNIST, `sort` = 4", 9, (*MNIST, SORT)),
+    "fashion-4-sort": Case("Fashion-MNIST, `sort` = 4", 4, (*FASHION, SORT)),
+    "fashion-9-sort": Case("Fashion-MNIST, `sort` = 4", 9, (*FASHION, SORT)),
     "digits-4": Case("digits", 4, DIGITS),
     "digits-9": Case("digits", 9, DIGITS),
     "mnist-4-let-go": Case("MNIST, labels let go", 4, (*MNIST, LET_GO)),
@@ -89,6 +93,9 @@ CASES = {
         )
         for dim in range(3, CLASSES)
     },
+    "mnist-all-in-9-sort": Case(
+        "MNIST, 9 dimensions, `sort` = 4", 45, (*MNIST, "latent.dim=9", *WIDE, SORT), sets=1
+    ),
 }
 SHOWN = "mnist-9", "fashion-4"
 """The cases of the pictures, the first set of each."""

@@ -471,25 +471,6 @@ def test_a_border_presses_and_fills_by_strengths_of_their_own():
     assert border.fills.tolist() == [2]
 
 
-def test_an_attentive_border_sorts_where_a_pair_is_found_wanting():
-    border = term(Thirds(), attentive=True, sort=2.0)
-    # An 8 at x = 3, where the head says 3; alone among the three it is astray.
-    outputs = outputs_at(torch.tensor([[0.0, 0], [6, 0], [3, 0]]))
-
-    def cost():
-        torch.manual_seed(0)
-        return border(outputs, torch.tensor([0, 8, 8])).item() / border.strengths.item()
-
-    asked = cost()
-    astray = torch.tensor([-1.0, 0, -1]).logsumexp(0).item() + 1
-    border.measured({"val/direct_path/0-8": 0.5, "val/void_rate/0-8": 0.0})
-    assert cost() == pytest.approx(asked + 2 * 0.5 * astray / 3 / 1.5, rel=1e-4)
-    border.measured({"val/direct_path/0-8": 0.5, "val/void_rate/0-8": 0.4})  # void is why
-    border.measured({"val/direct_path/0-8": 1.0})
-    assert border.strengths.item() < 1
-    assert cost() == pytest.approx(asked, rel=1e-6)
-
-
 def test_a_run_with_terms_that_listen_goes_on_as_if_it_had_not_stopped(recipe_file, tmp_path):
     recipe = load_recipe(
         recipe_file,

@@ -93,11 +93,10 @@ class Lines(nn.Module):
             cost = cost + self.pull * (gap + 1e-12).sqrt()
         if self.sort or self.fill:
             apart = (z.detach()[:, :, None] - outputs.mean).square().sum(dim=-1)  # [Q, points, B]
-        cost = cost * self.strengths[:, None]
         if self.sort:
             beside = apart.detach().topk(min(BESIDE, len(labels)), largest=False).indices
-            astray = self._astray(outputs.mean, labels)[beside].mean(dim=-1)
-            cost = cost + self.sort * self.sorting[:, None] * astray
+            cost = cost + self.sort * self._astray(outputs.mean, labels)[beside].mean(dim=-1)
+        cost = cost * self.strengths[:, None]
         if self.fill:
             own = torch.where(first[..., None], members[:, :1], members[:, 1:]) > 0
             nearest = apart.where(own, torch.inf).amin(dim=-1)  # [Q, points]
@@ -105,11 +104,6 @@ class Lines(nn.Module):
             cost = cost + self.fill * self.fills[:, None] * (nearest + 1e-12).sqrt()
         counted = possible[:, None].expand_as(cost).float()
         return (cost * counted).sum() / counted.sum().clamp(min=1)
-
-    @property
-    def sorting(self) -> Tensor:
-        """[Q]: by how much the images beside each pair's lines are sorted."""
-        return self.strengths
 
     def _astray(self, means: Tensor, labels: Tensor) -> Tensor:
         """[B]: the cross-entropy of the images that the head takes for another class, 0 of others
@@ -139,11 +133,6 @@ class AttentiveLines(Lines):
     each other. It goes by the validation images alone: what is chosen on test images says nothing
     of them.
     """
-
-    @property
-    def sorting(self) -> Tensor:
-        """Only of pairs that have been found wanting: it opens voids where nothing is astray."""
-        return (self.strengths - 1).clamp(min=0)
 
     def measured(self, row: Mapping[str, Any]) -> None:
         for q, name in enumerate(self.names):

@@ -40,7 +40,8 @@ class Border(Term):
     pullovers: of the three means in the batch that are nearest to z, whatever their classes, those
     that the head takes for another class count by the cross-entropy of their own (hard examples,
     as in Shrivastava et al., arXiv:1604.03540). An image that is on its own side is left alone,
-    however near, so that no void opens, as it does with stronger guidance.
+    however near, for stronger guidance of all opens voids. So does this where little lies astray:
+    take it where paths are lost to a third class (docs/borders.md).
     """
 
     name = "border"
@@ -63,9 +64,7 @@ class Border(Term):
     attentive: bool = False
     """After each evaluation press harder for pairs whose `val/direct_path/...` is below 0.95, and
     less for the others: fill harder where `val/void_rate/...` says that void is why, and ask the
-    head harder where it is not. `sort` counts by how much harder than at first that is, and not at
-    all before: it opens voids where nothing lies astray. It needs validation images and the metric
-    `borders`."""
+    head harder where it is not. It needs validation images and the metric `borders`."""
 
     def named_pairs(self, classes: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
         return pairs_of(self.pairs, classes)
