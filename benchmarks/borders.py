@@ -74,8 +74,10 @@ CASES = {
     "mnist-9-sort": Case("MNIST, `sort` = 4", 9, (*MNIST, SORT)),
     "fashion-4-sort": Case("Fashion-MNIST, `sort` = 4", 4, (*FASHION, SORT)),
     "fashion-9-sort": Case("Fashion-MNIST, `sort` = 4", 9, (*FASHION, SORT)),
+    "fashion-14": Case("Fashion-MNIST", 14, FASHION, sets=5),
     "digits-4": Case("digits", 4, DIGITS),
     "digits-9": Case("digits", 9, DIGITS),
+    "digits-14": Case("digits", 14, DIGITS),
     "mnist-4-let-go": Case("MNIST, labels let go", 4, (*MNIST, LET_GO)),
     "mnist-4-tenth": Case(
         "MNIST, a tenth of the labels", 4, (*MNIST, "dataset.labelled_fraction=0.1", SPREAD)
