@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import re
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -87,7 +86,6 @@ CASES = {
     ),
     "mnist-4-layout": Case("MNIST, the plan without terms", 4, (*MNIST, "terms=[]"), sets=5),
     "mnist-4-neither": Case("MNIST, guidance alone, same KL weight", 4, (*MNIST, *PLAIN), sets=5),
-    "mnist-14-neither": Case("MNIST, guidance alone, same KL weight", 14, (*MNIST, *PLAIN), sets=5),
     "mnist-4-whole": Case("MNIST, 54,000 images", 4, MNIST[:1], sets=3),
     **{
         f"mnist-all-in-{dim}": Case(
@@ -156,7 +154,9 @@ def runs_of(runs: Path, name: str) -> Iterator[Path]:
         if found == case.sets:
             return
         folder = runs / f"{name}-{number}"
-        refused = runs / f"{case.pairs}-pairs-{number}.refused"  # for all cases alike
+        refused = (
+            runs / f"{name}-{number}.refused"
+        )  # of these data: plans go by what is alike there
         if refused.exists():
             continue
         begun = folder.exists()
@@ -224,8 +224,8 @@ class Found:
 
 
 def results(runs: Path) -> tuple[dict[str, Found], dict[str, list[int]]]:
-    """By case, and the sets that no plan holds by the number of pairs: those that are kept, with
-    those of the finished runs in a folder, which are kept from now on."""
+    """By case, and the sets of each that no plan holds: those that are kept, with those of the
+    finished runs in a folder, which are kept from now on."""
     file = RESULTS / "borders.json"
     kept = json.loads(file.read_text(encoding="utf-8"))
     found = {name: Found(**of) for name, of in kept["cases"].items()}
@@ -235,8 +235,8 @@ def results(runs: Path) -> tuple[dict[str, Found], dict[str, list[int]]]:
             found[name] = Found.of(done)
     refused = kept["refused"]
     for marker in runs.glob("*.refused"):
-        pairs, number = re.findall(r"\d+", marker.name)
-        refused[pairs] = sorted({*refused.get(pairs, []), int(number)})
+        name, _, number = marker.stem.rpartition("-")
+        refused[name] = sorted({*refused.get(name, []), int(number)})
     cases = {name: asdict(found[name]) for name in CASES if name in found}
     text = json.dumps({"cases": cases, "refused": refused}, indent=1)
     file.write_text(text + "\n", encoding="utf-8")
@@ -263,8 +263,11 @@ def document(runs: Path) -> list[str]:
         "\n".join(lines),
     ]
     if refused:
-        told = ", ".join(f"{len(sets)} of the sets of {pairs}" for pairs, sets in refused.items())
-        parts.append(f"Left out, for no plan was found that holds them: {told} pairs.")
+        told = ", ".join(
+            f"{len(sets)} sets of {CASES[name].pairs} pairs ({CASES[name].title})"
+            for name, sets in refused.items()
+        )
+        parts.append(f"Left out, for no plan was found that holds them: {told}.")
     for name in SHOWN:
         for folder in finished_runs(runs, name)[:1]:
             shown = RunFolder.open(folder)

@@ -151,12 +151,12 @@ INFO = {
 def test_cases_are_kept_until_as_many_sets_are_there(tmp_path, monkeypatch):
     kept = {"median": 0.9, "lowest": [0.5, 0.8], "knn_accuracy": 0.9, "reconstruction": 30.0,
             "kl": 5.0, "run": "then"}  # fmt: skip
-    text = {"cases": {"mnist-4": kept}, "refused": {"14": [1]}}
+    text = {"cases": {"mnist-4": kept}, "refused": {"mnist-14": [1]}}
     (tmp_path / "borders.json").write_text(json.dumps(text))
     monkeypatch.setattr(borders, "RESULTS", tmp_path)
     monkeypatch.setattr(borders, "stamp_of", lambda folder: "now")
     runs = tmp_path / "runs"
-    (runs / "14-pairs-3.refused").mkdir(parents=True)
+    (runs / "mnist-14-3.refused").mkdir(parents=True)
     for number, shares in ((1, (0.6, 1.0)), (10, (0.9, 0.7))):
         folder = runs / f"mnist-4-{number}"
         folder.mkdir()
@@ -167,7 +167,7 @@ def test_cases_are_kept_until_as_many_sets_are_there(tmp_path, monkeypatch):
         found, refused = borders.results(runs)
         assert found["mnist-4"].run == ("then" if number == 1 else "now")
     assert borders.Found(0.8, [0.6, 0.7], 0.8, 31.0, 6.0, "now") == found["mnist-4"]
-    assert refused == {"14": [1, 3]}
+    assert refused == {"mnist-14": [1, 3]}
     assert borders.results(tmp_path / "elsewhere") == (found, refused)
 
 
