@@ -146,7 +146,8 @@ def random_pairs(count: int, number: int) -> list[tuple[int, int]]:
 def runs_of(runs: Path, name: str) -> Iterator[Path]:
     """The finished runs of a case; those that are not there are trained now.
 
-    Sets of pairs that no plan holds are refused by the recipe, and the next ones taken."""
+    Sets of pairs that no plan holds are refused by the recipe, and the next ones taken: which ones
+    hangs on the data, for plans go by what is alike there."""
     from dvae_core import RecipeError
 
     case, found = CASES[name], 0
@@ -154,9 +155,7 @@ def runs_of(runs: Path, name: str) -> Iterator[Path]:
         if found == case.sets:
             return
         folder = runs / f"{name}-{number}"
-        refused = (
-            runs / f"{name}-{number}.refused"
-        )  # of these data: plans go by what is alike there
+        refused = runs / f"{name}-{number}.refused"
         if refused.exists():
             continue
         begun = folder.exists()

@@ -37,6 +37,7 @@ from .plugin.kinds import Schedule as Schedule
 from .plugin.kinds import Term as Term
 from .plugin.labelled_images import LabelledImages as LabelledImages
 from .plugin.labelled_images import class_number as class_number
+from .plugin.labelled_images import pair_name as pair_name
 from .plugin.labelled_images import pairs_of as pairs_of
 from .plugin.labelled_images import short_name as short_name
 from .plugin.pictures import as_float32 as as_float32

@@ -170,21 +170,21 @@ class Thirds(nn.Module):
         return logits
 
 
-def sorted_by(means, labels, **keys):
+def sorted_by(means, labels):
     """What `sort` adds to the cost, and to the gradient of the means."""
     costs, grads = [], []
     for sort in (0.0, 1.0):
         means = means.detach().requires_grad_()
         torch.manual_seed(0)
-        costs.append(term(Thirds(), sort=sort, **keys)(outputs_at(means), torch.tensor(labels)))
+        costs.append(term(Thirds(), sort=sort)(outputs_at(means), torch.tensor(labels)))
         costs[-1].backward()
         grads.append(means.grad)
     return (costs[1] - costs[0]).item(), grads[1] - grads[0]
 
 
 def test_sort_is_for_images_beside_the_line_that_lie_in_another_class():
-    # An 8 at x = 3, where the head says 3, costs log(1 + e^-1 + e) + ..., a third of it for each
-    # point, for three images lie beside each. The two others are where the head has them.
+    # An 8 at x = 3, where the head says 3, costs log(1 + 2 / e) + 1, a third of it for each point,
+    # for three images lie beside each. The two others are where the head has them.
     logits = torch.tensor([-1.0, 0, -1])
     own = (logits.logsumexp(0) - logits[2]).item()
     means = torch.tensor([[0.0, 0], [6, 0], [3, 0]])

@@ -37,6 +37,7 @@ def plan(
         from dvae_core.latent.plan import draw_plan, plan_of
         from dvae_core.latent.png import png
         from dvae_core.model.data import load_data
+        from dvae_core.plugin.labelled_images import pair_name
         from dvae_core.recipe.recipe import load_recipe
 
         loaded = load_recipe(recipe, overrides or ())
@@ -48,7 +49,7 @@ def plan(
         file = out or Path(f"{recipe.stem}-plan.png")
         write_out(file, png(draw_plan(found)))
     classes = found.classes
-    shares = {f"{classes[a]}-{classes[b]}": share for (a, b), share in found.direct.items()}
+    shares = {pair_name(pair, classes): share for pair, share in found.direct.items()}
     if as_json:
         means = dict(zip(classes, found.means.tolist(), strict=True))
         print(json.dumps({"direct_path": shares, "means": means, "picture": str(file)}, indent=2))

@@ -244,6 +244,15 @@ def class_number(name: str | int, classes: tuple[str, ...]) -> int:
     raise ValueError(f'there is no class "{name}"{hint}')
 
 
+def pair_name(pair: tuple[int, int], classes: tuple[str, ...]) -> str:
+    """What figures call a pair of class numbers.
+
+    >>> pair_name((0, 2), ("0", "1", "8"))
+    '0-8'
+    """
+    return "-".join(classes[c] for c in pair)
+
+
 def pairs_of(
     pairs: Iterable[Iterable[str | int]], classes: tuple[str, ...]
 ) -> tuple[tuple[int, int], ...]:
@@ -264,7 +273,7 @@ def pairs_of(
         named.append((a, b))
     told: dict[str, tuple[int, int]] = {}
     for a, b in dict.fromkeys(named):
-        name = f"{classes[a]}-{classes[b]}"
+        name = pair_name((a, b), classes)
         if name in told:
             both = f"{[classes[c] for c in told[name]]} and {[classes[a], classes[b]]}"
             raise ValueError(f'both {both} are called "{name}" in figures; rename a class')

@@ -57,7 +57,7 @@ class Lines(nn.Module):
         points: int,
         pull: float,
         fill: float,
-        sort: float = 0.0,
+        sort: float,
         centres: Callable[[], Tensor] | None = None,
     ) -> None:
         super().__init__()

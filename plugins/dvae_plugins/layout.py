@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from dvae_core import pair_name
+
 STARTS = 64
 """Layouts that the search starts from, at random, in the plane; a quarter of them beyond it, where
 one can go around what is in the way."""
@@ -109,8 +111,8 @@ def refuse_crowds(layout: Layout, pairs: Pairs, names: tuple[str, ...]) -> None:
         return
     classes, dim = layout.means.shape
     told = ", ".join(
-        f"{names[a]}-{names[b]} ({100 * share:.0f} % of the paths direct)"
-        for (a, b), share in zip(pairs, layout.direct, strict=True)
+        f"{pair_name(pair, names)} ({100 * share:.0f} % of the paths direct)"
+        for pair, share in zip(pairs, layout.direct, strict=True)
         if share < ENOUGH
     )
     ways = [f"leave out {_named(_too_many(layout, pairs), names)}"]
@@ -141,7 +143,7 @@ def _too_many(layout: Layout, pairs: Pairs) -> Pairs:
 
 
 def _named(pairs: Pairs, names: tuple[str, ...]) -> str:
-    return " and ".join(f"{names[a]}-{names[b]}" for a, b in pairs)
+    return " and ".join(pair_name(pair, names) for pair in pairs)
 
 
 class _Lines:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import Field
 
-from dvae_core import Term, hookimpl, pairs_of
+from dvae_core import Term, hookimpl, pair_name, pairs_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,7 +87,7 @@ class Border(Term):
             centres = _class_means(model, 'crossing = "prior" of the term "border"')
         lines = (AttentiveLines if self.attentive else Lines)(
             named,
-            tuple(f"{model.classes[a]}-{model.classes[b]}" for a, b in named),
+            tuple(pair_name(pair, model.classes) for pair in named),
             head,
             next(model.parameters()).device,
             points=self.points,
@@ -195,9 +195,7 @@ def _check_possible(pairs: tuple[tuple[int, int], ...], classes: tuple[str, ...]
             return
     else:
         return
-    named = ", ".join(
-        f"{classes[a]}-{classes[b]}" for a, b in sorted(map(sorted, in_the_way.edges))
-    )
+    named = ", ".join(pair_name((a, b), classes) for a, b in sorted(map(sorted, in_the_way.edges)))
     where = "on a line" if dim == 1 else "in a plane"
     raise ValueError(
         f"these borders cannot all be had {where}: {named}; leave one of them out, or use "

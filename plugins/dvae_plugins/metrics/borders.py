@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from dvae_core import Metric, pairs_of
+from dvae_core import Metric, pair_name, pairs_of
 
 if TYPE_CHECKING:
     from dvae_core import Snapshot
@@ -85,7 +85,7 @@ class Borders(Metric):
             measured["void_rate"] = paths.void_rate
         direct, void = paths.direct_path, paths.void_rates
         for a, b in self._named(snapshot):
-            name = f"{snapshot.classes[a]}-{snapshot.classes[b]}"
+            name = pair_name((a, b), snapshot.classes)
             measured[f"direct_path/{name}"] = direct[a, b]
             measured[f"void_rate/{name}"] = void[a, b]
         full = _accuracy_at_full_guidance(snapshot, accuracy)
@@ -197,7 +197,7 @@ def _band(
         "void from 2.5": snapshot.judge_of(snapshot.judge.k, void=2.5),
         "half of the images": snapshot.judge_of(snapshot.judge.k, voters=max(half, 1)),
     }
-    names = [f"{snapshot.classes[a]}-{snapshot.classes[b]}" for a, b in named]
+    names = [pair_name(pair, snapshot.classes) for pair in named]
     shares = {knob: some.direct_path_by(judge) for knob, judge in judges.items()}
     return {
         knob: {name: float(share[pair]) for name, pair in zip(names, named, strict=True)}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from dvae_core import Metric
+from dvae_core import Metric, pair_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,11 +86,11 @@ class Morphs(Metric):
         for suffix, way in kinds:
             for name, value in way.figures(slice(None)).items():
                 measured[f"{name}{suffix}"] = value
-        for a, b in snapshot.named_pairs:
-            for q in (pairs == sorted((a, b))).all(axis=1).nonzero()[0]:
+        for pair in snapshot.named_pairs:
+            for q in (pairs == sorted(pair)).all(axis=1).nonzero()[0]:
                 for suffix, way in kinds:
                     for name, value in way.figures(slice(q, q + 1)).items():
-                        key = f"{name}{suffix}/{snapshot.classes[a]}-{snapshot.classes[b]}"
+                        key = f"{name}{suffix}/{pair_name(pair, snapshot.classes)}"
                         measured[key] = value
         return measured
 
