@@ -73,7 +73,7 @@ CASES = {
     "mnist-9-sort": Case("MNIST, `sort` = 4", 9, (*MNIST, SORT)),
     "fashion-4-sort": Case("Fashion-MNIST, `sort` = 4", 4, (*FASHION, SORT)),
     "fashion-9-sort": Case("Fashion-MNIST, `sort` = 4", 9, (*FASHION, SORT)),
-    "fashion-14": Case("Fashion-MNIST", 14, FASHION, sets=5),
+    "fashion-14": Case("Fashion-MNIST", 14, FASHION),
     "digits-4": Case("digits", 4, DIGITS),
     "digits-9": Case("digits", 9, DIGITS),
     "digits-14": Case("digits", 14, DIGITS),

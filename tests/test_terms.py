@@ -7,9 +7,12 @@ import signal
 import statistics
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from dvae_plugins.bordering import Voids
 from dvae_plugins.terms import Aggregate, Border, Cells
+from scipy.spatial import KDTree
 from torch import nn
 
 from dvae_core import pairs_of
@@ -431,6 +434,99 @@ def test_cells_need_places_that_stay(recipe_file, tmp_path):
         run_recipe(recipe, tmp_path)
 
 
+def lonely(points, means, k=15):
+    """The simplified local outlier factor, by its definition."""
+    tree = KDTree(means)
+    reach = tree.query(means, k + 1)[0][:, -1]
+    far, near = tree.query(points, k)
+    return far[:, -1] / reach[near].mean(axis=1)
+
+
+def two_clouds(images, gap=2.0):
+    means = torch.randn(images, 2, generator=torch.Generator().manual_seed(0))
+    means[:, 0] = means[:, 0].abs() + gap / 2
+    means[::2, 0] *= -1
+    return means
+
+
+def test_voids_are_where_the_local_outlier_factor_is_high():
+    means, points = two_clouds(600), torch.randn(500, 2) * 2
+    voids = Voids(2, 600, torch.device("cpu"))
+    for batch in means[:500].split(100):
+        voids(points, batch)
+    seen = voids(points, means[500:]).numpy()
+    expected = lonely(points.numpy(), means.numpy()).clip(1.3, 3.3) - 1.3
+    # How far neighbours are was looked up when each came, among fewer; again, all are known.
+    for batch in means.split(100):
+        seen = voids(points, batch).numpy()
+    assert seen == pytest.approx(expected, abs=1e-3)
+    assert (seen == 0).any()
+    assert (seen == 2).any()
+    gap, within = torch.tensor([[0.0, 0.0]]), torch.tensor([[1.5, 0.0]])
+    assert voids.eval()(gap, means[:100]).item() > 1
+    assert voids(within, means[:100]).item() == 0
+
+
+def test_what_was_an_epoch_before_is_forgotten():
+    means, points = two_clouds(100), torch.randn(200, 2)
+    voids = Voids(2, 100, torch.device("cpu"))
+    for _ in range(3):
+        for batch in means.split(25):
+            seen = voids(points, batch)
+    # Copies of an image would be each other's nearest neighbours, and all else void.
+    assert seen.numpy() == pytest.approx(
+        lonely(points.numpy(), means.numpy()).clip(1.3, 3.3) - 1.3, abs=1e-3
+    )
+
+
+@pytest.mark.parametrize("images", [1, 2, 7, 30_000])
+def test_voids_of_few_images_and_of_many(images):
+    voids = Voids(3, images, torch.device("cpu"))
+    batch = torch.randn(min(images, 9000), 3)
+    for _ in range(2):
+        seen = voids(torch.randn(50, 3), batch)
+        assert seen.isfinite().all()
+        assert ((seen >= 0) & (seen <= 2)).all()
+    # Of 20,000 voters the judge asks 15.
+    assert voids.k == {1: 1, 2: 1, 7: 3, 30_000: math.ceil(15 * 4096 / 20_000)}[images]
+
+
+def test_images_that_coincide_are_no_void():
+    voids = Voids(2, 100, torch.device("cpu"))
+    assert voids(torch.zeros(10, 2), torch.zeros(100, 2)).tolist() == [0] * 10
+
+
+def test_only_what_is_void_is_filled():
+    means = two_clouds(400, gap=3.0).requires_grad_()
+    labels = torch.where(means[:, 0] < 0, 0, 8)
+    keys = {"fill": 1.0, "fill_where": "void"}
+    border = Border(pairs=(("0", "8"),), pull=0.0, points=500, **keys)
+    border = border.build(model_with(Uniform()), images=np.zeros((400, 1, 2, 2), np.uint8))
+    border(outputs_at(means), labels).backward()
+    force = means.grad.norm(dim=1)
+    rim = means[:, 0].abs() < 2.5
+    assert force[rim].sum() > 0.95 * force.sum() > 0
+    # Towards the gap.
+    moved = rim & (force > 0)
+    assert (means.grad[moved][:, 0].sign() == means[moved][:, 0].sign()).all()
+    close = two_clouds(400, gap=0.0).requires_grad_()
+    labels = torch.where(close[:, 0] < 0, 0, 8)
+    filled = term(Uniform(), fill=1.0, points=500)(outputs_at(close), labels) - math.log(10)
+    less = Border(pairs=(("0", "8"),), pull=0.0, points=500, **keys)
+    less = less.build(model_with(Uniform()), images=np.zeros((400, 1, 2, 2), np.uint8))
+    assert less(outputs_at(close), labels) - math.log(10) < 0.2 * filled
+
+
+def test_a_border_that_goes_by_voids_presses_no_less_than_it_was_told():
+    border = term(Uniform(), attentive=True, fill=1.0, fill_where="void")
+    for _ in range(20):
+        border.measured({"val/direct_path/0-8": 1.0, "val/void_rate/0-8": 0.0})
+    assert border.fills.tolist() == [1]
+    for _ in range(20):
+        border.measured({"val/direct_path/0-8": 0.5, "val/void_rate/0-8": 0.5})
+    assert border.fills.tolist() == [4]
+
+
 def test_an_attentive_border_presses_where_validation_finds_a_pair_wanting():
     border = term(Uniform(), (("0", "8"), ("3", "5")), attentive=True)
     labels = torch.tensor([0, 8, 3, 5])
@@ -478,7 +574,7 @@ def test_a_run_with_terms_that_listen_goes_on_as_if_it_had_not_stopped(recipe_fi
             'pairs=[["0", "2"]]',
             'kl={name="class_prior", means="planned", weight=0.5}',
             'terms=[{name="aggregate", weight=1.0}, {name="cells", weight=1.0}, '
-            '{name="border", attentive=true, weight=1.0}]',
+            '{name="border", attentive=true, fill=1.0, fill_where="void", weight=1.0}]',
             "dataset.validation_fraction=0.25",
             'evaluate.metrics=["borders"]',
             "train.labels_until=0.7",
@@ -497,8 +593,10 @@ def test_a_run_with_terms_that_listen_goes_on_as_if_it_had_not_stopped(recipe_fi
     done = resume_run(stopped)
     assert rows(done) == rows(whole)
     one, other = (torch.load(r.last_checkpoint(), weights_only=True) for r in (whole, done))
-    kept = [key for key in one["objective"] if key.endswith(("strengths", "first", "second"))]
-    assert len(kept) == 3
+    kept = [
+        key for key in one["objective"] if key.endswith(("strengths", "first", "second", "reach"))
+    ]
+    assert len(kept) == 4
     assert all(torch.equal(one["objective"][key], other["objective"][key]) for key in kept)
 
 

@@ -50,14 +50,14 @@ class Objective(nn.Module):
         self.timeline = timeline
         self.no_bound = recipe.no_bound
         """Why there is no bound on the likelihood, or None."""
+        facts = {"images": images, "labels": labels}
         try:
             self.kl = build_kl(
                 recipe.kl.component,
                 model.latent_dim,
                 model.classes,
                 pairs=model.pairs,
-                images=images,
-                labels=labels,
+                **facts,
             )
         except ValueError as error:
             raise RecipeError(f"{recipe.origin(('kl', 'name'))}: [kl] {error}") from error
@@ -71,7 +71,8 @@ class Objective(nn.Module):
         self.extra = []
         for index, term in enumerate(recipe.terms):
             try:
-                self.extra.append(term.component.build(model))
+                build = term.component.build
+                self.extra.append(build(model, **asked_for(build, facts)))
                 term.component.named_pairs(model.classes)  # wrong ones are refused now
             except ValueError as error:
                 origin = recipe.origin(("terms", index, "name"))

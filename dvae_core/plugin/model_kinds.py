@@ -215,6 +215,9 @@ class Term(Component):
         so attend to what is not yet as it should be. What it learns there belongs into buffers,
         written in place (`copy_`): a step that is one graph on a GPU knows no others.
 
+        A build that has parameters `images` and `labels` is given the training images and what is
+        known of their labels, as a KL's is.
+
         Raises:
             ValueError: the term cannot be had with this model or these classes.
         """

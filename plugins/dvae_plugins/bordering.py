@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,13 @@ WEAKEST, STRONGEST, FULLEST = 0.25, 4.0, 16.0
 BESIDE = 3
 """Images nearest to a point of a line that lie beside it."""
 
+MEMORY = 4096
+"""The last means by which it is known where there are none."""
+VOTERS, NEIGHBOURS = 20_000, 15
+"""Of the judge: of so many means so many neighbours say how lonely a point is."""
+LONELY, LONELIEST = 1.3, 3.3
+"""Between these a void is filled the harder, the lonelier it is; the judge's limit is 2."""
+
 DIRECTIONS = 16
 """In which the means of a class are compared with its cell, in a plane."""
 SAMPLES = 4000
@@ -42,6 +50,7 @@ class Lines(nn.Module):
         sort: how much the images beside the lines count that the head takes for another class.
         centres: gives the prior's class means [K, D], of which the nearer one says which class of
             the two is asked for at a point; without it that is the one at the nearer end.
+        voids: says how void points are, and fills them by that; without it all points count alike.
     """
 
     strengths: Tensor
@@ -59,9 +68,11 @@ class Lines(nn.Module):
         fill: float,
         sort: float,
         centres: Callable[[], Tensor] | None = None,
+        voids: Voids | None = None,
     ) -> None:
         super().__init__()
         self.names = names
+        self.voids = voids
         self.centres = centres
         self.head = (head,)  # in a tuple: its parameters are the model's
         self.points, self.pull, self.fill, self.sort = points, pull, fill, sort
@@ -101,7 +112,10 @@ class Lines(nn.Module):
             own = torch.where(first[..., None], members[:, :1], members[:, 1:]) > 0
             nearest = apart.where(own, torch.inf).amin(dim=-1)  # [Q, points]
             nearest = nearest.where(possible[:, None], 0.0)
-            cost = cost + self.fill * self.fills[:, None] * (nearest + 1e-12).sqrt()
+            fills = self.fills[:, None]
+            if self.voids is not None:
+                fills = fills * self.voids(z.flatten(0, 1), outputs.mean).view_as(t)
+            cost = cost + self.fill * fills * (nearest + 1e-12).sqrt()
         counted = possible[:, None].expand_as(cost).float()
         return (cost * counted).sum() / counted.sum().clamp(min=1)
 
@@ -143,7 +157,62 @@ class AttentiveLines(Lines):
             self.strengths[q] *= FASTER if direct < DIRECT and not void else SLOWER
             self.fills[q] *= FASTER if direct < DIRECT and void else SLOWER
         self.strengths.clamp_(WEAKEST, STRONGEST)
-        self.fills.clamp_(WEAKEST, FULLEST)
+        # What goes by voids is weak by itself where there are none.
+        self.fills.clamp_(*(WEAKEST, FULLEST) if self.voids is None else (1.0, STRONGEST))
+
+
+class Voids(nn.Module):
+    """How void the latent space is at points, by the means of the last batches.
+
+    As the judge of borders sees it: by the simplified local outlier factor (Schubert, Zimek and
+    Kriegel, Data Mining and Knowledge Discovery 28, 2014), how far a point's k-th neighbour is over
+    how far that of its neighbours is on average, about 1 within data. k is such that the k-th
+    neighbour is about as far as the judge's.
+
+    Args:
+        dim: D.
+        images: how many training images there are. Of less than the memory holds no more than
+            these count, for the copies of an epoch before would look like neighbours.
+    """
+
+    past: Tensor
+    reach: Tensor
+    written: Tensor
+
+    def __init__(self, dim: int, images: int, device: torch.device) -> None:
+        super().__init__()
+        self.window = min(MEMORY, images)
+        k = math.ceil(NEIGHBOURS * self.window / min(images, VOTERS))
+        self.k = min(k, max(1, self.window // 2))
+        self.register_buffer("past", torch.zeros(MEMORY, dim, device=device))
+        self.register_buffer("reach", torch.zeros(MEMORY, device=device))
+        self.register_buffer("written", torch.zeros((), dtype=torch.long, device=device))
+
+    @torch.no_grad()
+    def forward(self, points: Tensor, means: Tensor) -> Tensor:
+        """[P], from 0 to 2: by how much the factor at points [P, D] is above 1.3; remembers the
+        batch's means [B, D]."""
+        if self.training:
+            self._remember(means[-MEMORY:].to(self.past))
+        far, near = self._nearest(points.to(self.past), self.k)
+        factor = (far + 1e-12) / (self.reach[near].mean(dim=1) + 1e-12)
+        return factor.nan_to_num().clamp(LONELY, LONELIEST) - LONELY
+
+    def _remember(self, means: Tensor) -> None:
+        """Write means over the oldest ones, and how far the k-th neighbour of each is."""
+        slots = (self.written + torch.arange(len(means), device=means.device)) % MEMORY
+        self.past.index_copy_(0, slots, means)
+        self.written.add_(len(means))
+        self.reach.index_copy_(0, slots, self._nearest(means, self.k + 1)[0])  # the first is itself
+
+    def _nearest(self, points: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """How far the k-th neighbour [P] of points [P, D] is, and which [P, k] the nearest are."""
+        age = (self.written - 1 - torch.arange(MEMORY, device=points.device)) % MEMORY
+        known = age < self.written.clamp(max=self.window)
+        # By differences: products lose what is nearer than a thousandth of the coordinates.
+        apart = torch.cdist(points, self.past, compute_mode="donot_use_mm_for_euclid_dist")
+        far, near = apart.where(known, torch.inf).topk(k, largest=False)
+        return far[:, -1], near
 
 
 class Whole(nn.Module):

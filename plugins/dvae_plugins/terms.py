@@ -10,6 +10,7 @@ from pydantic import Field
 from dvae_core import Term, hookimpl, pair_name, pairs_of
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from dvae_core import Model
@@ -34,7 +35,10 @@ class Border(Term):
     |mean|, a pull that does not grow with the distance, and it moves all of both classes. `fill`
     adds the distance from z to the nearest mean, in the batch, of the class that is asked for: its
     gradient moves that nearest mean alone, towards z, so that the rims of the two regions grow
-    together, and all else stays where the other terms want it.
+    together, and all else stays where the other terms want it. Along whole lines it draws images
+    that need not move, and piles them up beside the strip, which is the more void for it: with
+    `fill_where = "void"` points count by how void they are among the last 4,096 means, from nothing
+    at a local outlier factor of 1.3 to twice at 3.3.
 
     `sort` is for images that lie on the way and should not, such as shirts between T-shirts and
     pullovers: of the three means in the batch that are nearest to z, whatever their classes, those
@@ -56,6 +60,8 @@ class Border(Term):
     """How much the distance between the two counts beside the cross-entropy."""
     fill: float = Field(default=0.0, ge=0)
     """How much the distance to the nearest mean counts beside the cross-entropy."""
+    fill_where: Literal["everywhere", "void"] = "everywhere"
+    """Whether all points of the lines are filled, or those that are void, by how void they are."""
     sort: float = Field(default=0.0, ge=0)
     """How much the images beside a line that the head takes for another class count beside the
     cross-entropy."""
@@ -69,8 +75,10 @@ class Border(Term):
     def named_pairs(self, classes: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
         return pairs_of(self.pairs, classes)
 
-    def build(self, model: Model) -> Callable[[Any, Tensor], Tensor]:
-        from dvae_plugins.bordering import AttentiveLines, Lines
+    def build(
+        self, model: Model, images: np.ndarray | None = None
+    ) -> Callable[[Any, Tensor], Tensor]:
+        from dvae_plugins.bordering import VOTERS, AttentiveLines, Lines, Voids
 
         head = model.head
         if head is None:
@@ -85,19 +93,24 @@ class Border(Term):
         centres = None
         if self.crossing == "prior":
             centres = _class_means(model, 'crossing = "prior" of the term "border"')
+        device = next(model.parameters()).device
+        voids = None
+        if self.fill_where == "void":
+            voids = Voids(model.latent_dim, VOTERS if images is None else len(images), device)
         lines = (AttentiveLines if self.attentive else Lines)(
             named,
             tuple(pair_name(pair, model.classes) for pair in named),
             head,
-            next(model.parameters()).device,
+            device,
             points=self.points,
             pull=self.pull,
             fill=self.fill,
             sort=self.sort,
             centres=centres,
+            voids=voids,
         )
         # Without a state of its own it is a plain function: checkpoints know no more of it.
-        return lines if self.attentive else lines.forward
+        return lines if self.attentive or voids else lines.forward
 
 
 class Aggregate(Term):
