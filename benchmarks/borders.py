@@ -15,11 +15,14 @@ import argparse
 import json
 import random
 import statistics
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import dist
 from pathlib import Path
+from typing import Any
 
+from benchmarks import letters
 from benchmarks.documents import (
     DOCS,
     RESULTS,
@@ -41,15 +44,20 @@ TRIED = 80
 MNIST = ('dataset.name="mnist"', "dataset.train_limit=20000")
 FASHION = ('dataset.name="fashion_mnist"', "dataset.train_limit=20000")
 DIGITS = (f'dataset={{name="npz",path="{ROOT}/recipes/data/digits.npz",validation_fraction=0.15}}',)
+LETTERS = Path(tempfile.gettempdir()) / "dvae-letters.npz"
+SILHOUETTES = (f'dataset={{name="npz",path="{LETTERS}",validation_fraction=0.1}}',)
 LET_GO = "train.labels_until=0.67"
 SPREAD = "dataset.spread_labels=true"
-SORT = "terms.2.sort=4.0"  # of the border's
+LINES = "terms.2.fill=2.0", 'terms.2.fill_where="everywhere"', "terms.2.sort=0.0"
+"""The term `border` as the recipe had it before it went by voids."""
+SORT = (*LINES[:2], "terms.2.sort=4.0")
 PLAIN = ('kl.means="learned"', "terms=[]", "pairs=[]")
 WIDE = (
     "evaluate.plots=[]",
     "evaluate.every=6",  # judging takes longer than training
     "kl.allow_crowded=true",
     "terms.1.weight=20.0",  # of cells: classes spread in dimensions that they could do without
+    *LINES,
 )
 
 
@@ -70,33 +78,57 @@ CASES = {
     "mnist-19": Case("MNIST, a triangular lattice", LATTICE, MNIST, sets=3),
     "fashion-4": Case("Fashion-MNIST", 4, FASHION),
     "fashion-9": Case("Fashion-MNIST", 9, FASHION),
-    "mnist-9-sort": Case("MNIST, `sort` = 4", 9, (*MNIST, SORT)),
-    "fashion-4-sort": Case("Fashion-MNIST, `sort` = 4", 4, (*FASHION, SORT)),
-    "fashion-9-sort": Case("Fashion-MNIST, `sort` = 4", 9, (*FASHION, SORT)),
     "fashion-14": Case("Fashion-MNIST", 14, FASHION),
     "digits-4": Case("digits", 4, DIGITS),
     "digits-9": Case("digits", 9, DIGITS),
     "digits-14": Case("digits", 14, DIGITS),
-    "mnist-4-let-go": Case("MNIST, labels let go", 4, (*MNIST, LET_GO)),
+    "letters-4": Case("letters", 4, SILHOUETTES),
+    "letters-9": Case("letters", 9, SILHOUETTES),
+    "mnist-4-let-go": Case("MNIST, labels let go, whole lines", 4, (*MNIST, LET_GO, *LINES)),
     "mnist-4-tenth": Case(
-        "MNIST, a tenth of the labels", 4, (*MNIST, "dataset.labelled_fraction=0.1", SPREAD)
+        "MNIST, a tenth of the labels, whole lines",
+        4,
+        (*MNIST, "dataset.labelled_fraction=0.1", SPREAD, *LINES),
     ),
     "mnist-4-hundredth": Case(
-        "MNIST, a hundredth of the labels", 4, (*MNIST, "dataset.labelled_fraction=0.01", SPREAD)
+        "MNIST, a hundredth of the labels, whole lines",
+        4,
+        (*MNIST, "dataset.labelled_fraction=0.01", SPREAD, *LINES),
     ),
+    "mnist-4-lines": Case("MNIST, whole lines", 4, (*MNIST, *LINES)),
+    "mnist-9-lines": Case("MNIST, whole lines", 9, (*MNIST, *LINES)),
+    "mnist-14-lines": Case("MNIST, whole lines", 14, (*MNIST, *LINES)),
+    "mnist-19-lines": Case(
+        "MNIST, a triangular lattice, whole lines", LATTICE, (*MNIST, *LINES), sets=3
+    ),
+    "fashion-4-lines": Case("Fashion-MNIST, whole lines", 4, (*FASHION, *LINES)),
+    "fashion-9-lines": Case("Fashion-MNIST, whole lines", 9, (*FASHION, *LINES)),
+    "fashion-14-lines": Case("Fashion-MNIST, whole lines", 14, (*FASHION, *LINES), sets=3),
+    "digits-4-lines": Case("digits, whole lines", 4, (*DIGITS, *LINES)),
+    "digits-9-lines": Case("digits, whole lines", 9, (*DIGITS, *LINES)),
+    "letters-4-lines": Case("letters, whole lines", 4, (*SILHOUETTES, *LINES)),
+    "letters-9-lines": Case("letters, whole lines", 9, (*SILHOUETTES, *LINES)),
+    "digits-14-lines": Case("digits, whole lines", 14, (*DIGITS, *LINES), sets=6),
+    "mnist-9-sort": Case("MNIST, the same, `sort` = 4", 9, (*MNIST, *SORT)),
+    "fashion-4-sort": Case("Fashion-MNIST, the same, `sort` = 4", 4, (*FASHION, *SORT)),
+    "fashion-9-sort": Case("Fashion-MNIST, the same, `sort` = 4", 9, (*FASHION, *SORT)),
     "mnist-4-layout": Case("MNIST, the plan without terms", 4, (*MNIST, "terms=[]"), sets=5),
     "mnist-4-neither": Case("MNIST, guidance alone, same KL weight", 4, (*MNIST, *PLAIN), sets=5),
     "mnist-4-whole": Case("MNIST, 54,000 images", 4, MNIST[:1], sets=3),
     **{
-        f"mnist-all-in-{dim}": Case(
-            f"MNIST, {dim} dimensions", 45, (*MNIST, f"latent.dim={dim}", *WIDE), sets=1
+        f"mnist-all-in-{d}": Case(
+            f"MNIST, {d} dimensions, whole lines",
+            45,
+            (*MNIST, f"latent.dim={d}", *WIDE),
+            sets=1,
         )
-        for dim in range(3, CLASSES)
+        for d in range(3, CLASSES)
     },
     "mnist-all-in-9-sort": Case(
-        "MNIST, 9 dimensions, `sort` = 4", 45, (*MNIST, "latent.dim=9", *WIDE, SORT), sets=1
+        "MNIST, the same, `sort` = 4", 45, (*MNIST, "latent.dim=9", *WIDE, *SORT), sets=1
     ),
 }
+KEPT = RESULTS / "borders.json"
 SHOWN = "mnist-9", "fashion-4"
 """The cases of the pictures, the first set of each."""
 
@@ -107,6 +139,8 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", default=list(CASES), help="which; all if none")
     parser.add_argument("--train-only", action="store_true", help="leave the document as it is")
     options = parser.parse_args()
+    if any(CASES[name].changes[0] in SILHOUETTES for name in options.cases):
+        letters.write(LETTERS)
     for name in options.cases:
         for folder in runs_of(options.runs, name):
             print(folder, flush=True)
@@ -147,13 +181,17 @@ def runs_of(runs: Path, name: str) -> Iterator[Path]:
     """The finished runs of a case; those that are not there are trained now.
 
     Sets of pairs that no plan holds are refused by the recipe, and the next ones taken: which ones
-    hangs on the data, for plans go by what is alike there."""
+    hangs on the data, for plans go by what is alike there. Those that are kept are not tried again.
+    """
     from dvae_core import RecipeError
 
     case, found = CASES[name], 0
+    known = kept()["refused"].get(name, [])
     for number in range(1, TRIED + 1):
         if found == case.sets:
             return
+        if number in known:
+            continue
         folder = runs / f"{name}-{number}"
         refused = runs / f"{name}-{number}.refused"
         if refused.exists():
@@ -225,21 +263,24 @@ class Found:
 def results(runs: Path) -> tuple[dict[str, Found], dict[str, list[int]]]:
     """By case, and the sets of each that no plan holds: those that are kept, with those of the
     finished runs in a folder, which are kept from now on."""
-    file = RESULTS / "borders.json"
-    kept = json.loads(file.read_text(encoding="utf-8"))
-    found = {name: Found(**of) for name, of in kept["cases"].items()}
+    before = kept()
+    found = {name: Found(**of) for name, of in before["cases"].items()}
     for name in CASES:
         done = finished_runs(runs, name)
         if done and len(done) >= len(found[name].lowest if name in found else []):
             found[name] = Found.of(done)
-    refused = kept["refused"]
+    refused = before["refused"]
     for marker in runs.glob("*.refused"):
         name, _, number = marker.stem.rpartition("-")
         refused[name] = sorted({*refused.get(name, []), int(number)})
     cases = {name: asdict(found[name]) for name in CASES if name in found}
     text = json.dumps({"cases": cases, "refused": refused}, indent=1)
-    file.write_text(text + "\n", encoding="utf-8")
+    KEPT.write_text(text + "\n", encoding="utf-8")
     return found, refused
+
+
+def kept() -> dict[str, Any]:
+    return json.loads(KEPT.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
 def document(runs: Path) -> list[str]:
