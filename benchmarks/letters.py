@@ -1,5 +1,6 @@
-"""Silhouettes of ten letters, 28 x 28, from the fonts that come with matplotlib: data that no recipe
-was tuned on, and that anyone can make.
+"""Silhouettes of ten letters, 28 x 28, from the fonts that come with matplotlib.
+
+Data that no recipe was tuned on, and that anyone can make.
 
     python -m benchmarks.letters FILE.npz
 """
@@ -17,7 +18,7 @@ SIZE, DRAWN = 28, 64
 
 
 def write(file: Path) -> None:
-    """The arrays of the data set `npz`: images uint8 [N, 28, 28] and letters [N], and for testing."""
+    """What the data set `npz` reads: images uint8 [N, 28, 28] and their letters [N]."""
     random = np.random.default_rng(0)
     paths = fonts()
     images, labels = [], []
