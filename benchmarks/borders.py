@@ -128,7 +128,6 @@ CASES = {
         "MNIST, the same, `sort` = 4", 45, (*MNIST, "latent.dim=9", *WIDE, *SORT), sets=1
     ),
 }
-KEPT = RESULTS / "borders.json"
 SHOWN = "mnist-9", "fashion-4"
 """The cases of the pictures, the first set of each."""
 
@@ -275,12 +274,14 @@ def results(runs: Path) -> tuple[dict[str, Found], dict[str, list[int]]]:
         refused[name] = sorted({*refused.get(name, []), int(number)})
     cases = {name: asdict(found[name]) for name in CASES if name in found}
     text = json.dumps({"cases": cases, "refused": refused}, indent=1)
-    KEPT.write_text(text + "\n", encoding="utf-8")
+    (RESULTS / "borders.json").write_text(text + "\n", encoding="utf-8")
     return found, refused
 
 
 def kept() -> dict[str, Any]:
-    return json.loads(KEPT.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    """What `results` has written."""
+    text = (RESULTS / "borders.json").read_text(encoding="utf-8")
+    return json.loads(text)  # type: ignore[no-any-return]
 
 
 def document(runs: Path) -> list[str]:
