@@ -10,13 +10,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from dvae_plugins.bordering import Voids
+from dvae_plugins.bordering import NEIGHBOURS, VOTERS, Voids
 from dvae_plugins.terms import Aggregate, Border, Cells
 from scipy.spatial import KDTree
 from torch import nn
 
 from dvae_core import pairs_of
 from dvae_core.errors import Interrupted, RecipeError
+from dvae_core.latent.borders import judge
 from dvae_core.model.guided_vae import GuidedVAE, Outputs
 from dvae_core.recipe.recipe import load_recipe
 from dvae_core.runs.watch import Watch
@@ -434,12 +435,13 @@ def test_cells_need_places_that_stay(recipe_file, tmp_path):
         run_recipe(recipe, tmp_path)
 
 
-def lonely(points, means, k=15):
-    """The simplified local outlier factor, by its definition."""
+def void_by_definition(points, means, k=judge.K):
+    """What the simplified local outlier factor is above 1.3, up to 3.3."""
+    points, means = points.numpy(), means.numpy()
     tree = KDTree(means)
     reach = tree.query(means, k + 1)[0][:, -1]
     far, near = tree.query(points, k)
-    return far[:, -1] / reach[near].mean(axis=1)
+    return (far[:, -1] / reach[near].mean(axis=1)).clip(1.3, 3.3) - 1.3
 
 
 def two_clouds(images, gap=2.0):
@@ -452,14 +454,10 @@ def two_clouds(images, gap=2.0):
 def test_voids_are_where_the_local_outlier_factor_is_high():
     means, points = two_clouds(600), torch.randn(500, 2) * 2
     voids = Voids(2, 600, torch.device("cpu"))
-    for batch in means[:500].split(100):
-        voids(points, batch)
-    seen = voids(points, means[500:]).numpy()
-    expected = lonely(points.numpy(), means.numpy()).clip(1.3, 3.3) - 1.3
-    # How far neighbours are was looked up when each came, among fewer; again, all are known.
-    for batch in means.split(100):
+    # How far neighbours are is looked up when each comes, the first time among fewer.
+    for batch in [*means.split(100), *means.split(100)]:
         seen = voids(points, batch).numpy()
-    assert seen == pytest.approx(expected, abs=1e-3)
+    assert seen == pytest.approx(void_by_definition(points, means), abs=1e-3)
     assert (seen == 0).any()
     assert (seen == 2).any()
     gap, within = torch.tensor([[0.0, 0.0]]), torch.tensor([[1.5, 0.0]])
@@ -474,9 +472,7 @@ def test_what_was_an_epoch_before_is_forgotten():
         for batch in means.split(25):
             seen = voids(points, batch)
     # Copies of an image would be each other's nearest neighbours, and all else void.
-    assert seen.numpy() == pytest.approx(
-        lonely(points.numpy(), means.numpy()).clip(1.3, 3.3) - 1.3, abs=1e-3
-    )
+    assert seen.numpy() == pytest.approx(void_by_definition(points, means), abs=1e-3)
 
 
 @pytest.mark.parametrize("images", [1, 2, 7, 30_000])
@@ -488,6 +484,7 @@ def test_voids_of_few_images_and_of_many(images):
         assert seen.isfinite().all()
         assert ((seen >= 0) & (seen <= 2)).all()
     # Of 20,000 voters the judge asks 15.
+    assert (VOTERS, NEIGHBOURS) == (judge.VOTERS, judge.K)
     assert voids.k == {1: 1, 2: 1, 7: 3, 30_000: math.ceil(15 * 4096 / 20_000)}[images]
 
 
@@ -499,10 +496,9 @@ def test_images_that_coincide_are_no_void():
 def test_only_what_is_void_is_filled():
     means = two_clouds(400, gap=3.0).requires_grad_()
     labels = torch.where(means[:, 0] < 0, 0, 8)
-    keys = {"fill": 1.0, "fill_where": "void"}
-    border = Border(pairs=(("0", "8"),), pull=0.0, points=500, **keys)
-    border = border.build(model_with(Uniform()), images=np.zeros((400, 1, 2, 2), np.uint8))
-    border(outputs_at(means), labels).backward()
+    border = Border(pairs=(("0", "8"),), pull=0.0, points=500, fill=1.0, fill_where="void")
+    model, images = model_with(Uniform()), np.zeros((400, 1, 2, 2), np.uint8)
+    border.build(model, images)(outputs_at(means), labels).backward()
     force = means.grad.norm(dim=1)
     rim = means[:, 0].abs() < 2.5
     assert force[rim].sum() > 0.95 * force.sum() > 0
@@ -512,8 +508,7 @@ def test_only_what_is_void_is_filled():
     close = two_clouds(400, gap=0.0).requires_grad_()
     labels = torch.where(close[:, 0] < 0, 0, 8)
     filled = term(Uniform(), fill=1.0, points=500)(outputs_at(close), labels) - math.log(10)
-    less = Border(pairs=(("0", "8"),), pull=0.0, points=500, **keys)
-    less = less.build(model_with(Uniform()), images=np.zeros((400, 1, 2, 2), np.uint8))
+    less = border.build(model, images)
     assert less(outputs_at(close), labels) - math.log(10) < 0.2 * filled
 
 

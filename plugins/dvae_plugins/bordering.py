@@ -158,7 +158,8 @@ class AttentiveLines(Lines):
             self.fills[q] *= FASTER if direct < DIRECT and void else SLOWER
         self.strengths.clamp_(WEAKEST, STRONGEST)
         # What goes by voids is weak by itself where there are none.
-        self.fills.clamp_(*(WEAKEST, FULLEST) if self.voids is None else (1.0, STRONGEST))
+        bounds = (WEAKEST, FULLEST) if self.voids is None else (1.0, STRONGEST)
+        self.fills.clamp_(*bounds)
 
 
 class Voids(nn.Module):
