@@ -111,7 +111,10 @@ CASES = {
         for d in range(3, CLASSES)
     },
     "mnist-all-in-9-sort": Case(
-        "MNIST, whole lines, `sort` = 4", 45, (*MNIST, "latent.dim=9", *WIDE, *SORT), sets=1
+        "MNIST, 9 dimensions, whole lines, `sort` = 4",
+        45,
+        (*MNIST, "latent.dim=9", *WIDE, *SORT),
+        sets=1,
     ),
 }
 AS_BEFORE = (
