@@ -513,14 +513,14 @@ def test_labels_spread_along_the_data_and_not_across():
     assert (nearest != true).sum() > 40
 
 
-def test_what_is_doubtful_stays_hidden_and_what_is_known_stays():
-    points = np.stack([np.arange(21.0), np.zeros(21)], 1)
-    few = np.full(21, -1)
-    few[[0, 20]] = 0, 1
+def test_what_labels_do_not_reach_stays_hidden_and_what_is_known_stays():
+    line = np.stack([np.arange(20.0), np.zeros(20)], 1)
+    island = line[:10] + 1000
+    points = np.concatenate([line, island])
+    few = np.full(30, -1)
+    few[[0, 19]] = 0, 1
     spread = spread_labels(points, few)
-    assert spread[:6].tolist() == [0] * 6
-    assert spread[10] == -1  # halfway
-    assert spread[15:].tolist() == [1] * 6
+    assert spread.tolist() == [0] * 10 + [1] * 10 + [-1] * 10
     for labels in ([1, -1, 1, -1, -1], [-1] * 5, [0, 1, 0, 1, 0]):  # nothing to tell apart, or none
         assert spread_labels(points[:5], np.array(labels)).tolist() == labels
 

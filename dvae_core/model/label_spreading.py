@@ -11,15 +11,15 @@ AXES = 40
 NEIGHBOURS = 5
 CLAMP = 0.95
 """How much of its belief an image takes from its neighbours at each turn: alpha of the paper."""
-SURE = 0.6
-"""The belief from which on an image is given its label."""
 
 
 def spread_labels(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The labels, and those of images without one that similar images agree on.
+    """The labels, and for images without one the likeliest by similar images.
 
     Label spreading over the graph of each image's nearest neighbours (Zhou et al., "Learning with
-    local and global consistency", 2004). What stays doubtful stays hidden.
+    local and global consistency", 2004). What it reaches has a label, however doubtful: images
+    without one lie wherever they like, and those in doubt between two classes like to lie between
+    others. What no way of neighbours leads to stays hidden.
 
     Args:
         images: [N, ...], any numbers.
@@ -36,8 +36,8 @@ def spread_labels(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
     pixels = images.reshape(len(images), -1).astype(np.float32)
     axes = PCA(min(AXES, *pixels.shape), random_state=0).fit_transform(pixels)
     spread = LabelSpreading(kernel=_nearness, alpha=CLAMP, max_iter=200).fit(axes, labels)
-    sure = (labels < 0) & (spread.label_distributions_.max(axis=1) >= SURE)
-    return np.where(sure, spread.transduction_, labels)
+    reached = spread.label_distributions_.max(axis=1) > 0
+    return np.where((labels < 0) & reached, spread.transduction_, labels)
 
 
 def _nearness(points: np.ndarray, _: np.ndarray) -> Any:

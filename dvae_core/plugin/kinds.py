@@ -104,7 +104,7 @@ class Dataset(Component):
     labelled_fraction: float = Field(default=1.0, ge=0.0, le=1.0)
     """The share of the training labels that guidance may see; evaluation sees them all."""
     spread_labels: bool = False
-    """Give training images without a label the one that similar images agree on, where they do."""
+    """Give training images without a label the likeliest one by similar images."""
     augmentation: Augmentation | None = None
     """What training images go through: { shift = 2, rotate = 10.0, noise = 0.1 }."""
 
