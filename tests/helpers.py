@@ -79,7 +79,7 @@ def short_recipe(path, *changes):
         if table is not None and isinstance(table.weight, Schedule)
     ]
     # The one recipe that leaves a choice open.
-    named = ['pairs=[["0", "8"], ["3", "5"]]'] if path.stem == "borders" else []
+    named = ['pairs=[["0", "8"], ["3", "5"]]'] if path.stem.startswith("borders") else []
     return load_recipe(path, [*changes, *named, *unfinished])
 
 

@@ -171,6 +171,16 @@ def test_cases_are_kept_until_as_many_sets_are_there(tmp_path, monkeypatch):
     assert borders.results(tmp_path / "elsewhere") == (found, refused)
 
 
+def test_the_recipe_that_lets_go_is_the_one_of_the_table():
+    case = borders.CASES["mnist-4-let-go-lines"]
+    changes = borders.settings(case, 1)
+    row = load_recipe(borders.ROOT / "recipes/borders.toml", changes)
+    kept = [c for c in changes if c not in (borders.LET_GO, *borders.LINES)]
+    shipped = load_recipe(borders.ROOT / "recipes/borders_let_go.toml", kept)
+    assert len(kept) < len(changes)
+    assert {**shipped.model_dump(), "title": ""} == {**row.model_dump(), "title": ""}
+
+
 def test_a_triangular_lattice_of_ten_has_nineteen_neighbours():
     # Harborth: 3 n - sqrt(12 n - 3), rounded down, is 19 for n = 10.
     for number in range(5):
