@@ -78,7 +78,7 @@ def short_recipe(path, *changes):
         for key, table in tables.items()
         if table is not None and isinstance(table.weight, Schedule)
     ]
-    # The one recipe that leaves a choice open.
+    # Borders by name leave a choice open.
     named = ['pairs=[["0", "8"], ["3", "5"]]'] if path.stem.startswith("borders") else []
     return load_recipe(path, [*changes, *named, *unfinished])
 
